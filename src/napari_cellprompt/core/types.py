@@ -1,0 +1,161 @@
+"""The frozen types that the parts of the package exchange.
+
+Coordinates here are pixels of one 2D plane at full resolution: x along the last
+axis, y along the first, pixel centres at integers. Boxes are ``x0, y0, x1, y1``
+with ``x0, y0`` inclusive and ``x1, y1`` exclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._errors import PromptError
+
+__all__ = ["Candidate", "CroppedMask", "MaskRLE", "PlaneKey", "Prediction", "Prompts"]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRLE:
+    """A binary mask as a COCO compressed run-length string (column-major)."""
+
+    size: tuple[int, int]
+    """Rows and columns of the whole plane."""
+    counts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """What a user said about one object on one plane; hashable and comparable."""
+
+    points: tuple[tuple[float, float], ...] = ()
+    """``(x, y)`` of each click, in pixels."""
+    labels: tuple[int, ...] = ()
+    """One per point: 1 = belongs to the object, 0 = does not."""
+    box: tuple[float, float, float, float] | None = None
+    mask: MaskRLE | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.points):
+            raise PromptError(
+                f"labels must hold one value per point: got {len(self.labels)} labels "
+                f"for {len(self.points)} points."
+            )
+        if any(label not in (0, 1) for label in self.labels):
+            raise PromptError(
+                f"labels must be 1 (object) or 0 (background): got {self.labels}."
+            )
+        for point in self.points:
+            if len(point) != 2 or not all(math.isfinite(value) for value in point):
+                raise PromptError(
+                    f"each point must be a finite pair (x, y): got {point}."
+                )
+        if self.box is not None:
+            if len(self.box) != 4 or not all(math.isfinite(value) for value in self.box):
+                raise PromptError(
+                    f"box must be four finite numbers x0, y0, x1, y1: got {self.box}."
+                )
+            x0, y0, x1, y1 = self.box
+            if x1 <= x0 or y1 <= y0:
+                raise PromptError(
+                    f"box must have x0 < x1 and y0 < y1: got {self.box}."
+                )
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is nothing to predict from."""
+        return not self.points and self.box is None and self.mask is None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneKey:
+    """Names one plane of one image as the model sees it; the key of cached features."""
+
+    image: str
+    """Identity of the pixels: a content fingerprint or a layer's unique id."""
+    index: tuple[int, ...]
+    """Indices of the axes that are not in the plane, in array order."""
+    axes: tuple[int, int]
+    """The two array axes that span the plane, in array order (rows, columns)."""
+    channel: int | None
+    """The chosen channel; None when there is none or the image is RGB."""
+    limits: tuple[float, float] | None
+    """Grey values mapped to 0 and 255; None when uint8 data is taken as it is."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CroppedMask:
+    """A mask stored as the rectangle of the plane that can hold it."""
+
+    data: NDArray[np.bool_]
+    """``(h, w)`` bool."""
+    origin: tuple[int, int]
+    """``(y0, x0)`` of the rectangle in the plane."""
+    plane_shape: tuple[int, int]
+    """``(H, W)`` of the whole plane."""
+
+    @property
+    def area(self) -> int:
+        """Number of pixels of the object."""
+        return int(np.count_nonzero(self.data))
+
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """Tight ``x0, y0, x1, y1`` in the plane (x1, y1 exclusive); None when empty."""
+        rows = np.flatnonzero(self.data.any(axis=1))
+        if rows.size == 0:
+            return None
+        columns = np.flatnonzero(self.data.any(axis=0))
+        y0, x0 = self.origin
+        return (
+            int(x0 + columns[0]),
+            int(y0 + rows[0]),
+            int(x0 + columns[-1] + 1),
+            int(y0 + rows[-1] + 1),
+        )
+
+    def indices(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Row and column indices of the object's pixels in the plane."""
+        rows, columns = np.nonzero(self.data)
+        return rows + self.origin[0], columns + self.origin[1]
+
+    def to_plane(self) -> NDArray[np.bool_]:
+        """The mask at the size of the plane, ``(H, W)`` bool."""
+        full = np.zeros(self.plane_shape, dtype=bool)
+        y0, x0 = self.origin
+        height, width = self.data.shape
+        full[y0 : y0 + height, x0 : x0 + width] = self.data
+        return full
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One mask that the model offers for a prompt."""
+
+    mask: CroppedMask
+    logits: NDArray[np.float32]
+    """``(h, w)`` float32 over the same rectangle as ``mask``; > 0 is the object."""
+    score: float
+    """Predicted IoU, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The answer to one ``Prompts`` on one plane."""
+
+    candidates: tuple[Candidate, ...]
+    """Best first; at least one, whose mask may be empty."""
+    object_score: float
+    """Probability that the object is on this plane, 0 to 1."""
+    magnification: float
+    """Model pixels per image pixel of the tile that was used."""
+    seconds: float
+    """Wall time of the prediction, features included where they were not cached."""
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate with the highest score."""
+        return self.candidates[0]
