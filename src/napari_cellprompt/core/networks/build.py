@@ -1,0 +1,116 @@
+"""Builds the networks from explicit hyper-parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from .hiera import Hiera
+from .image_encoder import FpnNeck, ImageEncoder
+from .mask_decoder import MaskDecoder
+from .memory import MemoryAttention, MemoryEncoder
+from .prompt_encoder import PromptEncoder
+from .sam2 import SAM2
+
+__all__ = ["build_sam2"]
+
+
+def build_sam2(
+    *,
+    image_size: int = 1024,
+    embed_dim: int = 96,
+    num_heads: int = 1,
+    stages: Sequence[int] = (1, 2, 7, 2),
+    global_att_blocks: Sequence[int] = (5, 7, 9),
+    window_pos_embed_bkg_spatial_size: Sequence[int] = (7, 7),
+    window_spec: Sequence[int] = (8, 4, 14, 7),
+    d_model: int = 256,
+    mem_dim: int = 64,
+    memory_attention_layers: int = 4,
+    memory_attention_feedforward: int = 2048,
+    num_maskmem: int = 7,
+    decoder_mlp_dim: int = 2048,
+    version: str = "2.1",
+) -> SAM2:
+    """Build SAM 2 with fresh weights; the defaults are SAM 2.1 tiny.
+
+    Parameters
+    ----------
+    image_size
+        Side of the square input in pixels, a multiple of 32.
+    embed_dim, num_heads, stages, global_att_blocks, window_pos_embed_bkg_spatial_size, window_spec
+        The trunk, see :class:`~.hiera.Hiera`.
+    d_model
+        Width of the image features, a multiple of ``mem_dim``.
+    mem_dim, memory_attention_layers, memory_attention_feedforward, num_maskmem
+        The memory.
+    decoder_mlp_dim
+        Hidden width in the mask decoder.
+    version
+        "2.0" or "2.1".
+
+    Raises
+    ------
+    ValueError
+        Where sizes do not fit together.
+    """
+    if version not in ("2.0", "2.1"):
+        raise ValueError(f'version must be "2.0" or "2.1": got {version!r}.')
+    if image_size % 32:
+        raise ValueError(f"image_size must be a multiple of 32: got {image_size}.")
+    if d_model % mem_dim or d_model % 8:
+        raise ValueError(
+            f"d_model must be a multiple of mem_dim and of 8: got {d_model} and {mem_dim}."
+        )
+    trunk = Hiera(
+        embed_dim=embed_dim,
+        num_heads=num_heads,
+        stages=stages,
+        global_att_blocks=global_att_blocks,
+        window_pos_embed_bkg_spatial_size=window_pos_embed_bkg_spatial_size,
+        window_spec=window_spec,
+    )
+    channels = [embed_dim * 2**stage for stage in reversed(range(len(stages)))]
+    network = SAM2(
+        image_encoder=ImageEncoder(
+            trunk=trunk, neck=FpnNeck(channels=channels, d_model=d_model)
+        ),
+        prompt_encoder=PromptEncoder(embed_dim=d_model),
+        mask_decoder=MaskDecoder(dim=d_model, mlp_dim=decoder_mlp_dim),
+        memory_attention=MemoryAttention(
+            dim=d_model,
+            mem_dim=mem_dim,
+            layers=memory_attention_layers,
+            feedforward=memory_attention_feedforward,
+        ),
+        memory_encoder=MemoryEncoder(dim=d_model, mem_dim=mem_dim),
+        image_size=image_size,
+        dim=d_model,
+        mem_dim=mem_dim,
+        num_maskmem=num_maskmem,
+        version=version,
+    )
+    _initialise(network)
+    return network
+
+
+def _initialise(network: SAM2) -> None:
+    """Start values for training from scratch: truncated normal, as in vision transformers."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    trunk = network.image_encoder.trunk
+    for parameter in (
+        trunk.pos_embed,
+        trunk.pos_embed_window,
+        network.maskmem_tpos_enc,
+        network.no_mem_embed,
+        network.no_mem_pos_enc,
+        network.no_obj_ptr,
+        network.no_obj_embed_spatial,
+    ):
+        if parameter is not None:
+            nn.init.trunc_normal_(parameter, std=0.02)
