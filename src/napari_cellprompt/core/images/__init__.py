@@ -1,0 +1,1 @@
+"""What is done to images: contrast, planes, tiles, fingerprints, cached features."""

@@ -1,0 +1,1 @@
+"""What is done to masks: run lengths, label images, boxes, stability."""

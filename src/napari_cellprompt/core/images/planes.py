@@ -1,0 +1,293 @@
+"""One 2D plane of an image of any kind, read crop by crop as the model sees it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.types import PlaneKey
+
+from .contrast import check_limits, percentile_limits, to_uint8
+from .fingerprint import fingerprint
+from .sampling import check_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from .sampling import ArrayData
+
+__all__ = ["PlaneSource", "axes_of", "image_limits"]
+
+_LETTERS = "TCZYXS"
+
+
+def axes_of(shape: Sequence[int], dtype: Any, axes: str | None = None) -> str:
+    """Letters of the axes of an image, as OME and tifffile name them.
+
+    Parameters
+    ----------
+    shape
+        Length of each axis.
+    dtype
+        Type of the pixels.
+    axes
+        What the user or the file says; checked against the shape. None: two axes are
+        YX; three are YXS when the last holds 3 or 4 uint8 samples, otherwise ZYX.
+
+    Raises
+    ------
+    ImageError
+        When letters and shape do not fit, or nothing says what four axes are.
+    """
+    shape = tuple(int(length) for length in shape)
+    if axes is None:
+        if len(shape) == 2:
+            return "YX"
+        if len(shape) == 3:
+            samples = shape[2] in (3, 4) and np.dtype(dtype) == np.uint8
+            return "YXS" if samples else "ZYX"
+        raise ImageError(
+            f"An image of shape {shape} needs its axes named, for example "
+            f"{'TZYX' if len(shape) == 4 else 'ZYX'}: nothing says what they are."
+        )
+    letters = axes.upper()
+    if len(letters) != len(shape):
+        raise ImageError(
+            f"The axes {axes} name {len(letters)} axes, but the image has "
+            f"{len(shape)}: its shape is {shape}."
+        )
+    unknown = sorted(set(letters) - set(_LETTERS))
+    if unknown or len(set(letters)) != len(letters):
+        raise ImageError(
+            f"The axes {axes} must be different letters out of {', '.join(_LETTERS)}."
+        )
+    if not ("Y" in letters and "X" in letters and letters.index("Y") < letters.index("X")):
+        raise ImageError(f"The axes {axes} must hold Y and, after it, X.")
+    if "S" in letters and (not letters.endswith("S") or shape[-1] not in (3, 4)):
+        raise ImageError(
+            f"Axis S (red, green, blue) must be the last one and hold 3 or 4 samples: "
+            f"got the axes {axes} for the shape {shape}."
+        )
+    return letters
+
+
+def image_limits(
+    data: ArrayData,
+    limits: tuple[float, float] | Literal["auto"] | None,
+    *,
+    channel_axis: int | None = None,
+    channel: int | None = None,
+) -> tuple[float, float] | None:
+    """Contrast limits to be used for an image when no window shows it.
+
+    A pair stays as it is, ``"auto"`` takes the percentiles 0.1 and 99.9 of the whole
+    image, and None does so too unless the image is uint8, which needs no limits.
+    """
+    if limits is None and np.dtype(data.dtype) == np.uint8:
+        return None
+    if limits is None or isinstance(limits, str):
+        return percentile_limits(data, channel_axis=channel_axis, channel=channel)
+    return check_limits(limits)
+
+
+class PlaneSource:
+    """One plane of an image; reads lazily, never writes, never keeps pixels.
+
+    Parameters
+    ----------
+    data
+        NumPy, dask, zarr or h5py array (anything with ``shape``, ``dtype`` and basic
+        slicing).
+    axes
+        The two array axes that span the plane, rows first, in array order.
+    index
+        Position along each axis that is neither in the plane, nor ``channel_axis``,
+        nor the samples of RGB, in array order.
+    channel, channel_axis
+        Which channel of which axis; both or neither.
+    rgb
+        The last axis holds red, green, blue and perhaps alpha, which is left out.
+    limits
+        Grey values that become 0 and 255; None takes uint8 as it is.
+    image_id
+        Identity of the pixels: a content fingerprint or a layer's unique id.
+
+    Raises
+    ------
+    ImageError
+        When these do not fit the array, or its pixels are not real numbers.
+    """
+
+    def __init__(
+        self,
+        data: ArrayData,
+        *,
+        axes: tuple[int, int],
+        index: Sequence[int] = (),
+        channel: int | None = None,
+        channel_axis: int | None = None,
+        rgb: bool = False,
+        limits: tuple[float, float] | None = None,
+        image_id: str,
+    ) -> None:
+        shape = tuple(int(length) for length in data.shape)
+        dtype = check_dtype(data.dtype)
+        if math.prod(shape) == 0:
+            raise ImageError(f"The image is empty: its shape is {shape}.")
+        if limits is None and dtype != np.uint8:
+            raise ImageError(
+                f"An image of type {dtype} needs contrast limits to be brought to 8 bits."
+            )
+        rows, columns = (int(axis) % len(shape) for axis in axes)
+        if not rows < columns:
+            raise ImageError(
+                f"A plane needs two different axes in array order: got {axes} "
+                f"for an image of shape {shape}."
+            )
+        if (channel is None) != (channel_axis is None):
+            raise ImageError("A channel and the axis of channels must be given together.")
+        used = {rows, columns}
+        if rgb:
+            used.add(len(shape) - 1)
+            if columns == len(shape) - 1 or shape[-1] not in (3, 4):
+                raise ImageError(
+                    f"An RGB image needs 3 or 4 samples along its last axis, which is not "
+                    f"part of the plane: got the shape {shape}."
+                )
+        key: list[Any] = [slice(None)] * len(shape)
+        if channel is not None and channel_axis is not None:
+            channel_axis = int(channel_axis) % len(shape)
+            if channel_axis in used:
+                raise ImageError(f"Axis {channel_axis} cannot hold the channels as well.")
+            used.add(channel_axis)
+            key[channel_axis] = _checked(channel, shape[channel_axis], "channel")
+        others = [axis for axis in range(len(shape)) if axis not in used]
+        if len(others) != len(index):
+            raise ImageError(
+                f"A plane of an image of shape {shape} needs {len(others)} indices "
+                f"of its other axes: got {tuple(index)}."
+            )
+        for axis, position in zip(others, index, strict=True):
+            key[axis] = _checked(position, shape[axis], f"index along axis {axis}")
+        if rgb:
+            key[-1] = slice(0, 3)
+        self._data = data
+        self._key = key
+        self._rows, self._columns = rows, columns
+        self._limits = None if limits is None else check_limits(limits)
+        self.shape: tuple[int, int] = (shape[rows], shape[columns])
+        """Rows and columns of the plane."""
+        self.is_rgb: bool = rgb
+        """Whether ``read`` gives three channels."""
+        self.key: PlaneKey = PlaneKey(
+            image=image_id,
+            index=tuple(int(position) for position in index),
+            axes=(rows, columns),
+            channel=None if channel is None else int(channel),
+            limits=self._limits,
+        )
+        """Names the plane in caches."""
+
+    @classmethod
+    def from_image(
+        cls,
+        image: ArrayData,
+        limits: tuple[float, float] | Literal["auto"] | None = None,
+        *,
+        axes: str | None = None,
+        at: Mapping[str, int] | None = None,
+        channel: int | None = None,
+        image_id: str | None = None,
+    ) -> PlaneSource:
+        """Take a plane of an image whose axes have letters.
+
+        Parameters
+        ----------
+        image
+            For example ``(H, W)``, ``(H, W, 3)`` uint8, or a stack.
+        limits
+            See ``image_limits``; to read many planes of one stack, compute them once.
+        axes
+            Letters, see ``axes_of``.
+        at
+            Position along the axes T and Z, by letter; 0 where it is left out.
+        channel
+            Needed when there is an axis C of more than one channel.
+        image_id
+            Computed from the content when left out.
+
+        Raises
+        ------
+        ImageError
+            When axes, positions or channel do not fit the image.
+        """
+        letters = axes_of(image.shape, image.dtype, axes)
+        check_dtype(image.dtype)
+        at = {name.upper(): position for name, position in (at or {}).items()}
+        unknown = sorted(set(at) - (set(letters) & set("TZ")))
+        if unknown:
+            raise ImageError(
+                f"The image has no axis {unknown[0]} to choose a plane from: "
+                f"its axes are {letters}."
+            )
+        channel_axis = letters.index("C") if "C" in letters else None
+        channel = _channel_of(image.shape, channel_axis, channel)
+        return cls(
+            image,
+            axes=(letters.index("Y"), letters.index("X")),
+            index=[at.get(letter, 0) for letter in letters if letter in "TZ"],
+            channel=channel,
+            channel_axis=channel_axis,
+            rgb="S" in letters,
+            limits=image_limits(image, limits, channel_axis=channel_axis, channel=channel),
+            image_id=fingerprint(image) if image_id is None else image_id,
+        )
+
+    def read(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
+        """Rows y0 to y1 and columns x0 to x1 (exclusive), as the model sees them.
+
+        Returns
+        -------
+        ndarray
+            ``(y1 - y0, x1 - x0)`` uint8, with a last axis of 3 for RGB; a copy.
+
+        Raises
+        ------
+        ImageError
+            When the range is empty or leaves the plane.
+        """
+        height, width = self.shape
+        if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
+            raise ImageError(
+                f"Rows {y0} to {y1} and columns {x0} to {x1} are not a part of a plane "
+                f"of {height} x {width} pixels."
+            )
+        key = list(self._key)
+        key[self._rows] = slice(y0, y1)
+        key[self._columns] = slice(x0, x1)
+        return to_uint8(np.asarray(self._data[tuple(key)]), self._limits)
+
+
+def _channel_of(
+    shape: Sequence[int], channel_axis: int | None, channel: int | None
+) -> int | None:
+    """Return the channel to be read, or raise a sentence that asks for it."""
+    if channel_axis is None:
+        if channel is not None:
+            raise ImageError(f"The image has no axis of channels to take {channel} from.")
+        return None
+    count = shape[channel_axis]
+    if channel is None and count > 1:
+        raise ImageError(f"The image has {count} channels: say which one to use.")
+    return _checked(channel or 0, count, "channel")
+
+
+def _checked(position: int, length: int, name: str) -> int:
+    if not 0 <= position < length:
+        raise ImageError(f"The {name} must lie in 0 to {length - 1}: got {position}.")
+    return int(position)
