@@ -44,9 +44,7 @@ def brute_force_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> 
 @pytest.mark.parametrize("count", [1, 2, 300], ids="{}boxes".format)
 def test_nms_equals_brute_force(count: int, threshold: float) -> None:
     boxes, scores = random_boxes(count, seed=count)
-    expected = brute_force_nms(
-        boxes.double().numpy(), scores.double().numpy(), threshold
-    )
+    expected = brute_force_nms(boxes.double().numpy(), scores.double().numpy(), threshold)
     assert ops.nms(boxes, scores, threshold).tolist() == expected
     assert _torchvision._nms(boxes, scores, threshold).tolist() == expected
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ def _compiled_part_loads() -> bool:
         return True  # not installed: the import below says so
     for library in Path(spec.origin).parent.glob("_C*.so"):
         try:
-            torch.ops.load_library(str(library))
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
         except OSError:
             return False
         return True
@@ -69,15 +70,17 @@ def _always_true() -> bool:
     return True
 
 
-def _define_missing_operators() -> torch.library.Library:
-    library = torch.library.Library("torchvision", "DEF")
+def _define_missing_operators() -> Any:
+    library: Any = torch.library.Library(  # type: ignore[no-untyped-call]
+        "torchvision", "DEF"
+    )
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.impl("nms", _nms, "CPU")
     return library
 
 
-_library: torch.library.Library | None = None  # definitions live as long as this does
+_library: Any = None  # definitions live as long as this does
 if not _compiled_part_loads():
     _library = _define_missing_operators()
 

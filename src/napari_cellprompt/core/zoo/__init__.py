@@ -1,0 +1,1 @@
+"""The model zoo: which models exist, where weights come from, loading and saving."""

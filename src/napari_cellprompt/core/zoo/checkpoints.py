@@ -1,0 +1,255 @@
+"""Read files of weights safely and tell from their tensors which network they fit.
+
+Three layouts: Meta's ``{"model": tensors}`` archives, safetensors as Hugging Face
+stores ``Sam2VideoModel``, and this package's own safetensors with the network's
+configuration in their metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from napari_cellprompt.core._errors import CheckpointError
+
+from .huggingface import is_huggingface, to_meta
+from .registry import NETWORKS
+
+__all__ = ["detect_variant", "first_few", "read_state_dict"]
+
+_TRUNK = "image_encoder.trunk"
+
+
+def first_few(names: Iterable[str], count: int = 3) -> str:
+    """List the first names for a message, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint without running any code it may hold.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file in one of the three layouts; its content decides, not its name.
+
+    Returns
+    -------
+    state_dict : dict
+        Tensors under the names that Meta's checkpoints use, on the CPU; floating point
+        ones as float32.
+    metadata : dict
+        The configuration in a file of this package; empty for the other layouts.
+
+    Raises
+    ------
+    CheckpointError
+        When there is no such file, or it is damaged, cut short, would run code, or
+        holds something else than tensors.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"The checkpoint {path} cannot be read: {reason}.") from error
+    if not head:
+        raise CheckpointError(f"The checkpoint {path} is empty.")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise CheckpointError(
+            f"The checkpoint {path} is a web page, not weights: the download was "
+            "answered with a page. Fetch the file again."
+        )
+    if head[8:9] == b"{" or path.suffix == ".safetensors":
+        state, metadata = _read_safetensors(path)
+    else:
+        state, metadata = _read_archive(path), {}
+    state = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in state.items()
+    }
+    return (to_meta(state) if is_huggingface(state) else state), metadata
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            text = (file.metadata() or {}).get("config")
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged or cut short ({error}). Fetch it again."
+        ) from error
+    if text is None:
+        return state, {}
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(
+            f"The configuration in the checkpoint {path} is not valid JSON ({error})."
+        ) from error
+    if not isinstance(config, dict):
+        raise CheckpointError(
+            f"The configuration in the checkpoint {path} must be an object, not "
+            f"{type(config).__name__}."
+        )
+    return state, config
+
+
+def _read_archive(path: Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            # Old pickle protocols make torch ask for a bug report; a failure that
+            # follows from one is reported below.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            payload = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(path, str(error))) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A damaged archive fails in whatever way its first wrong byte leads to.
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged or cut short "
+            f"({type(error).__name__}: {_one_line(error)}). Fetch it again."
+        ) from error
+    if isinstance(payload, Mapping) and isinstance(payload.get("model"), Mapping):
+        payload = payload["model"]
+    if not isinstance(payload, Mapping) or not payload:
+        raise CheckpointError(
+            f"The checkpoint {path} holds no tensors by name but a "
+            f"{type(payload).__name__}."
+        )
+    for name, value in payload.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"The checkpoint {path} fits no known layout: its entry {name!r} is a "
+                f"{type(value).__name__}, not a tensor. First entries: "
+                f"{first_few(map(str, payload))}."
+            )
+    return dict(payload)
+
+
+def _refusal(path: Path, reason: str) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", reason)
+    if found is None:
+        return f"The checkpoint {path} is damaged or no file of weights."
+    return (
+        f"The checkpoint {path} was refused: besides tensors it holds {found[1]}, which "
+        "would run code on this computer when loaded. Only files of plain tensors are "
+        "read."
+    )
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no more is known"
+
+
+def detect_variant(
+    state: Mapping[str, Tensor], config: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """Find the hyper-parameters of the SAM 2 network that tensors belong to.
+
+    Parameters
+    ----------
+    state : mapping
+        Tensors under Meta's names.
+    config : mapping, optional
+        Keyword arguments of ``build_sam2`` from the file's configuration. They are
+        checked against the tensors. Without them, what tensors do not show (heads,
+        windows) comes from the registered network of the same dimensions.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of ``build_sam2``, without ``image_size``.
+
+    Raises
+    ------
+    CheckpointError
+        When the tensors are no SAM 2, of an unknown size, or contradict ``config``.
+    """
+    measured = _measure(state)
+    if config is not None:
+        known = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in config.items()
+            if name != "image_size"
+        }
+        for name, value in measured.items():
+            if known.get(name, value) != value:
+                raise CheckpointError(
+                    f"The configuration says {name} = {known[name]}, but the tensors "
+                    f"have {value}."
+                )
+        return {**known, **measured}
+    for network in NETWORKS.values():
+        # Networks are told apart by what is registered of them.
+        if all(measured.get(name, value) == value for name, value in network.items()):
+            return {**network, **measured}
+    raise CheckpointError(
+        f"A SAM 2 of unknown size (embed_dim {measured['embed_dim']}, stages "
+        f"{measured['stages']}, d_model {measured['d_model']}), and the file has no "
+        "configuration that describes it."
+    )
+
+
+def _measure(state: Mapping[str, Tensor]) -> dict[str, object]:
+    """Read the hyper-parameters that tensors show by their shapes and numbers."""
+    try:
+        memory_times = state["maskmem_tpos_enc"]
+        return {
+            "embed_dim": state[f"{_TRUNK}.patch_embed.proj.weight"].shape[0],
+            "stages": _stages(state),
+            "window_pos_embed_bkg_spatial_size": tuple(
+                state[f"{_TRUNK}.pos_embed"].shape[-2:]
+            ),
+            "d_model": state["image_encoder.neck.convs.0.conv.weight"].shape[0],
+            "mem_dim": memory_times.shape[-1],
+            "num_maskmem": memory_times.shape[0],
+            "memory_attention_layers": _count(state, "memory_attention.layers"),
+            "memory_attention_feedforward": state[
+                "memory_attention.layers.0.linear1.weight"
+            ].shape[0],
+            "decoder_mlp_dim": state[
+                "sam_mask_decoder.transformer.layers.0.mlp.layers.0.weight"
+            ].shape[0],
+            "version": "2.1" if "no_obj_embed_spatial" in state else "2.0",
+        }
+    except (KeyError, IndexError) as error:
+        missing = f": {error.args[0]} is missing" if isinstance(error, KeyError) else ""
+        raise CheckpointError(
+            f"The tensors are not those of a SAM 2 network{missing}. First of "
+            f"{len(state)}: {first_few(state)}."
+        ) from error
+
+
+def _count(state: Mapping[str, Tensor], prefix: str) -> int:
+    pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
+    return len({found[1] for name in state if (found := pattern.match(name))})
+
+
+def _stages(state: Mapping[str, Tensor]) -> Sequence[int]:
+    """Count the blocks per stage: a stage begins where a block changes the width."""
+    total = _count(state, f"{_TRUNK}.blocks")
+    starts = [0] + [
+        index
+        for index in range(1, total)
+        if f"{_TRUNK}.blocks.{index}.proj.weight" in state
+    ]
+    return tuple(
+        end - start for start, end in zip(starts, [*starts[1:], total], strict=True)
+    )

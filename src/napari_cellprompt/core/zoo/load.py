@@ -1,0 +1,355 @@
+"""Models from names or files, ready to use; and files from models."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from napari_cellprompt.core._errors import CheckpointError, DownloadError
+from napari_cellprompt.core.networks.build import build_sam2
+
+from .checkpoints import detect_variant, first_few, read_state_dict
+from .registry import ALIASES, DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec, get_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from napari_cellprompt.core.networks.sam2 import SAM2
+
+__all__ = [
+    "LoadedModel",
+    "cache_folder",
+    "choose_device",
+    "load_model",
+    "save_checkpoint",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A network with its weights, and what is known about it."""
+
+    network: SAM2
+    """In evaluation mode, float32, on its device."""
+    spec: ModelSpec
+    source: Path
+    """The file that the weights were read from."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.network.parameters()).device
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.spec.image_size
+
+
+def cache_folder() -> Path:
+    """Name the folder of downloaded weights; ``CELLPROMPT_CACHE`` chooses another."""
+    chosen = os.environ.get("CELLPROMPT_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return platformdirs.user_cache_path("napari-cellprompt") / "models"
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """Take the named device, or a CUDA GPU where there is one, else the CPU.
+
+    Apple's GPU is used only when it is asked for: some of its kernels are wrong.
+
+    Raises
+    ------
+    ValueError
+        When there is no such device here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device {str(device)!r} is not available here; use 'cpu', or leave it out."
+        ) from error
+    return chosen
+
+
+def load_model(
+    name_or_path: str | Path = DEFAULT_MODEL,
+    *,
+    image_size: int | None = None,
+    device: str | torch.device | None = None,
+) -> LoadedModel:
+    """Load a model of the zoo, or a checkpoint from a file.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A name or alias (``"cellprompt-nano"``, ``"sam2.1_t"``); an existing file, or
+        anything with a path separator, is a checkpoint. What it holds is read from its
+        tensors: the file's name does not matter.
+    image_size : int, optional
+        Side of the square input in pixels, a multiple of 32. Default: what the model
+        was made for. (Some fine-tuned SAM 2 expect 512, which no tensor shows.)
+    device : str or torch.device, optional
+        Default: a CUDA GPU where there is one, else the CPU.
+
+    Returns
+    -------
+    LoadedModel
+        The network in evaluation mode on the device.
+
+    Raises
+    ------
+    CheckpointError
+        When the name is unknown, or the file cannot be used; it names the file.
+    DownloadError
+        When the weights of a known model are not on this computer.
+    ValueError
+        When ``image_size`` or ``device`` cannot be used.
+    """
+    if image_size is not None and (image_size <= 0 or image_size % 32):
+        raise ValueError(f"image_size must be a positive multiple of 32: got {image_size}.")
+    chosen_device = choose_device(device)
+    if _is_path(name_or_path):
+        path = Path(name_or_path).expanduser()
+        network, spec = _load_file(path, expected=None, image_size=image_size)
+    else:
+        expected = get_spec(str(name_or_path))
+        with _weights_file(expected) as path:
+            network, spec = _load_file(path, expected=expected, image_size=image_size)
+    return LoadedModel(network.eval().to(chosen_device), spec, path)
+
+
+def _is_path(name_or_path: str | Path) -> bool:
+    if isinstance(name_or_path, Path):
+        return True
+    has_separator = any(sep in name_or_path for sep in ("/", "\\"))
+    return has_separator or Path(name_or_path).is_file()
+
+
+@contextmanager
+def _weights_file(spec: ModelSpec) -> Iterator[Path]:
+    """Find the file that holds the weights of a model of the zoo."""
+    if spec.bundled:
+        resource = files(__package__) / "weights" / f"{spec.name}.safetensors"
+        if not resource.is_file():
+            raise DownloadError(
+                f"The weights of {spec.name} are missing from this installation; "
+                "install napari-cellprompt again."
+            )
+        with as_file(resource) as path:
+            yield path
+        return
+    folder = cache_folder()
+    names = [spec.name, *(alias for alias, name in ALIASES.items() if name == spec.name)]
+    for name in names:
+        for suffix in (".pt", ".safetensors"):
+            path = folder / f"{name}{suffix}"
+            if path.is_file():
+                yield path
+                return
+    raise DownloadError(_how_to_get(spec, folder))
+
+
+def _how_to_get(spec: ModelSpec, folder: Path) -> str:
+    source = spec.source
+    if source is None:
+        return f"The weights of {spec.name} are not in {folder}."
+    size = f" ({source.nbytes / 1e6:.0f} MB)" if source.nbytes else ""
+    return (
+        f"The weights of {spec.name} are not on this computer. Download {source.url}"
+        f"{size} and put the file {source.file_name} into the folder {folder}, or give "
+        "the path of the file in place of the name. (The variable CELLPROMPT_CACHE "
+        "names another folder.)"
+    )
+
+
+def _load_file(
+    path: Path, *, expected: ModelSpec | None, image_size: int | None
+) -> tuple[SAM2, ModelSpec]:
+    """Build the network that a file holds and fill it."""
+    state, metadata = read_state_dict(path)
+    try:
+        spec = _spec_of_file(path, state, metadata, expected)
+        if image_size is not None:
+            spec = replace(spec, image_size=image_size)
+        network = _build(spec)
+    except CheckpointError as error:
+        raise CheckpointError(f"The checkpoint {path} cannot be used. {error}") from error
+    _fill(network, state, path)
+    return network, spec
+
+
+def _spec_of_file(
+    path: Path,
+    state: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+    expected: ModelSpec | None,
+) -> ModelSpec:
+    config = metadata.get("network")
+    if metadata and not isinstance(config, dict):
+        raise CheckpointError("Its configuration describes no network.")
+    variant = detect_variant(state, config)
+    known = _same_network(variant)
+    if expected is not None and known is not expected and not expected.bundled:
+        raise CheckpointError(
+            f"It does not hold {expected.name} but "
+            f"{known.name if known else 'another network'}."
+        )
+    image_size = metadata.get("image_size", known.image_size if known else 1024)
+    if type(image_size) is not int or image_size <= 0 or image_size % 32:
+        raise CheckpointError(
+            "Its configuration must give image_size as a positive multiple of 32: got "
+            f"{image_size!r}."
+        )
+    if expected is not None:
+        base = expected
+    else:
+        base = ModelSpec(str(metadata.get("name", path.stem)), "sam2", variant, 1024)
+    return replace(
+        base,
+        network=variant,
+        image_size=image_size,
+        drawing=_drawing(metadata.get("drawing")),
+    )
+
+
+def _same_network(variant: Mapping[str, object]) -> ModelSpec | None:
+    """Find the model of the zoo that has these hyper-parameters."""
+    for spec in MODELS.values():
+        if all(variant.get(name) == value for name, value in spec.network.items()):
+            return spec
+    return None
+
+
+def _drawing(config: object) -> DrawingSpec | None:
+    if config is None:
+        return None
+    try:
+        if not isinstance(config, dict):
+            raise TypeError
+        if not config["on"]:
+            return None
+        return DrawingSpec(float(config["amplitude"]), float(config["sigma"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            "Its configuration must give drawing as on, amplitude and sigma: got "
+            f"{config!r}."
+        ) from error
+
+
+def _build(spec: ModelSpec) -> SAM2:
+    try:
+        # The configuration may come from a file, so anything may stand in it.
+        arguments: dict[str, Any] = dict(spec.network)
+        embed_dim, heads = arguments["embed_dim"], arguments["num_heads"]
+        if type(heads) is not int or heads < 1 or embed_dim % heads:
+            raise ValueError(f"num_heads = {heads} does not divide {embed_dim}")
+        return build_sam2(image_size=spec.image_size, **arguments)
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise CheckpointError(
+            f"Its configuration describes no network that can be built ({error})."
+        ) from error
+
+
+def _fill(network: SAM2, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load strictly: each tensor has its place, and each place its tensor."""
+    wanted = network.state_dict()
+    problems = []
+    missing = [name for name in wanted if name not in state]
+    surplus = [name for name in state if name not in wanted]
+    misshapen = [
+        f"{name} {tuple(state[name].shape)} in place of {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    for kind, names in (
+        ("missing", missing),
+        ("surplus", surplus),
+        ("of another shape", misshapen),
+    ):
+        if names:
+            problems.append(f"{len(names)} {kind}: {first_few(names)}")
+    if problems:
+        raise CheckpointError(
+            f"The tensors in the checkpoint {path} do not fit its network; "
+            f"{'; '.join(problems)}."
+        )
+    network.load_state_dict(dict(state))
+
+
+def save_checkpoint(
+    path: str | Path,
+    network_state: Mapping[str, Tensor],
+    spec: ModelSpec,
+    half: bool = True,
+    *,
+    training: Mapping[str, object] | None = None,
+) -> Path:
+    """Write weights and their configuration as safetensors, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write; one that exists is replaced.
+    network_state : mapping
+        ``network.state_dict()``.
+    spec : ModelSpec
+        What the file says about the model.
+    half : bool
+        Store floating point tensors in half precision.
+    training : mapping, optional
+        How the weights were made; must be JSON.
+
+    Raises
+    ------
+    CheckpointError
+        When a value is not finite, or too large for half precision.
+    """
+    path = Path(path)
+    drawing = spec.drawing
+    config = {
+        "name": spec.name,
+        "network": dict(spec.network),
+        "image_size": spec.image_size,
+        "drawing": (
+            {"on": False}
+            if drawing is None
+            else {"on": True, "amplitude": drawing.amplitude, "sigma": drawing.sigma}
+        ),
+        "training": dict(training or {}),
+    }
+    tensors = {}
+    for name, tensor in network_state.items():
+        stored = tensor.detach().to("cpu", copy=True)
+        if stored.is_floating_point():
+            stored = stored.half() if half else stored.float()
+            if not torch.isfinite(stored).all():
+                raise CheckpointError(
+                    f"{name} has values that are not finite"
+                    f"{' in half precision' if half else ''}; {path} was not written."
+                )
+        tensors[name] = stored.contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata={"config": json.dumps(config)})
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
