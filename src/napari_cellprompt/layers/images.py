@@ -1,0 +1,178 @@
+"""Image layers as the planes that a model reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.images.contrast import percentile_limits
+from napari_cellprompt.core.images.planes import PlaneSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Image
+    from napari.utils.events import Event
+
+    from napari_cellprompt.layers.coordinates import PlaneView
+
+__all__ = [
+    "ImageRevisions",
+    "full_resolution",
+    "layer_limits",
+    "plane_source",
+    "stack_limits",
+]
+
+
+class ImageRevisions:
+    """Identities of images that change when their pixels do.
+
+    Features are cached under such an identity. A layer is followed from the first time
+    its key is asked for until ``forget`` or ``close``; no attribute is set on it.
+    """
+
+    def __init__(self) -> None:
+        self._revisions: dict[str, int] = {}
+        self._disconnect: dict[str, Callable[[], None]] = {}
+
+    def key(self, layer: Image) -> str:
+        """Identity of the layer's pixels: its unique id and a revision number."""
+        name = str(layer.unique_id)
+        if name not in self._revisions:
+            self._follow(name, layer)
+        return f"{name}:{self._revisions[name]}"
+
+    def bump(self, layer: Image) -> None:
+        """Give a layer a new identity, for pixels that changed without an event."""
+        self.key(layer)
+        self._revisions[str(layer.unique_id)] += 1
+
+    def forget(self, layer: Image) -> None:
+        """Stop following a layer that was removed from its viewer."""
+        name = str(layer.unique_id)
+        if name in self._disconnect:
+            self._disconnect.pop(name)()
+            # A layer that comes back may have changed in the meantime.
+            self._revisions[name] += 1
+
+    def close(self) -> None:
+        """Stop following all layers."""
+        for disconnect in self._disconnect.values():
+            disconnect()
+        self._disconnect.clear()
+        self._revisions.clear()
+
+    def _follow(self, name: str, layer: Image) -> None:
+        self._revisions[name] = 0
+
+        def changed(event: Event | None = None) -> None:
+            self._revisions[name] += 1
+
+        emitters = (layer.events.data, layer.events.set_data)
+        del emitters
+        layer.events.data.connect(changed)
+        self._disconnect[name] = lambda: layer.events.data.disconnect(changed)
+
+
+def full_resolution(image: Image) -> Any:
+    """The array of an image layer, its finest level where there are several."""
+    return image.data[0] if image.multiscale else image.data
+
+
+def plane_source(
+    image: Image,
+    view: PlaneView,
+    *,
+    image_id: str,
+    channel: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> PlaneSource:
+    """The plane ``view`` of an image layer; nothing is read before it is needed.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        In memory, dask or zarr; of a multiscale layer the finest level is taken.
+    view : PlaneView
+        The plane, from ``coordinates.plane_of``.
+    image_id : str
+        Identity of the pixels, from ``ImageRevisions.key``.
+    channel : int, optional
+        Index along ``view.channel_axis``, or one of the samples of an RGB image. An RGB
+        image without it is taken in colour.
+    limits : tuple of float, optional
+        Grey values that become 0 and 255, from ``layer_limits`` or ``stack_limits``.
+        None leaves uint8 as it is.
+
+    Raises
+    ------
+    ImageError
+        The layer holds nothing, or the channel does not exist.
+    """
+    data = full_resolution(image)
+    if 0 in data.shape:
+        raise ImageError(f"'{image.name}' is empty: its shape is {tuple(data.shape)}.")
+    channel_axis = view.channel_axis
+    if channel is None:
+        if channel_axis is not None:
+            raise ImageError(f"Choose a channel of '{image.name}'.")
+    else:
+        if channel_axis is None:
+            if not image.rgb:
+                raise ImageError(f"'{image.name}' has no channel axis to choose from.")
+            channel_axis = data.ndim - 1
+        if not 0 <= channel < data.shape[channel_axis]:
+            raise ImageError(
+                f"'{image.name}' has {data.shape[channel_axis]} channels: there is no "
+                f"channel {channel}."
+            )
+    return PlaneSource(
+        data,
+        axes=view.axes,
+        index=view.index,
+        channel=channel,
+        channel_axis=channel_axis,
+        rgb=bool(image.rgb) and (channel is None or channel_axis != data.ndim - 1),
+        limits=limits,
+        image_id=image_id,
+    )
+
+
+def layer_limits(image: Image) -> tuple[float, float] | None:
+    """Grey values that the layer shows as black and white.
+
+    Returns
+    -------
+    tuple of float or None
+        ``lo < hi``, both finite. None for RGB uint8, which napari shows as it is.
+    """
+    if image.rgb and image.dtype == np.uint8:
+        return None
+    lo, hi = (float(value) for value in image.contrast_limits)
+    if not (np.isfinite(lo) and np.isfinite(hi)):
+        return 0.0, 1.0
+    if hi <= lo:
+        return lo, float(max(lo + 1.0, np.nextafter(lo, np.inf)))
+    return lo, hi
+
+
+def stack_limits(
+    data: Any, low: float = 0.1, high: float = 99.9
+) -> tuple[float, float]:
+    """Percentiles over a whole stack, so that contrast is the same on every plane.
+
+    A pure function without napari in it; it may read many chunks of a lazy array and
+    is meant to run off the GUI thread.
+
+    Parameters
+    ----------
+    data : array_like
+        From ``full_resolution``; numpy, dask or zarr.
+    low, high : float
+        Percentiles that become 0 and 255.
+    """
+    lo, hi = percentile_limits(data, low, high)
+    return float(lo), float(hi)

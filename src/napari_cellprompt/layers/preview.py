@@ -1,0 +1,211 @@
+"""The overlay that shows a mask before it is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_cellprompt.layers.coordinates import layer_kwargs, plane_shape
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.types import CroppedMask
+    from napari_cellprompt.layers.coordinates import PlaneView
+
+__all__ = ["PREVIEW_NAME", "Preview", "is_preview"]
+
+PREVIEW_NAME = "Preview"
+_METADATA_KEY = "napari-cellprompt"
+# Planes up to this side are covered whole; larger ones by a window of this side that
+# moves with the object, since a redraw costs time by the pixel.
+_WINDOW = 1024
+
+
+def is_preview(layer: Layer) -> bool:
+    """True for the overlay, which is none of the user's data."""
+    mark = layer.metadata.get(_METADATA_KEY)
+    return isinstance(mark, dict) and bool(mark.get("preview"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the overlay's shape and transform depend on, apart from its position."""
+
+    image: str
+    axes: tuple[int, int]
+    channel_axis: int | None
+    window: tuple[int, int]
+
+
+class Preview:
+    """A small Labels layer over one plane of an image.
+
+    The layer has the image's axes with length 1 outside the plane, so that napari shows
+    it on this plane only and in whatever order the axes are displayed. It is edited in
+    place; a user who deletes it gets it back with the next mask.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer to draw in.
+    colour : str
+        Colour of the mask.
+    contour : int
+        Width of the outline in pixels; 0 fills the mask.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, *, colour: str = "#00e5ff", contour: int = 0
+    ) -> None:
+        self._viewer = viewer
+        self._colour = colour
+        self._contour = contour
+        self._layer: Labels | None = None
+        self._place: _Place | None = None
+        self._origin: tuple[float, ...] = ()
+        self._buffer: NDArray[np.uint8] = np.zeros((0, 0), dtype=np.uint8)
+        self._filled: tuple[slice, slice] | None = None
+
+    @property
+    def layer(self) -> Labels | None:
+        """The overlay while it is in the viewer."""
+        return self._layer if self._is_shown() else None
+
+    @property
+    def contour(self) -> int:
+        """Width of the outline in pixels; 0 fills the mask."""
+        return self._contour
+
+    @contour.setter
+    def contour(self, width: int) -> None:
+        self._contour = width
+        if self._layer is not None:
+            self._layer.contour = width
+
+    def show(self, image: Image, view: PlaneView, mask: CroppedMask) -> None:
+        """Draw a mask over the plane ``view`` of ``image`` in place of the last one."""
+        box = mask.box
+        if box is None:
+            self.hide()
+            return
+        x0, y0, x1, y1 = box
+        plane = plane_shape(image, view)
+        window = (_window(plane[0], y1 - y0), _window(plane[1], x1 - x0))
+        corner = (_corner(plane[0], window[0], y0, y1), _corner(plane[1], window[1], x0, x1))
+        self._move(image, view, window, corner)
+        self._clear()
+        top, left = y0 - corner[0], x0 - corner[1]
+        target = (slice(top, top + y1 - y0), slice(left, left + x1 - x0))
+        my, mx = mask.origin
+        self._buffer[target] = mask.data[y0 - my : y1 - my, x0 - mx : x1 - mx]
+        self._filled = target
+        self._redraw()
+
+    def hide(self) -> None:
+        """Show no mask; the layer stays for the next one."""
+        if self._filled is not None:
+            self._clear()
+            if self._is_shown():
+                self._redraw()
+
+    def close(self) -> None:
+        """Remove the layer."""
+        if self._is_shown():
+            self._viewer.layers.remove(self._layer)
+        self._layer, self._place, self._filled = None, None, None
+
+    def _is_shown(self) -> bool:
+        return self._layer is not None and self._layer in self._viewer.layers
+
+    def _clear(self) -> None:
+        if self._filled is not None:
+            self._buffer[self._filled] = 0
+            self._filled = None
+
+    def _redraw(self) -> None:
+        if self._layer is not None:
+            # Neither extent nor thumbnail change; leaving them out halves the time.
+            self._layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def _move(
+        self,
+        image: Image,
+        view: PlaneView,
+        window: tuple[int, int],
+        corner: tuple[int, int],
+    ) -> None:
+        """Bring the layer to a place, with a new one where the old does not fit."""
+        origin = np.zeros(image.ndim)
+        span = np.ones(image.ndim)
+        for axis, index in zip(view.other_axes(image.ndim), view.index, strict=True):
+            origin[axis] = index
+        if view.channel_axis is not None:
+            # One pixel as thick as all channels: it stays visible when they change.
+            data = image.data[0] if image.multiscale else image.data
+            span[view.channel_axis] = data.shape[view.channel_axis]
+        origin[view.axes[0]], origin[view.axes[1]] = corner
+        kwargs = layer_kwargs(image, origin=origin, span=span)
+        place = _Place(str(image.unique_id), view.axes, view.channel_axis, window)
+        if place != self._place or not self._is_shown():
+            self._replace(place, kwargs, image.ndim)
+        else:
+            self._follow(kwargs)
+
+    def _follow(self, kwargs: dict[str, Any]) -> None:
+        """Take over a transform; each assignment costs a redraw, so only changes."""
+        layer = self._layer
+        for name in ("scale", "rotate", "shear", "translate"):
+            if not np.array_equal(getattr(layer, name), kwargs[name]):
+                setattr(layer, name, kwargs[name])
+
+    def _replace(self, place: _Place, kwargs: dict[str, Any], ndim: int) -> None:
+        selection = self._viewer.layers.selection
+        selected, active = set(selection), selection.active
+        self.close()
+        shape = [1] * ndim
+        shape[place.axes[0]], shape[place.axes[1]] = place.window
+        data = np.zeros(shape, dtype=np.uint8)
+        self._layer = Labels(
+            data,
+            name=PREVIEW_NAME,
+            opacity=0.5,
+            colormap=DirectLabelColormap(
+                color_dict={None: "transparent", 1: self._colour}
+            ),
+            metadata={_METADATA_KEY: {"preview": True}},
+            **kwargs,
+        )
+        self._layer.contour = self._contour
+        self._buffer = data.reshape(place.window)
+        self._place = place
+        self._viewer.add_layer(self._layer)
+        # A new layer becomes the active one, but the user is about to click on.
+        selected = {layer for layer in selected if layer in self._viewer.layers}
+        if active is not None and active in self._viewer.layers:
+            selection.active = active
+        selection.replace_selection(selected) if hasattr(
+            selection, "replace_selection"
+        ) else None
+
+
+def _window(plane: int, size: int) -> int:
+    """Side of the window on a plane: whole, or a multiple of the usual window."""
+    return min(plane, _WINDOW * -(-size // _WINDOW))
+
+
+def _corner(plane: int, window: int, start: int, stop: int) -> int:
+    """First pixel of a window around ``start`` to ``stop``.
+
+    Windows stand on a grid of quarters, so that small changes of a mask do not move them.
+    """
+    step = max(window // 4, 1)
+    wanted = (start + stop - window) // 2
+    corner = min(max(wanted // step * step, 0), plane - window)
+    return min(max(corner, stop - window), start)

@@ -1,0 +1,241 @@
+"""Points and Shapes layers as prompts, and the layers that are made for prompting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.layers.coordinates import (
+    layer_kwargs,
+    plane_shape,
+    points_to_plane,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Points, Shapes
+
+    from napari_cellprompt.layers.coordinates import PlaneView
+
+__all__ = [
+    "BOXES_NAME",
+    "LABELS_NAME",
+    "NEGATIVE",
+    "POINTS_NAME",
+    "POLARITY",
+    "POSITIVE",
+    "add_boxes_layer",
+    "add_labels_layer",
+    "add_points_layer",
+    "read_box",
+    "read_points",
+    "read_prompts",
+]
+
+POLARITY = "polarity"
+POSITIVE = "positive"
+NEGATIVE = "negative"
+
+POINTS_NAME = "Prompts: points"
+BOXES_NAME = "Prompts: boxes"
+LABELS_NAME = "Cells"
+
+_COLOURS = {POSITIVE: "#2ecc40", NEGATIVE: "#ff4136"}
+_CLOSED_SHAPES = ("rectangle", "ellipse", "polygon", "path")
+# Screen pixels between which a point is drawn, whatever the zoom: large enough to be
+# grabbed and small enough to leave a nucleus visible.
+_POINT_ON_SCREEN = (8, 14)
+
+
+def read_prompts(
+    points: Points | None, boxes: Shapes | None, image: Image, view: PlaneView
+) -> Prompts:
+    """What the layers say about one plane of an image.
+
+    Parameters
+    ----------
+    points : napari.layers.Points, optional
+        Clicks; their sign is the feature ``polarity`` ("positive" or "negative"),
+        positive where there is none.
+    boxes : napari.layers.Shapes, optional
+        Rectangles, ellipses, polygons or closed paths; the last one on the plane
+        counts, by its bounding box.
+    image, view
+        The image and its plane, from ``coordinates.plane_of``.
+
+    Returns
+    -------
+    Prompts
+        Empty when nothing lies on the plane. What lies outside the image is left out
+        as long as something else is inside.
+
+    Raises
+    ------
+    PromptError
+        All points and boxes of this plane are outside the image, or there are only
+        negative points.
+    """
+    xy, labels = read_points(points, image, view) if points is not None else ([], [])
+    box = read_box(boxes, image, view) if boxes is not None else None
+    height, width = plane_shape(image, view)
+    inside = [
+        -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5 for x, y in xy
+    ]
+    clipped = _clip_box(box, height, width) if box is not None else None
+    if (xy or box is not None) and clipped is None and not any(inside):
+        what = "box" if not xy else "point" if len(xy) == 1 else "prompts"
+        verb = "lie" if what == "prompts" else "lies"
+        raise PromptError(
+            f"The {what} {verb} outside '{image.name}', which is {width} x {height} "
+            "pixels here: move or delete it."
+        )
+    kept = [
+        (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0))
+        for (x, y), is_inside in zip(xy, inside, strict=True)
+        if is_inside
+    ]
+    kept_labels = [
+        label for label, is_inside in zip(labels, inside, strict=True) if is_inside
+    ]
+    if kept and clipped is None and 1 not in kept_labels:
+        raise PromptError(
+            "There are only negative points on this plane: add a point on the object or "
+            "a box around it."
+        )
+    return Prompts(points=tuple(kept), labels=tuple(kept_labels), box=clipped)
+
+
+def read_points(
+    points: Points, image: Image, view: PlaneView
+) -> tuple[list[tuple[float, float]], list[int]]:
+    """``(x, y)`` and label (1 or 0) of the points on a plane, in the layer's order."""
+    if len(points.data) == 0:
+        return [], []
+    xy, on_plane = points_to_plane(points, image, view, points.data)
+    features = points.features
+    signs = (
+        [str(value) for value in features[POLARITY]]
+        if POLARITY in features
+        else [POSITIVE] * len(xy)
+    )
+    chosen = np.flatnonzero(on_plane)
+    return (
+        [(float(xy[i, 0]), float(xy[i, 1])) for i in chosen],
+        [0 if signs[i] == NEGATIVE else 1 for i in chosen],
+    )
+
+
+def read_box(
+    boxes: Shapes, image: Image, view: PlaneView
+) -> tuple[float, float, float, float] | None:
+    """Bounding box of the last closed shape on a plane, not clipped to the image.
+
+    Returns
+    -------
+    tuple of float or None
+        ``x0, y0, x1, y1`` with ``x0, y0`` inclusive and ``x1, y1`` exclusive. A pixel
+        ``i`` covers ``i - 0.5`` to ``i + 0.5`` in the layer and ``i`` to ``i + 1`` in a
+        box, so the corners move by half a pixel and the area stays. Shapes thinner
+        than a pixel, which a click without a drag leaves behind, do not count.
+    """
+    for vertices, kind in zip(
+        reversed(boxes.data), reversed(boxes.shape_type), strict=True
+    ):
+        if kind not in _CLOSED_SHAPES:
+            continue
+        xy, on_plane = points_to_plane(boxes, image, view, vertices)
+        if not on_plane.all():
+            continue
+        x0, y0 = (float(value) for value in xy.min(axis=0) + 0.5)
+        x1, y1 = (float(value) for value in xy.max(axis=0) + 0.5)
+        if x1 - x0 >= 1 and y1 - y0 >= 1:
+            return x0, y0, x1, y1
+    return None
+
+
+def _clip_box(
+    box: tuple[float, float, float, float], height: int, width: int
+) -> tuple[float, float, float, float] | None:
+    """The part of a box inside the image; None when there is none."""
+    x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
+    x1, y1 = min(box[2], float(width)), min(box[3], float(height))
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def add_points_layer(viewer: ViewerModel, image: Image) -> Points:
+    """Add an empty Points layer for clicks on ``image``; green is object, red is not.
+
+    New points take ``layer.feature_defaults["polarity"]``.
+    """
+    from napari.layers import Points
+
+    layer = Points(
+        np.empty((0, image.ndim)),
+        ndim=image.ndim,
+        name=POINTS_NAME,
+        features={POLARITY: np.empty(0, dtype=object)},
+        feature_defaults={POLARITY: POSITIVE},
+        face_color=POLARITY,
+        face_color_cycle=_COLOURS,
+        border_color="white",
+        size=_POINT_ON_SCREEN[1],
+        canvas_size_limits=_POINT_ON_SCREEN,
+        **layer_kwargs(image),
+    )
+    viewer.add_layer(layer)
+    return layer
+
+
+def add_boxes_layer(viewer: ViewerModel, image: Image) -> Shapes:
+    """Add an empty Shapes layer for boxes on ``image``."""
+    from napari.layers import Shapes
+
+    layer = Shapes(
+        None,
+        ndim=image.ndim,
+        name=BOXES_NAME,
+        face_color="transparent",
+        edge_color="#ffdc00",
+        # The width is in pixels of the image; a thicker line would hide small cells.
+        edge_width=1,
+        **layer_kwargs(image),
+    )
+    viewer.add_layer(layer)
+    return layer
+
+
+def add_labels_layer(
+    viewer: ViewerModel,
+    image: Image,
+    *,
+    channel_axis: int | None = None,
+    name: str = LABELS_NAME,
+) -> Labels:
+    """Add an empty uint16 Labels layer on the grid of ``image``.
+
+    A leading channel axis is left out. One further inside stays with length 1 and covers
+    all channels, since napari aligns layers at their last axis.
+
+    The array is ``numpy.zeros``: the operating system hands out its memory only where
+    something is written, so that a layer on a large stack costs next to nothing. (Undo
+    in napari needs an array that can be written to, which a dask array cannot.)
+    """
+    from napari.layers import Labels
+
+    data = image.data[0] if image.multiscale else image.data
+    shape = [int(size) for size in data.shape[: image.ndim]]
+    if channel_axis == 0:
+        shape, kwargs = shape[1:], layer_kwargs(image, drop=(0,))
+    elif channel_axis is not None:
+        span = [1] * image.ndim
+        span[channel_axis] = shape[channel_axis]
+        shape[channel_axis] = 1
+        kwargs = layer_kwargs(image, span=span)
+    else:
+        kwargs = layer_kwargs(image)
+    layer = Labels(np.zeros(shape, dtype=np.uint16), name=name, **kwargs)
+    viewer.add_layer(layer)
+    return layer
