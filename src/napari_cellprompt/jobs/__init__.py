@@ -1,0 +1,1 @@
+"""Requests, the one inference thread and the object store: a session without a screen."""

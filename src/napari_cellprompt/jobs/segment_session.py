@@ -1,0 +1,267 @@
+"""One user's interactive segmentation: a model and the requests to it.
+
+Everything slow (reading pixels, loading weights, running networks) happens on the
+inference thread; the methods here only queue it and return futures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from napari_cellprompt.core._errors import CellpromptError, ImageError
+
+from .inference import InferenceThread, JobContext, Priority, shared_thread
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.types import Prediction, Prompts
+
+__all__ = [
+    "LoadedSegmenter",
+    "ModelView",
+    "SegmentSession",
+    "Segmenter",
+    "load_segmenter",
+]
+
+T = TypeVar("T")
+
+
+class Segmenter(Protocol):
+    """What the session needs of a model; ``PlaneSegmenter`` is the real one."""
+
+    def predict(
+        self,
+        plane: PlaneSource,
+        prompts: Prompts,
+        *,
+        size_hint: float | None = None,
+        multimask: bool = True,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        """Masks of one object."""
+
+    def prepare(
+        self, plane: PlaneSource, xy: tuple[float, float], size_hint: float | None = None
+    ) -> None:
+        """Compute the features around a place ahead of time."""
+
+    def model_input(
+        self, plane: PlaneSource, prompts: Prompts, size_hint: float | None = None
+    ) -> ModelView:
+        """The pixels that the network gets for these prompts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelView:
+    """The pixels that go into the network, and where they lie in the plane."""
+
+    image: NDArray[np.uint8]
+    """``(S, S, 3)`` uint8, black where the tile overhangs the image."""
+    origin: tuple[float, float]
+    """``(y0, x0)`` of the tile's first pixel row and column in the plane."""
+    magnification: float
+    """Model pixels per image pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSegmenter:
+    """A model that is ready, and what to tell the user about it."""
+
+    segmenter: Segmenter
+    name: str
+    device: str
+
+
+SegmenterLoader = Callable[[str, str, int], LoadedSegmenter]
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelKey:
+    name: str
+    device: str
+
+
+# Sessions of several viewers share a model as long as one of them uses it.
+_loaded: weakref.WeakValueDictionary[_ModelKey, Any] = weakref.WeakValueDictionary()
+
+
+def load_segmenter(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
+    """Load a model by name or path; meant to run on the inference thread.
+
+    Parameters
+    ----------
+    name : str
+        A known model, or the path of a file of weights.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    cache_bytes : int
+        Budget for the features of visited tiles.
+
+    Raises
+    ------
+    CellpromptError
+        When there are no such weights, or they cannot be used.
+    """
+    from napari_cellprompt.core.images.cache import FeatureCache
+    from napari_cellprompt.core.predictors.plane import PlaneSegmenter
+    from napari_cellprompt.core.zoo.load import load_model
+
+    key = _ModelKey(name, device)
+    segmenter = _loaded.get(key)
+    if segmenter is None:
+        wanted = None if device == "auto" else device
+        model = load_model(name, device=wanted)
+        segmenter = PlaneSegmenter(model, cache=FeatureCache(cache_bytes))
+        _loaded[key] = segmenter
+    return LoadedSegmenter(segmenter, segmenter.model.spec.name, str(segmenter.device))
+
+
+class SegmentSession:
+    """Queues what one viewer asks of one model.
+
+    Parameters
+    ----------
+    thread : InferenceThread, optional
+        The process' shared thread when left out.
+    loader : callable, optional
+        ``loader(name, device, cache_bytes)``, run on the inference thread.
+    cache_bytes : int
+        Budget for the features of visited tiles.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(
+        self,
+        *,
+        thread: InferenceThread | None = None,
+        loader: SegmenterLoader = load_segmenter,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        self._given_thread = thread
+        self._loader = loader
+        self._cache_bytes = cache_bytes
+        self._loaded: LoadedSegmenter | None = None
+        self._load_error: CellpromptError | None = None
+        self._generations = itertools.count(1)
+        self._number = next(self._numbers)
+
+    @property
+    def thread(self) -> InferenceThread:
+        """Where the work is done."""
+        return self._given_thread or shared_thread()
+
+    def load_model(self, name: str, device: str = "auto") -> Future[LoadedSegmenter]:
+        """Replace the model; requests made after this call use the new one."""
+
+        def job(context: JobContext) -> LoadedSegmenter:
+            self._loaded = None
+            self._load_error = None
+            try:
+                self._loaded = self._loader(name, device, self._cache_bytes)
+            except CellpromptError as error:
+                self._load_error = error
+                raise
+            return self._loaded
+
+        return self._submit(job, "load", Priority.CLICK)
+
+    def predict(
+        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
+    ) -> Future[Prediction]:
+        """Masks for one object; a newer call makes an older one stale.
+
+        Parameters
+        ----------
+        plane : PlaneSource
+            Where the object is.
+        prompts : Prompts
+            Not empty, in pixels of the plane.
+        size_hint : float, optional
+            Expected longest side of the object in pixels.
+        """
+
+        def job(context: JobContext) -> Prediction:
+            return self._segmenter().predict(
+                plane, prompts, size_hint=size_hint, cancelled=context.cancelled
+            )
+
+        return self._submit(job, "predict", Priority.CLICK)
+
+    def prepare(
+        self,
+        plane: PlaneSource,
+        xy: tuple[float, float],
+        *,
+        size_hint: float | None = None,
+    ) -> Future[None]:
+        """Compute features around ``xy`` when there is nothing better to do."""
+
+        def job(context: JobContext) -> None:
+            if not context.cancelled():
+                self._segmenter().prepare(plane, xy, size_hint)
+
+        return self._submit(job, "prepare", Priority.PRECOMPUTE)
+
+    def model_view(
+        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
+    ) -> Future[ModelView]:
+        """Exactly the pixels that the network gets for these prompts."""
+
+        def job(context: JobContext) -> ModelView:
+            return self._segmenter().model_input(plane, prompts, size_hint)
+
+        return self._submit(job, "view", Priority.CLICK)
+
+    def percentile_limits(
+        self, data: Any, low: float, high: float
+    ) -> Future[tuple[float, float]]:
+        """Grey values at two percentiles of a whole image or stack, sampled lazily."""
+
+        def job(context: JobContext) -> tuple[float, float]:
+            from napari_cellprompt.core.images.contrast import percentile_limits
+
+            return percentile_limits(data, low, high)
+
+        return self._submit(job, "limits", Priority.CLICK)
+
+    def forget_requests(self) -> None:
+        """Make everything asked so far stale, except the loading of the model."""
+        for kind in ("predict", "prepare", "view", "limits"):
+            self.thread.cancel(self._group(kind))
+
+    def close(self) -> None:
+        """Drop every request and let go of the model."""
+        self.forget_requests()
+        self.thread.cancel(self._group("load"))
+        self._loaded = None
+
+    def _segmenter(self) -> Segmenter:
+        if self._loaded is None:
+            if self._load_error is not None:
+                raise self._load_error
+            raise ImageError("No model is loaded yet.")
+        return self._loaded.segmenter
+
+    def _group(self, kind: str) -> str:
+        return f"segment-{self._number}-{kind}"
+
+    def _submit(
+        self, job: Callable[[JobContext], T], kind: str, priority: Priority
+    ) -> Future[T]:
+        return self.thread.submit(
+            job,
+            generation=next(self._generations),
+            group=self._group(kind),
+            priority=priority,
+        )

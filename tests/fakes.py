@@ -1,0 +1,122 @@
+"""A segmenter without weights: flood fill around a click, threshold inside a box."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
+from napari_cellprompt.jobs.segment_session import LoadedSegmenter, ModelView
+
+if TYPE_CHECKING:
+    from napari_cellprompt.core.images.planes import PlaneSource
+
+SIDE = 64
+
+
+class FakeSegmenter:
+    """Deterministic stand-in for ``PlaneSegmenter`` that counts what is asked of it.
+
+    The whole object is the connected region brighter than the middle of the plane's
+    range that holds the first positive click (a disk of radius 3 where there is none);
+    part and subpart are erosions of it. Negative clicks cut a disk of radius 3.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.predicted: list[Prompts] = []
+        self.prepared: list[tuple[float, float]] = []
+        self.hints: list[float | None] = []
+        self.threads: set[int] = set()
+        self.gate: threading.Event | None = None
+        self.error: Exception | None = None
+
+    def predict(
+        self,
+        plane: PlaneSource,
+        prompts: Prompts,
+        *,
+        size_hint: float | None = None,
+        multimask: bool = True,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        self.predicted.append(prompts)
+        self.hints.append(size_hint)
+        self.threads.add(threading.get_ident())
+        if self.gate is not None:
+            assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        time.sleep(self.seconds)
+        whole = _object(_grey(plane), prompts)
+        masks = [whole]
+        if multimask:
+            masks += [ndimage.binary_erosion(whole, iterations=n) for n in (1, 2)]
+        scores = (0.9, 0.7, 0.5)
+        return Prediction(
+            tuple(
+                _candidate(mask, score) for mask, score in zip(masks, scores, strict=False)
+            ),
+            object_score=1.0,
+            magnification=1.0,
+            seconds=self.seconds,
+        )
+
+    def prepare(
+        self, plane: PlaneSource, xy: tuple[float, float], size_hint: float | None = None
+    ) -> None:
+        self.prepared.append(xy)
+
+    def model_input(
+        self, plane: PlaneSource, prompts: Prompts, size_hint: float | None = None
+    ) -> ModelView:
+        grey = _grey(plane)
+        image = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
+        crop = grey[:SIDE, :SIDE]
+        image[: crop.shape[0], : crop.shape[1]] = crop[:, :, np.newaxis]
+        return ModelView(image, (0.0, 0.0), 1.0)
+
+    def load(self, name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
+        """Loader for ``SegmentSession``."""
+        return LoadedSegmenter(self, name, "cpu")
+
+
+def _grey(plane: PlaneSource) -> np.ndarray:
+    pixels = plane.read(0, plane.shape[0], 0, plane.shape[1])
+    return pixels if pixels.ndim == 2 else pixels.max(axis=2)
+
+
+def _disk(shape: tuple[int, int], x: float, y: float, radius: float) -> np.ndarray:
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+
+
+def _object(grey: np.ndarray, prompts: Prompts) -> np.ndarray:
+    bright = grey > (float(grey.min()) + float(grey.max())) / 2
+    mask = np.zeros(grey.shape, dtype=bool)
+    if prompts.box is not None:
+        x0, y0, x1, y1 = (max(round(value), 0) for value in prompts.box)
+        inside = np.zeros_like(mask)
+        inside[y0:y1, x0:x1] = True
+        mask |= inside & (bright if (bright & inside).any() else True)
+    regions, _ = ndimage.label(bright)
+    for (x, y), label in zip(prompts.points, prompts.labels, strict=True):
+        row = min(max(round(y), 0), grey.shape[0] - 1)
+        column = min(max(round(x), 0), grey.shape[1] - 1)
+        if label == 0:
+            mask &= ~_disk(grey.shape, x, y, 3)
+        elif regions[row, column]:
+            mask |= regions == regions[row, column]
+        else:
+            mask |= _disk(grey.shape, x, y, 3)
+    return mask
+
+
+def _candidate(mask: np.ndarray, score: float) -> Candidate:
+    logits = np.where(mask, 8.0, -8.0).astype(np.float32)
+    return Candidate(CroppedMask(mask, (0, 0), mask.shape), logits, score)
