@@ -316,7 +316,8 @@ class SAM2(nn.Module):
         tokens, positions = [], []
         for memory in memories:
             tokens.append(memory.features.flatten(2).transpose(1, 2).to(features.embed.dtype))
-            code = self.maskmem_tpos_enc[(self.num_maskmem - memory.distance - 1)]
+            # code 0 belongs to the neighbouring frame, the last one to prompted frames
+            code = self.maskmem_tpos_enc[memory.distance - 1]
             place = memory.positions.flatten(2).transpose(1, 2) + code
             positions.append(place.expand(count, -1, -1))
         pointer_tokens = 0
