@@ -90,6 +90,14 @@ def test_image_size_can_be_chosen(
     assert model.image_size == model.network.image_size == 256
 
 
+def test_a_model_loaded_in_inference_mode_works_outside_of_it(
+    nano_state: dict[str, Tensor], write_meta: Callable[..., Path]
+) -> None:
+    with torch.inference_mode():
+        network = load_model(write_meta(nano_state)).network
+    assert not any(parameter.is_inference() for parameter in network.parameters())
+
+
 @pytest.mark.parametrize("image_size", [0, -32, 100])
 def test_an_image_size_that_no_grid_fits(image_size: int) -> None:
     with pytest.raises(ValueError, match="positive multiple of 32"):

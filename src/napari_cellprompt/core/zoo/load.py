@@ -87,6 +87,9 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     return chosen
 
 
+# Also when called in inference mode: a network made of inference tensors could be used
+# nowhere else.
+@torch.inference_mode(False)
 def load_model(
     name_or_path: str | Path = DEFAULT_MODEL,
     *,
