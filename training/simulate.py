@@ -87,9 +87,7 @@ def random_nucleus(
         ]
     )
     # Coarse and fine chromatin: wavelengths of about 4 um and about 1.3 um.
-    waves = np.concatenate(
-        [rng.normal(0, 1.5, (16, dims)), rng.normal(0, 4.5, (32, dims))]
-    )
+    waves = np.concatenate([rng.normal(0, 1.5, (16, dims)), rng.normal(0, 4.5, (32, dims))])
     chromatin = np.column_stack([waves, rng.uniform(0, 2 * math.pi, len(waves))])
     count = int(rng.integers(1, 5))
     nucleoli = np.column_stack(
@@ -106,7 +104,9 @@ def random_nucleus(
     )
 
 
-def window_of(nucleus: Nucleus, shape: tuple[int, ...], spacing: Floats) -> tuple[slice, ...]:
+def window_of(
+    nucleus: Nucleus, shape: tuple[int, ...], spacing: Floats
+) -> tuple[slice, ...]:
     """The part of the array that can hold the nucleus; empty when it lies outside."""
     reach = np.where(
         np.arange(len(shape)) < len(shape) - 2,
@@ -231,7 +231,9 @@ def background(
     return light
 
 
-def optics(photons: Floats, spacing: Floats, blur: tuple[float, ...], haze: float) -> Floats:
+def optics(
+    photons: Floats, spacing: Floats, blur: tuple[float, ...], haze: float
+) -> Floats:
     """Blur by the point spread function (sigma in um) and add out-of-focus light."""
     sharp = ndimage.gaussian_filter(photons, np.array(blur) / spacing, mode="nearest")
     wide = ndimage.gaussian_filter(photons, 5 / spacing, mode="reflect")
@@ -376,7 +378,9 @@ def move(rng: np.random.Generator, cells: list[Cell], frame: int, extent: Floats
             if overlap > 0 and not sisters:
                 push = 0.5 * overlap * gap / max(distance, 1e-6)
                 first.nucleus = replace(first.nucleus, centre=first.nucleus.centre - push)
-                second.nucleus = replace(second.nucleus, centre=second.nucleus.centre + push)
+                second.nucleus = replace(
+                    second.nucleus, centre=second.nucleus.centre + push
+                )
 
 
 def divisions(

@@ -84,8 +84,8 @@ def _from_skimage(name: str) -> NDArray[np.generic]:
     path = Path(skimage.__file__).parent / "data" / name
     if not path.is_file():
         raise ImageError(
-            f"The installed scikit-image {skimage.__version__} does not hold the sample "
-            f"image {name}."
+            f"The installed scikit-image does not hold the sample image {name}: "
+            f"there is no {path}."
         )
     with Image.open(path) as image:
         return np.asarray(image)
