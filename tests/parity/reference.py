@@ -7,6 +7,7 @@ are shaken, the last mask layers are scaled up and the object score is made posi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,21 @@ def random_reference(
     shake(model, seed)
     enliven(model, object_bias=object_bias)
     return model
+
+
+def reference_predictor(model: Any) -> Any:
+    """Make Meta's image predictor for a model of any input size."""
+    from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+    with warnings.catch_warnings():
+        # The package compiles its resizing with torch.jit.script, which torch 2.13
+        # deprecates.
+        warnings.filterwarnings("ignore", "`torch.jit.script`", DeprecationWarning)
+        predictor = SAM2ImagePredictor(model)
+    side = model.image_size
+    # Written down for an input of 1024 in the package.
+    predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
+    return predictor
 
 
 def save_meta(model: nn.Module, path: Path) -> Path:

@@ -283,6 +283,7 @@ def test_a_failed_write_leaves_the_old_file(
 
 def test_devices() -> None:
     assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device() == choose_device("auto")
     assert choose_device().type in ("cpu", "cuda")
     with pytest.raises(ValueError, match="'toaster' is not available"):
         choose_device("toaster")

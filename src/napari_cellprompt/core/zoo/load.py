@@ -75,7 +75,7 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     ValueError
         When there is no such device here.
     """
-    if device is None:
+    if device is None or device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
@@ -108,7 +108,7 @@ def load_model(
         Side of the square input in pixels, a multiple of 32. Default: what the model
         was made for. (Some fine-tuned SAM 2 expect 512, which no tensor shows.)
     device : str or torch.device, optional
-        Default: a CUDA GPU where there is one, else the CPU.
+        Default and ``"auto"``: a CUDA GPU where there is one, else the CPU.
 
     Returns
     -------
