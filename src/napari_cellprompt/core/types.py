@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._errors import PromptError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Candidate", "CroppedMask", "MaskRLE", "PlaneKey", "Prediction", "Prompts"]
 
@@ -50,9 +53,7 @@ class Prompts:
             )
         for point in self.points:
             if len(point) != 2 or not all(math.isfinite(value) for value in point):
-                raise PromptError(
-                    f"each point must be a finite pair (x, y): got {point}."
-                )
+                raise PromptError(f"each point must be a finite pair (x, y): got {point}.")
         if self.box is not None:
             if len(self.box) != 4 or not all(math.isfinite(value) for value in self.box):
                 raise PromptError(
@@ -60,9 +61,7 @@ class Prompts:
                 )
             x0, y0, x1, y1 = self.box
             if x1 <= x0 or y1 <= y0:
-                raise PromptError(
-                    f"box must have x0 < x1 and y0 < y1: got {self.box}."
-                )
+                raise PromptError(f"box must have x0 < x1 and y0 < y1: got {self.box}.")
 
     @property
     def is_empty(self) -> bool:
@@ -147,7 +146,7 @@ class Prediction:
     """The answer to one ``Prompts`` on one plane."""
 
     candidates: tuple[Candidate, ...]
-    """Best first; at least one, whose mask may be empty."""
+    """In the order in which they are offered; at least one, whose mask may be empty."""
     object_score: float
     """Probability that the object is on this plane, 0 to 1."""
     magnification: float
@@ -157,5 +156,5 @@ class Prediction:
 
     @property
     def best(self) -> Candidate:
-        """The candidate with the highest score."""
+        """The candidate that is offered first."""
         return self.candidates[0]

@@ -1,0 +1,1 @@
+"""The neural networks, built from explicit keyword arguments."""

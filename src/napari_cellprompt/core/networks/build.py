@@ -39,8 +39,10 @@ def build_sam2(
     ----------
     image_size
         Side of the square input in pixels, a multiple of 32.
-    embed_dim, num_heads, stages, global_att_blocks, window_pos_embed_bkg_spatial_size, window_spec
+    embed_dim, num_heads, stages, global_att_blocks
         The trunk, see :class:`~.hiera.Hiera`.
+    window_pos_embed_bkg_spatial_size, window_spec
+        Its position embedding and windows.
     d_model
         Width of the image features, a multiple of ``mem_dim``.
     mem_dim, memory_attention_layers, memory_attention_feedforward, num_maskmem
@@ -96,7 +98,7 @@ def build_sam2(
 
 
 def _initialise(network: SAM2) -> None:
-    """Start values for training from scratch: truncated normal, as in vision transformers."""
+    """Start values for training from scratch, as usual in vision transformers."""
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)

@@ -65,7 +65,8 @@ class _Attention(nn.Module):
         x = F.scaled_dot_product_attention(
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         )
-        return self.proj(x.transpose(1, 2).reshape(batch, height, width, -1))
+        result: Tensor = self.proj(x.transpose(1, 2).reshape(batch, height, width, -1))
+        return result
 
 
 class _Block(nn.Module):
@@ -100,7 +101,8 @@ class _Block(nn.Module):
                 size, padded = size // 2, (padded[0] // 2, padded[1] // 2)
             x = _from_windows(windows, size, padded, (shortcut.shape[1], shortcut.shape[2]))
         x = shortcut + x
-        return x + self.mlp(self.norm2(x))
+        result: Tensor = x + self.mlp(self.norm2(x))
+        return result
 
 
 class _PatchEmbed(nn.Module):
@@ -111,7 +113,8 @@ class _PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(3, dim, kernel_size=7, stride=4, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.proj(x).permute(0, 2, 3, 1)
+        patches: Tensor = self.proj(x)
+        return patches.permute(0, 2, 3, 1)
 
 
 class Hiera(nn.Module):
@@ -160,9 +163,7 @@ class Hiera(nn.Module):
             dim_out = dim
             if index in starts:
                 dim_out, heads, stage = dim * 2, heads * 2, stage + 1
-            blocks.append(
-                _Block(dim, dim_out, heads, pool=index in starts, window=window)
-            )
+            blocks.append(_Block(dim, dim_out, heads, pool=index in starts, window=window))
             dim = dim_out
         self.blocks = nn.ModuleList(blocks)
         self._position_cache: tuple[tuple[object, ...], Tensor] | None = None

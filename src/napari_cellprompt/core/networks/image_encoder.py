@@ -40,9 +40,15 @@ class FpnNeck(nn.Module):
         stride4, stride8, stride16, stride32 = stages
         coarse = self.convs[0](stride32)
         # summed in float32, whatever precision the encoder runs in, as in the original
-        coarse_up = F.interpolate(coarse.to(torch.float32), scale_factor=2.0, mode="nearest")
+        coarse_up = F.interpolate(
+            coarse.to(torch.float32), scale_factor=2.0, mode="nearest"
+        )
         top = self.convs[1](stride16)
-        return [self.convs[3](stride4), self.convs[2](stride8), top + coarse_up.to(top.dtype)]
+        return [
+            self.convs[3](stride4),
+            self.convs[2](stride8),
+            top + coarse_up.to(top.dtype),
+        ]
 
 
 class ImageEncoder(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .layers import MLP, LayerNorm2d
 from .two_way import TwoWayTransformer
 
-__all__ = ["DecoderOutput", "MaskDecoder"]
+__all__ = ["DecoderOutput", "MaskDecoder", "stable_single"]
 
 # a single mask whose area changes by more than 2 % when the threshold moves by
 # +-0.05 is replaced by the best of the three (values of the reference build)
@@ -109,7 +109,10 @@ class MaskDecoder(nn.Module):
         features = activation(norm(up1(features) + high_res[1]))
         features = F.gelu(up2(features) + high_res[0])
         weights = torch.stack(
-            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)],
+            [
+                mlp(mask_tokens[:, i])
+                for i, mlp in enumerate(self.output_hypernetworks_mlps)
+            ],
             dim=1,
         )
         masks = (weights @ features.flatten(2)).unflatten(-1, (4 * height, 4 * width))
@@ -119,12 +122,14 @@ class MaskDecoder(nn.Module):
         if multimask is None:
             return DecoderOutput(masks, iou, mask_tokens, object_logits)
         if multimask:
-            return DecoderOutput(masks[:, 1:], iou[:, 1:], mask_tokens[:, 1:], object_logits)
-        masks, iou = _stable_single(masks, iou)
+            return DecoderOutput(
+                masks[:, 1:], iou[:, 1:], mask_tokens[:, 1:], object_logits
+            )
+        masks, iou = stable_single(masks, iou)
         return DecoderOutput(masks, iou, mask_tokens[:, :1], object_logits)
 
 
-def _stable_single(masks: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
+def stable_single(masks: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     """The single mask where it is stable, else the best of the other three."""
     single = masks[:, :1]
     inner = (single > _STABILITY_DELTA).flatten(1).sum(1).float()

@@ -35,7 +35,7 @@ def _rotation_table(
 
 
 def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn neighbouring channel pairs of ``(B, heads, L, C)``; L may hold the grid often."""
+    """Turn channel pairs of ``(B, heads, L, C)``; L is a multiple of the grid."""
     repeats = x.shape[-2] // cosine.shape[0]
     if repeats > 1:
         cosine, sine = cosine.repeat(repeats, 1), sine.repeat(repeats, 1)
@@ -58,7 +58,11 @@ class _RotaryAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, *, unplaced: int = 0) -> Tensor:
         """Attend ``(B, L, D)`` to keys whose last ``unplaced`` tokens have no position."""
-        q, k, v = (self.q_proj(q)[:, None], self.k_proj(k)[:, None], self.v_proj(v)[:, None])
+        q, k, v = (
+            self.q_proj(q)[:, None],
+            self.k_proj(k)[:, None],
+            self.v_proj(v)[:, None],
+        )
         side = math.isqrt(q.shape[-2])
         cosine, sine = _rotation_table(self.dim, side, self.theta, q.device)
         q = _rotate(q, cosine, sine)
@@ -105,7 +109,9 @@ class MemoryAttention(nn.Module):
 
     def __init__(self, *, dim: int, mem_dim: int, layers: int, feedforward: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_Layer(dim, mem_dim, feedforward) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            _Layer(dim, mem_dim, feedforward) for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(dim)
 
     def forward(

@@ -89,8 +89,9 @@ class PromptEncoder(nn.Module):
         encoded: Tensor = self.pe_layer((points + 0.5) / image_size)
         padding = (labels == -1)[..., None]
         encoded = torch.where(padding, self.not_a_point_embed.weight, encoded)
-        for value, embedding in enumerate(self.point_embeddings):
-            encoded = encoded + (labels == value)[..., None] * embedding.weight
+        for value, embedding in enumerate(self.point_embeddings.children()):
+            weight = embedding.get_parameter("weight")
+            encoded = encoded + (labels == value)[..., None] * weight
         return encoded
 
     def forward(

@@ -180,7 +180,11 @@ class SAM2(nn.Module):
             high_res = (high_res[0][image_index], high_res[1][image_index])
         height, width = embed.shape[-2:]
         sparse, dense = self.sam_prompt_encoder(
-            points, labels, mask_input, image_size=self.image_size, grid_size=(height, width)
+            points,
+            labels,
+            mask_input,
+            image_size=self.image_size,
+            grid_size=(height, width),
         )
         output: DecoderOutput = self.sam_mask_decoder(
             embed,
@@ -217,7 +221,9 @@ class SAM2(nn.Module):
         rows = torch.arange(len(masks), device=masks.device)
         best = out.iou.argmax(dim=1)
         low_res = masks[rows, best][:, None]
-        token = out.tokens[rows, best if out.tokens.shape[1] > 1 else torch.zeros_like(best)]
+        token = out.tokens[
+            rows, best if out.tokens.shape[1] > 1 else torch.zeros_like(best)
+        ]
         high_res = F.interpolate(
             low_res, size=(self.image_size, self.image_size), mode="bilinear"
         )
@@ -225,7 +231,7 @@ class SAM2(nn.Module):
         return HeadsOutput(low_res, high_res, out.iou, pointer, out.object_logits)
 
     def heads_from_mask(self, features: ImageFeatures, mask: Tensor) -> HeadsOutput:
-        """Take masks ``(N, 1, S, S)``, 0 or 1, as they are; only the pointer is predicted."""
+        """Take masks ``(N, 1, S, S)`` of 0 and 1 as they are; predict only the pointer."""
         mask = mask.float()
         high_res = mask * 20.0 - 10.0
         low_res = F.interpolate(
@@ -315,7 +321,9 @@ class SAM2(nn.Module):
         height, width = features.embed.shape[-2:]
         tokens, positions = [], []
         for memory in memories:
-            tokens.append(memory.features.flatten(2).transpose(1, 2).to(features.embed.dtype))
+            tokens.append(
+                memory.features.flatten(2).transpose(1, 2).to(features.embed.dtype)
+            )
             # code 0 belongs to the neighbouring frame, the last one to prompted frames
             code = self.maskmem_tpos_enc[memory.distance - 1]
             place = memory.positions.flatten(2).transpose(1, 2) + code
@@ -349,7 +357,9 @@ class SAM2(nn.Module):
         """Temporal codes of pointers, ``(P, mem_dim)``; zeros in SAM 2.0."""
         if self.obj_ptr_tpos_proj is None:
             return like.new_zeros(len(distances), self.mem_dim)
-        place = torch.tensor(distances, dtype=torch.float32, device=like.device) / max_distance
+        place = (
+            torch.tensor(distances, dtype=torch.float32, device=like.device) / max_distance
+        )
         half = self.dim // 2
         step = torch.arange(half, dtype=torch.float32, device=like.device)
         wavelength = 10000 ** (2 * torch.div(step, 2, rounding_mode="floor") / half)

@@ -84,7 +84,9 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = _Attention(dim, heads, downsample=2)
         self.norm_final_attn = nn.LayerNorm(dim)
 
-    def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, image_pe: Tensor, tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Update tokens ``(N, K, D)`` and image ``(N, D, h, w)``.
 
         Returns the tokens ``(N, K, D)`` and the image as ``(N, h * w, D)``.

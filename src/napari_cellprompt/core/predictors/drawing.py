@@ -38,7 +38,9 @@ def draw_prompts(
         ``(N, 1, image_size / 4, image_size / 4)`` float32.
     """
     side = image_size // 4
-    centres = (torch.arange(side, device=points.device, dtype=torch.float32) + 0.5) * 4 - 0.5
+    centres = (
+        torch.arange(side, device=points.device, dtype=torch.float32) + 0.5
+    ) * 4 - 0.5
     x, y = points[..., 0].float(), points[..., 1].float()
     spread = 2 * (sigma * 4) ** 2
     # the Gaussian is separable: two outer factors instead of a distance per pixel

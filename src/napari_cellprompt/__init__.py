@@ -1,0 +1,34 @@
+"""Click a cell in napari, get its mask: SAM and SAM 2 for microscopy."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .core.predictors.plane import PlaneSegmenter
+    from .core.predictors.results import Results
+    from .core.predictors.sam2_image import SAM2Predictor
+    from .core.predictors.segment import segment
+    from .core.zoo.load import load_model
+
+__all__ = ["PlaneSegmenter", "Results", "SAM2Predictor", "load_model", "segment"]
+
+_HOMES = {
+    "PlaneSegmenter": ".core.predictors.plane",
+    "Results": ".core.predictors.results",
+    "SAM2Predictor": ".core.predictors.sam2_image",
+    "load_model": ".core.zoo.load",
+    "segment": ".core.predictors.segment",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import: only what is used loads it
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,418 @@
+"""Predicts objects on a plane of any size, each at a scale the model resolves.
+
+Objects are looked at in tiles of a fixed pyramid (:mod:`..images.tiles`) whose
+features are cached. What is found decides where to look again: an object cut by
+the border of its tile moves to a tile that holds it, and a first click on an
+object of unknown size is repeated at the level that fits what it found.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.images.cache import FeatureCache
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.images.tiles import (
+    Tile,
+    choose_magnification,
+    next_tile,
+    read_tile,
+    tile_for_box,
+    touches_border,
+)
+from napari_cellprompt.core.masks.rle import decode as decode_rle
+from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, stable_single
+from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.zoo.load import LoadedModel
+
+from .preprocess import normalise
+from .prompting import decode_prompts, mask_to_logits
+
+__all__ = ["DEFAULT_CACHE_BYTES", "PlaneSegmenter"]
+
+DEFAULT_CACHE_BYTES = 512 * 1024**2
+_MAX_LOOKS = 4
+"""An object is predicted at most this often while a tile that holds it is sought."""
+_BATCH = 32
+"""Objects decoded together; bounds the memory that many prompts on one tile take."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """One object on its way to a prediction."""
+
+    prompts: Prompts
+    tile: Tile
+    size_known: bool
+    looks: int = 0
+    seen: set[Tile] = field(default_factory=set)
+    result: Prediction | None = None
+
+
+class PlaneSegmenter:
+    """Predicts objects from prompts on planes of any size.
+
+    Parameters
+    ----------
+    model
+        Network and how it wants its prompts.
+    cache
+        Where features of tiles are kept; default one of 512 MB. May be shared
+        between segmenters: the model is part of the key.
+    """
+
+    def __init__(
+        self, model: LoadedModel, *, cache: FeatureCache[ImageFeatures] | None = None
+    ) -> None:
+        self.model = model
+        self.cache: FeatureCache[ImageFeatures] = (
+            FeatureCache(DEFAULT_CACHE_BYTES) if cache is None else cache
+        )
+
+    @property
+    def image_size(self) -> int:
+        """Side of the model's square input in pixels."""
+        return self.model.network.image_size
+
+    def predict(
+        self,
+        plane: PlaneSource,
+        prompts: Prompts,
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        """Predict one object.
+
+        Parameters
+        ----------
+        plane
+            What to look at.
+        prompts
+            At least one point, a box or a mask, inside the plane.
+        size_hint
+            Expected longer side of the object in pixels, such as that of the last
+            one; used where the prompts do not tell.
+        cancelled
+            Asked before each slow step.
+
+        Returns
+        -------
+        Prediction
+            For a single click the three masks that it may mean, best first; else
+            the one that the prompts mean, then the others.
+
+        Raises
+        ------
+        PromptError
+            Where prompts are empty or outside the plane.
+        concurrent.futures.CancelledError
+            Where ``cancelled`` said so.
+        """
+        return self.predict_many(
+            plane, [prompts], size_hint=size_hint, cancelled=cancelled
+        )[0]
+
+    def predict_many(
+        self,
+        plane: PlaneSource,
+        prompts: Sequence[Prompts],
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Prediction]:
+        """Predict several objects; those on the same tile are decoded together.
+
+        Parameters, errors and each result are as in :meth:`predict`.
+        """
+        pending = [self._first_look(plane, item, size_hint) for item in prompts]
+        waiting = list(pending)
+        while waiting:
+            for tile, group in _by_tile(waiting):
+                self._look(plane, tile, group, cancelled)
+            waiting = [item for item in waiting if self._look_again(plane, item)]
+        return [item.result for item in pending if item.result is not None]
+
+    def prepare(
+        self,
+        plane: PlaneSource,
+        xy: tuple[float, float],
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Compute the features that a click at ``xy`` will need."""
+        level = choose_magnification(size_hint, self.image_size)
+        tile = tile_for_box(plane.shape, self.image_size, level, (*xy, *xy))
+        with torch.inference_mode():
+            self._features(plane, tile, cancelled)
+
+    def tile_at(
+        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
+    ) -> Tile:
+        """The tile in which an object with these prompts is looked for first."""
+        return self._first_look(plane, prompts, size_hint).tile
+
+    # -- where to look ---------------------------------------------------------
+    def _first_look(
+        self, plane: PlaneSource, prompts: Prompts, size_hint: float | None
+    ) -> _Pending:
+        _check(prompts, plane.shape)
+        extent = _extent(prompts)
+        size: float | None = max(extent[2] - extent[0], extent[3] - extent[1])
+        told = prompts.box is not None or prompts.mask is not None
+        if not told and size_hint is not None:
+            size = max(size or 0.0, size_hint)
+        elif not told:
+            # clicks far apart lie on one object, which is at least as large
+            default = choose_magnification(None, self.image_size)
+            if choose_magnification(size, self.image_size) >= default:
+                size = None
+        level = choose_magnification(size, self.image_size)
+        tile = tile_for_box(plane.shape, self.image_size, level, extent)
+        return _Pending(prompts, tile, size_known=told or size_hint is not None)
+
+    def _look_again(self, plane: PlaneSource, item: _Pending) -> bool:
+        """Move the object to a better tile; False when it has found its place."""
+        box = None if item.result is None else item.result.best.mask.box
+        if box is None or item.looks >= _MAX_LOOKS:
+            return False
+        extent = _extent(item.prompts)
+        whole: Box = (
+            min(box[0], extent[0]),
+            min(box[1], extent[1]),
+            max(box[2], extent[2]),
+            max(box[3], extent[3]),
+        )
+        following: Tile | None = None
+        if touches_border(item.tile, box, plane.shape):
+            following = next_tile(item.tile, whole, plane.shape, self.image_size)
+        elif not item.size_known:
+            size = max(whole[2] - whole[0], whole[3] - whole[1])
+            level = choose_magnification(size, self.image_size)
+            if level > item.tile.magnification:
+                following = tile_for_box(plane.shape, self.image_size, level, whole)
+        item.size_known = True
+        if following is None or following in item.seen:
+            return False
+        item.tile = following
+        return True
+
+    # -- looking ---------------------------------------------------------------
+    @torch.inference_mode()
+    def _look(
+        self,
+        plane: PlaneSource,
+        tile: Tile,
+        group: list[_Pending],
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        """Predict all objects of one tile."""
+        started = time.perf_counter()
+        features = self._features(plane, tile, cancelled)
+        for start in range(0, len(group), _BATCH):
+            _stop_if(cancelled)
+            part = group[start : start + _BATCH]
+            points, labels, logits = self._tensors(plane, tile, part)
+            output = decode_prompts(
+                self.model.network,
+                features,
+                points,
+                labels,
+                logits,
+                drawing=self.model.spec.drawing,
+                multimask=None,
+            )
+            chosen, scores, present = _choose(output, [item.prompts for item in part])
+            for row, item in enumerate(part):
+                # one object at a time: a coarse tile is many image pixels
+                cropped = _upsample(chosen[row], tile, plane.shape)
+                candidates = tuple(
+                    _candidate(logit, float(score), tile, plane.shape)
+                    for logit, score in zip(cropped, scores[row], strict=True)
+                )
+                seconds = time.perf_counter() - started
+                earlier = 0.0 if item.result is None else item.result.seconds
+                item.result = Prediction(
+                    candidates, float(present[row]), tile.magnification, earlier + seconds
+                )
+                item.looks += 1
+                item.seen.add(tile)
+
+    def _features(
+        self, plane: PlaneSource, tile: Tile, cancelled: Callable[[], bool] | None
+    ) -> ImageFeatures:
+        key = (plane.key, tile, str(self.model.source), self.image_size)
+        found = self.cache.get(key)
+        if found is None:
+            _stop_if(cancelled)
+            pixels = read_tile(plane, tile, self.image_size)
+            x = torch.from_numpy(pixels).to(self.model.device)
+            x = x.permute(2, 0, 1)[None].float() / 255
+            x = normalise(x).contiguous(memory_format=torch.channels_last)
+            found = self.model.network.image_features(x)
+            self.cache.put(key, found, found.nbytes)
+        return found
+
+    def _tensors(
+        self, plane: PlaneSource, tile: Tile, group: Sequence[_Pending]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Points and labels in the tile's pixels, padded with label -1, and mask logits."""
+        rows: list[list[tuple[float, float, int]]] = []
+        for item in group:
+            row: list[tuple[float, float, int]] = []
+            if item.prompts.box is not None:
+                x0, y0, x1, y1 = item.prompts.box
+                row += [(x0, y0, 2), (x1, y1, 3)]
+            for (x, y), label in zip(item.prompts.points, item.prompts.labels, strict=True):
+                # a background click beyond the tile says nothing about what is in it
+                if label or _holds(tile, x, y):
+                    row.append((x, y, label))
+            rows.append(row)
+        longest = max(len(row) for row in rows)
+        table = np.zeros((len(rows), longest, 3), dtype=np.float64)
+        table[..., 2] = -1
+        for number, row in enumerate(rows):
+            if row:
+                table[number, : len(row)] = row
+        points = np.where(table[..., 2:] >= 0, tile.to_tile(table[..., :2]), 0)
+        device = self.model.device
+        logits = None
+        if any(item.prompts.mask is not None for item in group):
+            logits = torch.cat([self._mask_logits(plane, tile, item) for item in group])
+            logits = logits.to(device)
+        return (
+            torch.from_numpy(points.astype(np.float32)).to(device),
+            torch.from_numpy(table[..., 2].astype(np.int32)).to(device),
+            logits,
+        )
+
+    def _mask_logits(self, plane: PlaneSource, tile: Tile, item: _Pending) -> Tensor:
+        """The mask prompt of an object as logits of a tile, ``(1, 1, S/4, S/4)``."""
+        side = self.image_size // 4
+        if item.prompts.mask is None:
+            return torch.zeros(1, 1, side, side)
+        mask = decode_rle(item.prompts.mask)
+        y0, y1, x0, x1 = tile.crop(plane.shape)
+        canvas = np.zeros((tile.size, tile.size), dtype=np.float32)
+        canvas[: y1 - y0, : x1 - x0] = mask[y0:y1, x0:x1]
+        return mask_to_logits(torch.from_numpy(canvas)[None, None], side)
+
+
+def _stop_if(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise CancelledError
+
+
+def _check(prompts: Prompts, shape: tuple[int, int]) -> None:
+    """Refuse prompts from which nothing on this plane can be predicted."""
+    if prompts.is_empty:
+        raise PromptError("There is nothing to predict from: click a cell or draw a box.")
+    height, width = shape
+    for x, y in prompts.points:
+        if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+            raise PromptError(
+                f"The point ({x:g}, {y:g}) lies outside the image of "
+                f"{width} x {height} pixels."
+            )
+    if prompts.box is not None:
+        x0, y0, x1, y1 = prompts.box
+        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+            raise PromptError(
+                f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies outside the image of "
+                f"{width} x {height} pixels."
+            )
+    if prompts.mask is not None and tuple(prompts.mask.size) != tuple(shape):
+        raise PromptError(
+            f"The mask prompt has {prompts.mask.size} pixels, the plane has {shape}."
+        )
+    if prompts.box is None and prompts.mask is None and 1 not in prompts.labels:
+        raise PromptError("At least one click must be on the object, not on background.")
+
+
+def _extent(prompts: Prompts) -> Box:
+    """The rectangle that the object covers as far as the prompts tell."""
+    xs = [x for (x, _), label in zip(prompts.points, prompts.labels, strict=True) if label]
+    ys = [y for (_, y), label in zip(prompts.points, prompts.labels, strict=True) if label]
+    if prompts.box is not None:
+        xs += [prompts.box[0], prompts.box[2]]
+        ys += [prompts.box[1], prompts.box[3]]
+    if prompts.mask is not None:
+        found = CroppedMask(decode_rle(prompts.mask), (0, 0), prompts.mask.size).box
+        if found is None and not xs:
+            raise PromptError("The mask prompt is empty.")
+        if found is not None:
+            xs += [found[0], found[2]]
+            ys += [found[1], found[3]]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _by_tile(items: Sequence[_Pending]) -> list[tuple[Tile, list[_Pending]]]:
+    groups: dict[Tile, list[_Pending]] = {}
+    for item in items:
+        groups.setdefault(item.tile, []).append(item)
+    return list(groups.items())
+
+
+def _holds(tile: Tile, x: float, y: float) -> bool:
+    return tile.x0 <= x < tile.x0 + tile.size and tile.y0 <= y < tile.y0 + tile.size
+
+
+def _choose(
+    output: DecoderOutput, prompts: Sequence[Prompts]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Order the masks of each object, the one to be shown first.
+
+    Returns logits ``(N, 3, S/4, S/4)``, scores ``(N, 3)`` and presence ``(N,)``.
+    """
+    single, single_score = stable_single(output.masks, output.iou)
+    masks, scores = [], []
+    for row, item in enumerate(prompts):
+        order = output.iou[row, 1:].argsort(descending=True) + 1
+        several, ranks = output.masks[row, order], output.iou[row, order]
+        ambiguous = len(item.points) == 1 and item.box is None and item.mask is None
+        if not ambiguous:
+            several = torch.cat((single[row], several[:2]))
+            ranks = torch.cat((single_score[row], ranks[:2]))
+        masks.append(several)
+        scores.append(ranks)
+    return (
+        torch.stack(masks),
+        torch.stack(scores).float(),
+        output.object_logits[:, 0].sigmoid(),
+    )
+
+
+def _upsample(logits: Tensor, tile: Tile, shape: tuple[int, int]) -> np.ndarray:
+    """Logits ``(M, S/4, S/4)`` of a tile at image resolution, cut to the image."""
+    y0, y1, x0, x1 = tile.crop(shape)
+    full = F.interpolate(logits[None].float(), size=(tile.size, tile.size), mode="bilinear")
+    return full[0, :, : y1 - y0, : x1 - x0].cpu().numpy()
+
+
+def _candidate(
+    logits: np.ndarray, score: float, tile: Tile, shape: tuple[int, int]
+) -> Candidate:
+    """Cut the logits of a tile to the object's own rectangle."""
+    whole = CroppedMask(logits > 0, (tile.y0, tile.x0), shape)
+    box = whole.box
+    if box is None:
+        empty = np.zeros((0, 0))
+        mask = CroppedMask(empty.astype(bool), whole.origin, shape)
+        return Candidate(mask, empty.astype(np.float32), score)
+    x0, y0, x1, y1 = box
+    part = np.s_[y0 - tile.y0 : y1 - tile.y0, x0 - tile.x0 : x1 - tile.x0]
+    mask = CroppedMask(whole.data[part].copy(), (y0, x0), shape)
+    return Candidate(mask, logits[part].copy(), score)
