@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from napari_cellprompt.core.networks.build import build_sam2
 from napari_cellprompt.core.zoo.huggingface import is_huggingface, to_meta
+from napari_cellprompt.core.zoo.load import load_model
+from napari_cellprompt.core.zoo.registry import NETWORKS
 
 KEYS = Path(__file__).parent / "keys"
 
@@ -41,6 +45,32 @@ def test_mapping_is_one_to_one_with_equal_shapes(
     # 469 names there: the point embeddings are one tensor of four rows, and the
     # positional encoding is stored twice.
     assert len(huggingface) == 469 == len(meta) - 3 + 1
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.0"])
+def test_a_file_of_theirs_loads_as_the_same_network(
+    huggingface: dict[str, tuple[int, ...]], tmp_path: Path, version: str
+) -> None:
+    torch.manual_seed(0)
+    arguments = {**NETWORKS["tiny"], "version": version}
+    state = build_sam2(**arguments).state_dict()
+    theirs = {}
+    for name in huggingface:
+        if name == "prompt_encoder.point_embed.weight":
+            rows = [f"sam_prompt_encoder.point_embeddings.{i}.weight" for i in range(4)]
+            theirs[name] = torch.cat([state[row] for row in rows])
+        elif name == "shared_image_embedding.positional_embedding":
+            theirs[name] = torch.zeros(2, 128)  # the copy, not to be used
+        else:
+            (ours,) = to_meta({name: torch.zeros(1)})
+            if ours in state:  # 2.0 has three tensors less
+                theirs[name] = state[ours]
+    path = tmp_path / "model.safetensors"
+    save_file(theirs, path)
+    model = load_model(path, image_size=256, device="cpu")
+    assert model.network.version == version
+    loaded = model.network.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
 
 
 def test_rows_of_the_point_embedding_keep_their_order() -> None:
