@@ -31,7 +31,7 @@ def _compiled_part_loads() -> bool:
         return True  # not installed: the import below says so
     for library in Path(spec.origin).parent.glob("_C*.so"):
         try:
-            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+            torch.ops.load_library(str(library))
         except OSError:
             return False
         return True
@@ -71,9 +71,7 @@ def _always_true() -> bool:
 
 
 def _define_missing_operators() -> Any:
-    library: Any = torch.library.Library(  # type: ignore[no-untyped-call]
-        "torchvision", "DEF"
-    )
+    library: Any = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.impl("nms", _nms, "CPU")
