@@ -1,0 +1,114 @@
+"""The writer of napari's File > Save: a Labels layer becomes a calibrated label TIFF."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pint
+
+    from napari_cellprompt.core.images.sampling import ArrayData
+
+__all__ = ["axes_of_layer", "calibration_of_layer", "write_labels"]
+
+# Words that people give as axis labels, beside the letters themselves.
+_WORDS = {
+    "time": "T",
+    "frame": "T",
+    "depth": "Z",
+    "plane": "Z",
+    "channel": "C",
+    "row": "Y",
+    "column": "X",
+}
+# What the axes are when nothing says otherwise, by their number.
+_DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
+
+
+def write_labels(
+    path: str | os.PathLike[str],
+    data: ArrayData | Sequence[ArrayData],
+    meta: Mapping[str, Any],
+) -> list[str]:
+    """Write one Labels layer with axes, voxel size and unit.
+
+    Parameters
+    ----------
+    path
+        Where to; ends in ``.tif`` or ``.tiff``.
+    data
+        The labels, 2 to 5 dimensions; a list of levels gives its full resolution.
+    meta
+        Attributes of the layer as ``layer.as_layer_data_tuple()[1]`` has them:
+        ``scale``, ``affine``, ``units``, ``axis_labels``; each may be missing.
+
+    Returns
+    -------
+    list of str
+        The one path that was written.
+
+    Raises
+    ------
+    CellpromptError
+        When labels do not fit a TIFF or the file cannot be written.
+    """
+    from napari_cellprompt.io.label_tiff import write_labels as write_label_tiff
+
+    # napari gives the levels of a pyramid as a sequence; no kind of array is one.
+    labels: ArrayData = data[0] if isinstance(data, Sequence) else data
+    axes = axes_of_layer(len(labels.shape), meta)
+    scale, unit = calibration_of_layer(axes, meta)
+    return [str(write_label_tiff(path, labels, axes=axes, scale=scale, unit=unit))]
+
+
+def axes_of_layer(ndim: int, meta: Mapping[str, Any]) -> str:
+    """One letter out of T, Z, C, Y, X for each axis of a layer.
+
+    Taken from the layer's axis labels when they name all axes; else the last axes are Y
+    and X and the others Z, T then Z, or T, Z, C; the first of three is T when its unit is
+    one of time.
+    """
+    named = [str(label).strip().lower() for label in meta.get("axis_labels") or ()]
+    letters = "".join(_WORDS.get(name, name.upper()) for name in named)
+    if len(letters) == ndim and set("YX") <= set(letters) <= set("TZCYX"):
+        return letters
+    axes = _DEFAULT_AXES.get(ndim, "?" * ndim)
+    units = tuple(meta.get("units") or ())
+    if ndim == 3 and len(units) == 3 and _as_unit(units[0]).is_compatible_with("second"):
+        return "TYX"
+    return axes
+
+
+def calibration_of_layer(axes: str, meta: Mapping[str, Any]) -> tuple[list[float], str]:
+    """Steps along the axes and the unit of X, Y and Z.
+
+    Lengths are given in the unit of the X axis, times in seconds; a step whose unit
+    cannot be converted keeps its number.
+    """
+    ndim = len(axes)
+    steps = np.abs(np.asarray(meta.get("scale", np.ones(ndim)), dtype=float))
+    affine = meta.get("affine")
+    if affine is not None:
+        # A layer's affine comes on top of its scale: each axis is stretched by the
+        # length of its column.
+        linear = np.asarray(affine, dtype=float)[:ndim, :ndim]
+        steps = steps * np.linalg.norm(linear, axis=0)
+    units = [_as_unit(unit) for unit in meta.get("units") or ("pixel",) * ndim]
+    x_unit = units[axes.index("X")] if "X" in axes else units[-1]
+    scale = []
+    for letter, step, unit in zip(axes, steps, units, strict=True):
+        target = _as_unit("second") if letter == "T" else x_unit
+        known = unit.is_compatible_with(target)
+        scale.append(float((step * unit).to(target).magnitude) if known else float(step))
+    return scale, f"{x_unit:~}" if x_unit != _as_unit("pixel") else "pixel"
+
+
+def _as_unit(unit: str | pint.Unit) -> pint.Unit:
+    import pint
+
+    known: pint.Unit = pint.get_application_registry().Unit(str(unit))
+    return known
