@@ -15,9 +15,21 @@ if TYPE_CHECKING:
 LayerData = tuple["NDArray[np.generic]", dict[str, Any], str]
 
 # Voxel sizes as written into the files (see sample_data/README.md).
-_NUCLEI_2D = {"scale": (0.325, 0.325), "units": ("um", "um")}
-_NUCLEI_3D = {"scale": (1.0, 0.25, 0.25), "units": ("um", "um", "um")}
-_DIVISIONS = {"scale": (300.0, 0.4, 0.4), "units": ("s", "um", "um")}
+_NUCLEI_2D = {
+    "scale": (0.325, 0.325),
+    "units": ("um", "um"),
+    "axis_labels": ("y", "x"),
+}
+_NUCLEI_3D = {
+    "scale": (1.0, 0.25, 0.25),
+    "units": ("um", "um", "um"),
+    "axis_labels": ("z", "y", "x"),
+}
+_DIVISIONS = {
+    "scale": (300.0, 0.4, 0.4),
+    "units": ("s", "um", "um"),
+    "axis_labels": ("t", "y", "x"),
+}
 
 
 def _read(name: str) -> NDArray[np.generic]:
@@ -30,8 +42,11 @@ def _read(name: str) -> NDArray[np.generic]:
 
 
 def _image(name: str, title: str, calibration: dict[str, Any]) -> list[LayerData]:
+    import numpy as np
+
     data = _read(f"{name}.tif")
-    limits = (float(data.min()), float(data.max()))
+    # Not the extremes: few bright pixels would leave the nuclei dark.
+    limits = tuple(float(value) for value in np.percentile(data, (0.1, 99.9)))
     return [(data, {"name": title, "contrast_limits": limits, **calibration}, "image")]
 
 
