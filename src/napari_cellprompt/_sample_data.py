@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from napari_cellprompt.core._errors import ImageError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-LayerData = tuple["NDArray[np.generic]", dict[str, Any], str]
+LayerData = tuple["NDArray[Any]", dict[str, Any], str]
 
 # Voxel sizes as written into the files (see sample_data/README.md).
 _NUCLEI_2D = {
@@ -32,7 +31,7 @@ _DIVISIONS = {
 }
 
 
-def _read(name: str) -> NDArray[np.generic]:
+def _read(name: str) -> NDArray[Any]:
     """One TIFF of the package."""
     import tifffile
 
@@ -84,7 +83,7 @@ def divisions_truth() -> list[LayerData]:
     return _truth("divisions", "dividing nuclei truth", _DIVISIONS)
 
 
-def _from_skimage(name: str) -> NDArray[np.generic]:
+def _from_skimage(name: str) -> NDArray[Any]:
     """An image that lies inside the scikit-image package; never downloads.
 
     Raises
