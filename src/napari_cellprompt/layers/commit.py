@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_cellprompt.core._errors import CellpromptError
-from napari_cellprompt.layers.coordinates import match_grid
+from napari_cellprompt.layers.grids import match_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,11 +101,7 @@ def commit(
         raise LabelsError("There is no mask to accept: click on an object first.")
     rows, columns = rows + match.offset[0], columns + match.offset[1]
     height, width = (layer.data.shape[axis] for axis in match.axes)
-    if (
-        min(rows.min(), columns.min()) < 0
-        or rows.max() >= height
-        or columns.max() >= width
-    ):
+    if min(rows.min(), columns.min()) < 0 or rows.max() >= height or columns.max() >= width:
         raise LabelsError(
             f"Part of the object lies outside '{layer.name}', which is {width} x "
             f"{height} pixels here."
@@ -252,24 +247,22 @@ class LabelIds:
         self._bounds[name] = max(largest, self._bounds.get(name, 0))
         if name in self._disconnect:
             return
-        reference = weakref.ref(layer)
 
-        def painted(event: Event | None = None) -> None:
-            current = reference()
-            if current is not None and name in self._bounds:
-                self._bounds[name] = max(self._bounds[name], current.selected_label)
+        def painted(event: Event) -> None:
+            if name in self._bounds:
+                label = int(event.source.selected_label)
+                self._bounds[name] = max(self._bounds[name], label)
 
-        def replaced(event: Event | None = None) -> None:
+        def replaced(event: Event) -> None:
             self._bounds.pop(name, None)
 
-        layer.events.paint.connect(painted)
-        layer.events.data.connect(replaced)
+        paint, data = layer.events.paint, layer.events.data
+        paint.connect(painted)
+        data.connect(replaced)
 
         def disconnect() -> None:
-            current = reference()
-            if current is not None:
-                current.events.paint.disconnect(painted)
-                current.events.data.disconnect(replaced)
+            paint.disconnect(painted)
+            data.disconnect(replaced)
 
         self._disconnect[name] = disconnect
 

@@ -17,31 +17,31 @@ shape this file:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pint
-from napari.utils.transforms import Affine
 
 from napari_cellprompt.core._errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "GridMatch",
     "PlaneView",
+    "align_right",
+    "array_shape",
     "cursor_to_plane",
-    "layer_kwargs",
-    "match_grid",
     "plane_of",
     "plane_shape",
     "plane_to_layer",
     "points_to_plane",
+    "to_data",
+    "to_world",
     "transform_points",
     "units_note",
 ]
@@ -82,18 +82,6 @@ class PlaneView:
         return tuple(axis for axis in range(ndim) if axis not in left_out)
 
 
-@dataclass(frozen=True, slots=True)
-class GridMatch:
-    """Where the pixels of an image's plane are found in the array of another layer."""
-
-    axes: tuple[int, int]
-    """Axes of the other array that hold the plane's rows and columns."""
-    index: Mapping[int, int]
-    """Index of every other axis of that array."""
-    offset: tuple[int, int]
-    """Added to row and column of the plane to get those of the other array."""
-
-
 # --- from layers to the world and back -------------------------------------------
 
 
@@ -127,7 +115,7 @@ def _data_to_world(
     return factors[:, None] * np.stack(columns, axis=1), factors * origin
 
 
-def _align_right(
+def align_right(
     points: NDArray[np.float64], ndim: int, fill: Sequence[float] = ()
 ) -> NDArray[np.float64]:
     """Cut or extend the columns of ``points`` on the left to ``ndim``.
@@ -145,15 +133,15 @@ def _align_right(
     return np.concatenate([left, points], axis=1)
 
 
-def _to_data(
+def to_data(
     layer: Layer, world: NDArray[np.float64], units: Units | None
 ) -> NDArray[np.float64]:
     """``(N, layer.ndim)`` data coordinates of ``(N, layer.ndim)`` world points."""
     matrix, offset = _data_to_world(layer, units)
-    return np.linalg.solve(matrix, (world - offset).T).T
+    return np.asarray(np.linalg.solve(matrix, (world - offset).T).T, dtype=np.float64)
 
 
-def _to_world(
+def to_world(
     layer: Layer, points: NDArray[np.float64], units: Units | None
 ) -> NDArray[np.float64]:
     """``(N, layer.ndim)`` world coordinates of ``(N, layer.ndim)`` data points."""
@@ -185,8 +173,8 @@ def transform_points(
         axis; those that cannot be (pixel and micrometre) count as equal.
     """
     units = target.units if units_note(source, target) is None else None
-    world = _to_world(source, _as_points(points, source.ndim), units)
-    return _to_data(target, _align_right(world, target.ndim), units)
+    world = to_world(source, _as_points(points, source.ndim), units)
+    return to_data(target, align_right(world, target.ndim), units)
 
 
 def units_note(source: Layer, target: Layer) -> str | None:
@@ -260,27 +248,26 @@ def plane_of(
     others = view.other_axes(ndim)
     # Half to even, as napari rounds when it slices.
     wanted = [int(np.round(position[axis])) for axis in others]
-    sizes = [_array_shape(layer)[axis] for axis in others]
+    sizes = [array_shape(layer)[axis] for axis in others]
     index = tuple(
         min(max(step, 0), size - 1) for step, size in zip(wanted, sizes, strict=True)
     )
-    return PlaneView(
-        axes, index, index == tuple(wanted), channel_axis, world_point, units
-    )
+    return PlaneView(axes, index, index == tuple(wanted), channel_axis, world_point, units)
 
 
 def _slider_position(
     layer: Layer, axes: tuple[int, int], world_point: Sequence[float], units: Units | None
 ) -> NDArray[np.float64]:
     """Data coordinates of the sliders; only axes outside the plane have a meaning."""
-    world = _align_right(np.asarray([world_point], dtype=np.float64), layer.ndim)
+    world = align_right(np.asarray([world_point], dtype=np.float64), layer.ndim)
     # The sliders of the displayed axes must not leak into the others, whatever the
     # layer's transform.
     world[:, list(axes)] = 0.0
-    return _to_data(layer, world, units)[0]
+    position: NDArray[np.float64] = to_data(layer, world, units)[0]
+    return position
 
 
-def _array_shape(layer: Layer) -> tuple[int, ...]:
+def array_shape(layer: Layer) -> tuple[int, ...]:
     """Sizes of the layer's axes at full resolution, without RGB samples."""
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
     return tuple(int(size) for size in data.shape[: layer.ndim])
@@ -288,7 +275,7 @@ def _array_shape(layer: Layer) -> tuple[int, ...]:
 
 def plane_shape(image: Image, view: PlaneView) -> tuple[int, int]:
     """Rows and columns of the plane ``view`` of ``image``."""
-    shape = _array_shape(image)
+    shape = array_shape(image)
     return shape[view.axes[0]], shape[view.axes[1]]
 
 
@@ -317,9 +304,9 @@ def points_to_plane(
         have leave its points on every plane; channels do not separate points.
     """
     data = _as_points(points, source.ndim)
-    world = _to_world(source, data, view.world_units)
-    full = _align_right(world, image.ndim, view.world_point)
-    position = _to_data(image, full, view.world_units)
+    world = to_world(source, data, view.world_units)
+    full = align_right(world, image.ndim, view.world_point)
+    position = to_data(image, full, view.world_units)
     on_plane = np.ones(len(data), dtype=bool)
     # The sliders may stand outside the image, whose plane is then the nearest one; a
     # point without that axis still belongs to it.
@@ -330,12 +317,15 @@ def points_to_plane(
     surplus = source.ndim - image.ndim
     if surplus > 0:
         # Axes that the image lacks: the point has to be where the sliders are.
-        sliders = _align_right(np.asarray([view.world_point]), source.ndim)
+        sliders = align_right(np.asarray([view.world_point]), source.ndim)
         here = np.concatenate(
-            [np.broadcast_to(sliders[:, :surplus], (len(data), surplus)),
-             world[:, surplus:]], axis=1
+            [
+                np.broadcast_to(sliders[:, :surplus], (len(data), surplus)),
+                world[:, surplus:],
+            ],
+            axis=1,
         )
-        distance = data - _to_data(source, here, view.world_units)
+        distance = data - to_data(source, here, view.world_units)
         on_plane &= _within_half_step(distance[:, :surplus]).all(axis=1)
     rows, columns = view.axes
     return position[:, [columns, rows]], on_plane
@@ -343,9 +333,7 @@ def points_to_plane(
 
 def _within_half_step(distance: NDArray[np.float64]) -> NDArray[np.bool_]:
     """True from -0.5 (included) to 0.5, so that a point lies on exactly one plane."""
-    result: NDArray[np.bool_] = (distance >= -0.5 - _EPSILON) & (
-        distance < 0.5 - _EPSILON
-    )
+    result: NDArray[np.bool_] = (distance >= -0.5 - _EPSILON) & (distance < 0.5 - _EPSILON)
     return result
 
 
@@ -378,9 +366,9 @@ def plane_to_layer(
         data[:, axis] = index
     data[:, view.axes[0]] = pixels[:, 1]
     data[:, view.axes[1]] = pixels[:, 0]
-    world = _to_world(image, data, view.world_units)
-    full = _align_right(world, target.ndim, view.world_point)
-    return _to_data(target, full, view.world_units)
+    world = to_world(image, data, view.world_units)
+    full = align_right(world, target.ndim, view.world_point)
+    return to_data(target, full, view.world_units)
 
 
 def cursor_to_plane(
@@ -391,142 +379,8 @@ def cursor_to_plane(
     Only the coordinates along the displayed axes count: the position is taken to be on
     the plane.
     """
-    world = _align_right(
+    world = align_right(
         np.asarray([position], dtype=np.float64), image.ndim, view.world_point
     )
-    data = _to_data(image, world, view.world_units)[0]
+    data = to_data(image, world, view.world_units)[0]
     return float(data[view.axes[1]]), float(data[view.axes[0]])
-
-
-# --- grids that coincide -----------------------------------------------------------
-
-
-def match_grid(image: Image, target: Layer, view: PlaneView) -> GridMatch | str:
-    """Find the pixels of an image's plane in the array of ``target``.
-
-    Parameters
-    ----------
-    image, view
-        The image and one of its planes.
-    target : napari.layers.Labels
-        A layer that may be a crop of the image's grid, may lack its channel axis, or
-        may have further leading axes.
-
-    Returns
-    -------
-    GridMatch or str
-        A sentence about what differs, when the pixels of both do not coincide.
-    """
-    shape = _array_shape(image)
-    target_shape = _array_shape(target)
-    lead = image.ndim - target.ndim
-    kept = [axis for axis in range(image.ndim) if axis != view.channel_axis]
-    if any(axis < lead for axis in kept):
-        return (
-            f"'{target.name}' has {target.ndim} axes {target_shape}, '{image.name}' has "
-            f"{image.ndim} {shape}: one plane of the image would fill several planes."
-        )
-    corner = np.asarray([[size - 1.0 for size in shape]])
-    corners = np.concatenate([np.zeros_like(corner), corner])
-    if view.channel_axis is not None:
-        corners[:, view.channel_axis] = 0.0
-    world = _to_world(image, corners, view.world_units)
-    mapped = _to_data(
-        target, _align_right(world, target.ndim, view.world_point), view.world_units
-    )
-    own_axes = [axis - lead for axis in kept]
-    shift = np.round(mapped[0, own_axes])
-    # Rotations differ only away from the diagonal, so every edge is looked at.
-    matrix = _relative_matrix(image, target, view)[np.ix_(own_axes, kept)]
-    extent = np.asarray([max(shape[axis] - 1, 1) for axis in kept])
-    drift = np.abs((matrix - np.eye(len(kept))) * extent).sum(axis=1)
-    if np.any(drift + np.abs(mapped[0, own_axes] - shift) >= 0.5):
-        return (
-            f"The pixels of '{target.name}' do not lie on those of '{image.name}': give "
-            "both the same scale, translation and units."
-        )
-    offsets = {axis: int(value) for axis, value in zip(own_axes, shift, strict=True)}
-    index = dict(_surplus_index(target, view, own_axes))
-    for axis, step in zip(view.other_axes(image.ndim), view.index, strict=True):
-        index[axis - lead] = step + offsets[axis - lead]
-    for axis, step in index.items():
-        if not 0 <= step < target_shape[axis]:
-            return f"'{target.name}' {target_shape} does not reach the plane on screen."
-    rows, columns = (axis - lead for axis in view.axes)
-    return GridMatch((rows, columns), index, (offsets[rows], offsets[columns]))
-
-
-def _relative_matrix(
-    image: Image, target: Layer, view: PlaneView
-) -> NDArray[np.float64]:
-    """Matrix ``(target.ndim, image.ndim)`` from image data to target data."""
-    origin = np.zeros((1, image.ndim))
-    steps = np.concatenate([origin, np.eye(image.ndim)])
-    world = _align_right(_to_world(image, steps, view.world_units), target.ndim)
-    mapped = _to_data(target, world, view.world_units)
-    return (mapped[1:] - mapped[0]).T
-
-
-def _surplus_index(
-    target: Layer, view: PlaneView, own_axes: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Indices at the sliders for axes of ``target`` that are not the image's."""
-    axes = [axis for axis in range(target.ndim) if axis not in own_axes]
-    if not axes:
-        return []
-    world = _align_right(np.asarray([view.world_point], dtype=np.float64), target.ndim)
-    data = _to_data(target, world, view.world_units)[0]
-    return [(axis, int(np.round(data[axis]))) for axis in axes]
-
-
-def layer_kwargs(
-    image: Layer,
-    *,
-    origin: Sequence[float] | None = None,
-    span: Sequence[float] | None = None,
-    drop: Sequence[int] = (),
-) -> dict[str, Any]:
-    """Keyword arguments that make a new layer coincide with ``image``.
-
-    Parameters
-    ----------
-    image : napari.layers.Layer
-        The layer to follow.
-    origin : sequence of float, optional
-        Data coordinates in ``image`` where the first pixel of the new layer begins to
-        count; 0 for each axis when left out.
-    span : sequence of float, optional
-        Pixels of ``image`` that one pixel of the new layer covers along each axis; its
-        first pixel then starts where the pixel ``origin`` starts. 1 when left out.
-    drop : sequence of int, optional
-        Leading axes that the new layer does not have.
-
-    Returns
-    -------
-    dict
-        ``scale, translate, rotate, shear, affine, units, axis_labels``.
-    """
-    ndim = image.ndim
-    step = np.ones(ndim) if span is None else np.asarray(span, dtype=np.float64)
-    start = np.zeros(ndim) if origin is None else np.asarray(origin, dtype=np.float64)
-    # The centre of a pixel that covers n pixels is (n - 1) / 2 behind the first centre.
-    start = start + (step - 1) / 2
-    linear = Affine(
-        scale=image.scale, rotate=image.rotate, shear=image.shear, ndim=ndim
-    ).linear_matrix
-    kept = [axis for axis in range(ndim) if axis not in drop]
-    grid = np.ix_(kept, kept)
-    shear = np.zeros((ndim, ndim))
-    shear[np.triu_indices(ndim, 1)] = image.shear
-    outer = np.eye(len(kept) + 1)
-    outer[:-1, :-1] = image.affine.linear_matrix[grid]
-    outer[:-1, -1] = np.asarray(image.affine.translate)[kept]
-    return {
-        "scale": (np.asarray(image.scale) * step)[kept],
-        "translate": (np.asarray(image.translate) + linear @ start)[kept],
-        "rotate": np.asarray(image.rotate)[grid],
-        "shear": shear[grid][np.triu_indices(len(kept), 1)],
-        "affine": outer,
-        "units": tuple(image.units[axis] for axis in kept),
-        "axis_labels": tuple(image.axis_labels[axis] for axis in kept),
-    }

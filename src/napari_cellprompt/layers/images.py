@@ -41,7 +41,7 @@ class ImageRevisions:
     def key(self, layer: Image) -> str:
         """Identity of the layer's pixels: its unique id and a revision number."""
         name = str(layer.unique_id)
-        if name not in self._revisions:
+        if name not in self._disconnect:
             self._follow(name, layer)
         return f"{name}:{self._revisions[name]}"
 
@@ -55,7 +55,6 @@ class ImageRevisions:
         name = str(layer.unique_id)
         if name in self._disconnect:
             self._disconnect.pop(name)()
-            # A layer that comes back may have changed in the meantime.
             self._revisions[name] += 1
 
     def close(self) -> None:
@@ -66,15 +65,16 @@ class ImageRevisions:
         self._revisions.clear()
 
     def _follow(self, name: str, layer: Image) -> None:
-        self._revisions[name] = 0
+        # A layer that comes back may have changed since, so it does not start anew.
+        self._revisions.setdefault(name, 0)
 
         def changed(event: Event | None = None) -> None:
             self._revisions[name] += 1
 
-        emitters = (layer.events.data, layer.events.set_data)
-        del emitters
-        layer.events.data.connect(changed)
-        self._disconnect[name] = lambda: layer.events.data.disconnect(changed)
+        # ``events.set_data`` would not do: it fires whenever another plane is shown.
+        emitter = layer.events.data
+        emitter.connect(changed)
+        self._disconnect[name] = lambda: emitter.disconnect(changed)
 
 
 def full_resolution(image: Image) -> Any:
@@ -116,26 +116,24 @@ def plane_source(
     if 0 in data.shape:
         raise ImageError(f"'{image.name}' is empty: its shape is {tuple(data.shape)}.")
     channel_axis = view.channel_axis
-    if channel is None:
-        if channel_axis is not None:
-            raise ImageError(f"Choose a channel of '{image.name}'.")
-    else:
-        if channel_axis is None:
-            if not image.rgb:
-                raise ImageError(f"'{image.name}' has no channel axis to choose from.")
-            channel_axis = data.ndim - 1
-        if not 0 <= channel < data.shape[channel_axis]:
-            raise ImageError(
-                f"'{image.name}' has {data.shape[channel_axis]} channels: there is no "
-                f"channel {channel}."
-            )
+    if channel is None and channel_axis is not None:
+        raise ImageError(f"Choose a channel of '{image.name}'.")
+    if channel is not None and channel_axis is None:
+        if not image.rgb:
+            raise ImageError(f"'{image.name}' has no channel axis to choose from.")
+        channel_axis = data.ndim - 1
+    if channel is not None and not 0 <= channel < data.shape[channel_axis]:
+        raise ImageError(
+            f"'{image.name}' has {data.shape[channel_axis]} channels: there is no "
+            f"channel {channel}."
+        )
     return PlaneSource(
         data,
         axes=view.axes,
         index=view.index,
         channel=channel,
         channel_axis=channel_axis,
-        rgb=bool(image.rgb) and (channel is None or channel_axis != data.ndim - 1),
+        rgb=bool(image.rgb) and channel_axis != data.ndim - 1,
         limits=limits,
         image_id=image_id,
     )
@@ -147,25 +145,37 @@ def layer_limits(image: Image) -> tuple[float, float] | None:
     Returns
     -------
     tuple of float or None
-        ``lo < hi``, both finite. None for RGB uint8, which napari shows as it is.
+        ``lo < hi``, both finite. None for RGB uint8, which napari shows as it is; other
+        RGB images are shown over the whole range of their type.
     """
-    if image.rgb and image.dtype == np.uint8:
-        return None
+    if image.rgb:
+        dtype = np.dtype(image.dtype)
+        if dtype == np.uint8:
+            return None
+        if np.issubdtype(dtype, np.integer):
+            return 0.0, float(np.iinfo(dtype).max)
+        return 0.0, 1.0
     lo, hi = (float(value) for value in image.contrast_limits)
     if not (np.isfinite(lo) and np.isfinite(hi)):
         return 0.0, 1.0
     if hi <= lo:
-        return lo, float(max(lo + 1.0, np.nextafter(lo, np.inf)))
+        # One unit more, or for huge values the next number that a float can hold.
+        hi = max(lo + 1.0, float(np.nextafter(lo, np.inf)))
     return lo, hi
 
 
 def stack_limits(
-    data: Any, low: float = 0.1, high: float = 99.9
+    data: Any,
+    low: float = 0.1,
+    high: float = 99.9,
+    *,
+    channel_axis: int | None = None,
+    channel: int | None = None,
 ) -> tuple[float, float]:
     """Percentiles over a whole stack, so that contrast is the same on every plane.
 
-    A pure function without napari in it; it may read many chunks of a lazy array and
-    is meant to run off the GUI thread.
+    Free of napari; it may read many chunks of a lazy array and is meant to run off the
+    GUI thread.
 
     Parameters
     ----------
@@ -173,6 +183,7 @@ def stack_limits(
         From ``full_resolution``; numpy, dask or zarr.
     low, high : float
         Percentiles that become 0 and 255.
+    channel_axis, channel : int, optional
+        Look only at this channel.
     """
-    lo, hi = percentile_limits(data, low, high)
-    return float(lo), float(hi)
+    return percentile_limits(data, low, high, channel_axis=channel_axis, channel=channel)

@@ -9,7 +9,8 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_cellprompt.layers.coordinates import layer_kwargs, plane_shape
+from napari_cellprompt.layers.coordinates import array_shape, plane_shape
+from napari_cellprompt.layers.grids import layer_kwargs
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -98,7 +99,10 @@ class Preview:
         x0, y0, x1, y1 = box
         plane = plane_shape(image, view)
         window = (_window(plane[0], y1 - y0), _window(plane[1], x1 - x0))
-        corner = (_corner(plane[0], window[0], y0, y1), _corner(plane[1], window[1], x0, x1))
+        corner = (
+            _corner(plane[0], window[0], y0, y1),
+            _corner(plane[1], window[1], x0, x1),
+        )
         self._move(image, view, window, corner)
         self._clear()
         top, left = y0 - corner[0], x0 - corner[1]
@@ -148,8 +152,7 @@ class Preview:
             origin[axis] = index
         if view.channel_axis is not None:
             # One pixel as thick as all channels: it stays visible when they change.
-            data = image.data[0] if image.multiscale else image.data
-            span[view.channel_axis] = data.shape[view.channel_axis]
+            span[view.channel_axis] = array_shape(image)[view.channel_axis]
         origin[view.axes[0]], origin[view.axes[1]] = corner
         kwargs = layer_kwargs(image, origin=origin, span=span)
         place = _Place(str(image.unique_id), view.axes, view.channel_axis, window)
@@ -166,8 +169,7 @@ class Preview:
                 setattr(layer, name, kwargs[name])
 
     def _replace(self, place: _Place, kwargs: dict[str, Any], ndim: int) -> None:
-        selection = self._viewer.layers.selection
-        selected, active = set(selection), selection.active
+        selected = set(self._viewer.layers.selection) - {self._layer}
         self.close()
         shape = [1] * ndim
         shape[place.axes[0]], shape[place.axes[1]] = place.window
@@ -176,9 +178,7 @@ class Preview:
             data,
             name=PREVIEW_NAME,
             opacity=0.5,
-            colormap=DirectLabelColormap(
-                color_dict={None: "transparent", 1: self._colour}
-            ),
+            colormap=DirectLabelColormap(color_dict={None: "transparent", 1: self._colour}),
             metadata={_METADATA_KEY: {"preview": True}},
             **kwargs,
         )
@@ -187,12 +187,7 @@ class Preview:
         self._place = place
         self._viewer.add_layer(self._layer)
         # A new layer becomes the active one, but the user is about to click on.
-        selected = {layer for layer in selected if layer in self._viewer.layers}
-        if active is not None and active in self._viewer.layers:
-            selection.active = active
-        selection.replace_selection(selected) if hasattr(
-            selection, "replace_selection"
-        ) else None
+        self._viewer.layers.selection = selected
 
 
 def _window(plane: int, size: int) -> int:

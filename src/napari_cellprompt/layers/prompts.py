@@ -9,10 +9,11 @@ import numpy as np
 from napari_cellprompt.core._errors import PromptError
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import (
-    layer_kwargs,
+    array_shape,
     plane_shape,
     points_to_plane,
 )
+from napari_cellprompt.layers.grids import layer_kwargs
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -81,9 +82,7 @@ def read_prompts(
     xy, labels = read_points(points, image, view) if points is not None else ([], [])
     box = read_box(boxes, image, view) if boxes is not None else None
     height, width = plane_shape(image, view)
-    inside = [
-        -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5 for x, y in xy
-    ]
+    inside = [-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5 for x, y in xy]
     clipped = _clip_box(box, height, width) if box is not None else None
     if (xy or box is not None) and clipped is None and not any(inside):
         what = "box" if not xy else "point" if len(xy) == 1 else "prompts"
@@ -225,8 +224,7 @@ def add_labels_layer(
     """
     from napari.layers import Labels
 
-    data = image.data[0] if image.multiscale else image.data
-    shape = [int(size) for size in data.shape[: image.ndim]]
+    shape = list(array_shape(image))
     if channel_axis == 0:
         shape, kwargs = shape[1:], layer_kwargs(image, drop=(0,))
     elif channel_axis is not None:
