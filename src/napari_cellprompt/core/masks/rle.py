@@ -1,0 +1,106 @@
+"""Run lengths of binary masks in COCO's compressed form.
+
+Runs alternate between 0 and 1, start with 0 and go down the columns. From the third
+on, each is stored as the difference to the run two before; numbers are written in
+groups of five bits, lowest first, a sixth bit says that more follow, and 48 is added
+to make them printable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.types import MaskRLE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["decode", "encode"]
+
+# Longest number that can occur has 64 bits; more groups are no mask.
+_MAX_GROUPS = 13
+
+
+def encode(mask: NDArray[Any]) -> MaskRLE:
+    """Compress a mask.
+
+    Parameters
+    ----------
+    mask
+        ``(H, W)``, nonzero = object.
+
+    Raises
+    ------
+    PromptError
+        When the mask does not have two axes.
+    """
+    if mask.ndim != 2:
+        raise PromptError(f"A mask must have two axes: got the shape {mask.shape}.")
+    flat = np.asarray(mask, dtype=bool).ravel(order="F")
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    borders = np.concatenate([[0], changes, [flat.size]])
+    runs = np.diff(borders).tolist() if flat.size else []
+    if flat.size and flat[0]:
+        runs.insert(0, 0)
+    numbers = [run - runs[i - 2] if i > 2 else run for i, run in enumerate(runs)]
+    return MaskRLE(
+        size=(int(mask.shape[0]), int(mask.shape[1])), counts="".join(map(_pack, numbers))
+    )
+
+
+def decode(rle: MaskRLE) -> NDArray[np.bool_]:
+    """Return the mask, ``(H, W)`` bool.
+
+    Raises
+    ------
+    PromptError
+        When the string is no run-length code or does not fill the size.
+    """
+    height, width = rle.size
+    runs = _runs(rle.counts)
+    if height < 0 or width < 0 or sum(runs) != height * width:
+        raise PromptError(
+            f"The run lengths of a mask add up to {sum(runs)} pixels, but its size is "
+            f"{height} x {width}."
+        )
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape((height, width), order="F")
+
+
+def _pack(number: int) -> str:
+    characters = []
+    while True:
+        group = number & 0x1F
+        number >>= 5
+        # The top bit of the last group is the sign.
+        done = number == (-1 if group & 0x10 else 0)
+        characters.append(chr(48 + (group if done else group | 0x20)))
+        if done:
+            return "".join(characters)
+
+
+def _runs(counts: str) -> list[int]:
+    runs: list[int] = []
+    number = groups = 0
+    for character in counts:
+        code = ord(character) - 48
+        if not 0 <= code < 64 or groups >= _MAX_GROUPS:
+            raise PromptError(f"A mask's run lengths hold {character!r} at a wrong place.")
+        number |= (code & 0x1F) << (5 * groups)
+        groups += 1
+        if code & 0x20:
+            continue
+        if code & 0x10:
+            number -= 1 << (5 * groups)
+        if len(runs) > 2:
+            number += runs[-2]
+        if number < 0:
+            raise PromptError("A mask's run lengths hold a negative length.")
+        runs.append(number)
+        number = groups = 0
+    if groups:
+        raise PromptError("A mask's run lengths end in the middle of a number.")
+    return runs

@@ -1,0 +1,227 @@
+"""Label images as TIFF files that open in Fiji with the right calibration."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.masks.labels import smallest_dtype
+
+from .atomic import replacing
+from .calibration import canonical_unit, ome_unit
+from .image_files import read_image
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.images.sampling import ArrayData
+
+__all__ = ["LabelFile", "read_labels", "write_labels"]
+
+# ImageJ's order of axes; a hyperstack has no other.
+_ORDER = "TZCYX"
+
+# A classic TIFF, the only kind that ImageJ writes, addresses 4 GB.
+_CLASSIC_BYTES = 2**32 - 2**25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFile:
+    """A label image read from a file."""
+
+    labels: NDArray[Any]
+    """Integers, 0 = background; axes as ``axes`` says."""
+    axes: str
+    """Letters out of T, Z, C, Y, X."""
+    scale: tuple[float, ...]
+    """Step along each axis: ``unit`` for X, Y, Z, seconds for T; 1 if not known."""
+    unit: str
+    """Unit of X, Y and Z; ``pixel`` if not known."""
+
+
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: ArrayData,
+    *,
+    axes: str,
+    scale: Sequence[float] | None = None,
+    unit: str = "pixel",
+) -> Path:
+    """Write labels with their calibration, completely or not at all.
+
+    An ImageJ TIFF when all ids fit 16 bits, an OME-TIFF (uint32) when they do not, or
+    when the labels are more than a classic TIFF can hold; the smallest sufficient
+    type; zlib. The display range spans the ids, so that Fiji does not show the labels
+    black. A lazy array is read twice, plane by plane; only one is held in memory.
+
+    Parameters
+    ----------
+    path
+        Where to; an existing file is replaced in one step.
+    labels
+        Integers or booleans, 0 = background; NumPy, dask or zarr.
+    axes
+        A letter for each axis, out of T, Z, C, Y, X. The file always has them in this
+        order.
+    scale
+        Step along each axis: ``unit`` for X, Y and Z, seconds for T; all 1 if left out.
+    unit
+        Unit of X, Y and Z; any spelling of the micrometre.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    ImageError
+        When labels, axes and scale do not fit together, or ids are not whole numbers
+        from 0 to 2**32 - 1.
+    SaveError
+        When the file cannot be written.
+    """
+    shape = tuple(int(length) for length in labels.shape)
+    axes = _checked_axes(axes, shape)
+    steps = _checked_scale(scale, axes)
+    largest = _largest_id(labels, axes)
+    dtype = smallest_dtype(largest)
+    nbytes = math.prod(shape) * dtype.itemsize
+    imagej = dtype.itemsize <= 2 and nbytes <= _CLASSIC_BYTES
+    sorted_axes = "".join(letter for letter in _ORDER if letter in axes)
+    options: dict[str, Any]
+    if imagej:
+        options = _imagej_options(sorted_axes, steps, unit, largest)
+    else:
+        options = _ome_options(sorted_axes, steps, unit)
+    with replacing(path) as temporary:
+        with tifffile.TiffWriter(
+            temporary, imagej=imagej, ome=not imagej, bigtiff=nbytes > _CLASSIC_BYTES
+        ) as tif:
+            tif.write(
+                (plane.astype(dtype) for plane in _planes(labels, axes)),
+                shape=tuple(shape[axes.index(letter)] for letter in sorted_axes),
+                dtype=dtype,
+                photometric="minisblack",
+                compression="zlib",
+                **options,
+            )
+    return Path(path)
+
+
+def read_labels(path: str | os.PathLike[str]) -> LabelFile:
+    """Read a label image with its calibration.
+
+    Raises
+    ------
+    ImageError
+        When the file cannot be read or holds no integers.
+    """
+    image = read_image(path)
+    if np.dtype(image.data.dtype).kind not in "biu" or "S" in image.axes:
+        raise ImageError(
+            f"{Path(path).name} holds no labels: labels are whole numbers, but this is an "
+            f"image of type {image.data.dtype} with the axes {image.axes}."
+        )
+    return LabelFile(
+        labels=np.asarray(image.data), axes=image.axes, scale=image.scale, unit=image.unit
+    )
+
+
+def _checked_axes(axes: str, shape: tuple[int, ...]) -> str:
+    letters = axes.upper()
+    if (
+        len(letters) != len(shape)
+        or len(set(letters)) != len(letters)
+        or not set("YX") <= set(letters) <= set(_ORDER)
+    ):
+        raise ImageError(
+            f"Labels of shape {shape} need one different letter out of T, Z, C, Y, X for "
+            f"each axis, Y and X among them: got {axes!r}."
+        )
+    if math.prod(shape) == 0:
+        raise ImageError(f"The label image is empty: its shape is {shape}.")
+    return letters
+
+
+def _checked_scale(scale: Sequence[float] | None, axes: str) -> dict[str, float]:
+    steps = [1.0] * len(axes) if scale is None else [float(step) for step in scale]
+    # TIFF keeps pixels per unit as a fraction of two 32-bit numbers.
+    if len(steps) != len(axes) or not all(1e-9 <= step <= 1e9 for step in steps):
+        raise ImageError(
+            f"The scale must hold one positive number (1e-9 to 1e9) for each of the axes "
+            f"{axes}: got {tuple(steps)}."
+        )
+    return dict(zip(axes, steps, strict=True))
+
+
+def _planes(labels: ArrayData, axes: str) -> Iterator[NDArray[Any]]:
+    """Each ``(H, W)`` plane, in the order of the file."""
+    outer = [letter for letter in _ORDER[:-2] if letter in axes]
+    ranges = [range(labels.shape[axes.index(letter)]) for letter in outer]
+    for position in itertools.product(*ranges):
+        at = dict(zip(outer, position, strict=True))
+        plane = np.asarray(labels[tuple(at.get(letter, slice(None)) for letter in axes)])
+        yield plane.T if axes.index("X") < axes.index("Y") else plane
+
+
+def _largest_id(labels: ArrayData, axes: str) -> int:
+    dtype = np.dtype(labels.dtype)
+    if dtype.kind not in "biu":
+        raise ImageError(f"Labels must be whole numbers, but these are of type {dtype}.")
+    largest = 0
+    for plane in _planes(labels, axes):
+        smallest = int(plane.min())
+        if smallest < 0:
+            raise ImageError(f"Label ids must not be negative: found {smallest}.")
+        largest = max(largest, int(plane.max()))
+    return largest
+
+
+def _imagej_options(
+    axes: str, steps: dict[str, float], unit: str, largest: int
+) -> dict[str, Any]:
+    # ImageJ itself turns "um" into the Greek letter, and writes others escaped.
+    name = " ".join(canonical_unit(unit).split())
+    metadata: dict[str, Any] = {
+        "axes": axes,
+        "unit": "".join(c if c.isascii() else f"\\u{ord(c):04X}" for c in name),
+        "min": 0.0,
+        "max": float(max(1, largest)),
+    }
+    if "Z" in axes:
+        metadata["spacing"] = steps["Z"]
+    if _known_interval(steps):
+        metadata["finterval"] = steps["T"]
+    return {
+        "metadata": metadata,
+        "resolution": (1 / steps["X"], 1 / steps["Y"]),
+        "resolutionunit": tifffile.RESUNIT.NONE,
+    }
+
+
+def _ome_options(axes: str, steps: dict[str, float], unit: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": axes}
+    for letter in "XYZ":
+        if letter in axes:
+            metadata[f"PhysicalSize{letter}"] = steps[letter]
+            metadata[f"PhysicalSize{letter}Unit"] = ome_unit(unit)
+    if _known_interval(steps):
+        metadata["TimeIncrement"] = steps["T"]
+        metadata["TimeIncrementUnit"] = "s"
+    return {"metadata": metadata}
+
+
+def _known_interval(steps: dict[str, float]) -> bool:
+    """A step of 1 is what a layer without calibration has: it claims no interval."""
+    return steps.get("T", 1.0) != 1.0
