@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from napari_cellprompt.core.images.tiles import Tile
+
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
-from napari_cellprompt.jobs.segment_session import LoadedSegmenter, ModelView
+from napari_cellprompt.jobs.segment_session import LoadedSegmenter
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
@@ -42,7 +44,6 @@ class FakeSegmenter:
         prompts: Prompts,
         *,
         size_hint: float | None = None,
-        multimask: bool = True,
         cancelled: Callable[[], bool] | None = None,
     ) -> Prediction:
         self.predicted.append(prompts)
@@ -54,9 +55,7 @@ class FakeSegmenter:
             raise self.error
         time.sleep(self.seconds)
         whole = _object(_grey(plane), prompts)
-        masks = [whole]
-        if multimask:
-            masks += [ndimage.binary_erosion(whole, iterations=n) for n in (1, 2)]
+        masks = [whole, *(ndimage.binary_erosion(whole, iterations=n) for n in (1, 2))]
         scores = (0.9, 0.7, 0.5)
         return Prediction(
             tuple(
@@ -68,18 +67,23 @@ class FakeSegmenter:
         )
 
     def prepare(
-        self, plane: PlaneSource, xy: tuple[float, float], size_hint: float | None = None
+        self,
+        plane: PlaneSource,
+        xy: tuple[float, float],
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.prepared.append(xy)
 
-    def model_input(
-        self, plane: PlaneSource, prompts: Prompts, size_hint: float | None = None
-    ) -> ModelView:
-        grey = _grey(plane)
-        image = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
-        crop = grey[:SIDE, :SIDE]
-        image[: crop.shape[0], : crop.shape[1]] = crop[:, :, np.newaxis]
-        return ModelView(image, (0.0, 0.0), 1.0)
+    @property
+    def image_size(self) -> int:
+        return SIDE
+
+    def tile_at(
+        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
+    ) -> Tile:
+        return Tile(1.0, 0, 0, SIDE)
 
     def load(self, name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
         """Loader for ``SegmentSession``."""

@@ -17,18 +17,17 @@ def record(
 
 def test_ids_follow_layer_and_session_and_are_never_reused() -> None:
     store = ObjectStore()
-    assert store.new_id(0) == 1
-    assert store.new_id(0) == 2
-    assert store.new_id(10) == 11
+    assert store.next_id(0) == 1
+    assert store.next_id(10) == 11
     store.put(record(11))
     store.undo()
-    assert store.new_id(3) == 12
+    assert store.next_id(3) == 12
 
 
 def test_put_counts_foreign_ids_as_handed_out() -> None:
     store = ObjectStore()
     store.put(record(40))
-    assert store.new_id(2) == 41
+    assert store.next_id(2) == 41
 
 
 def test_undo_and_redo() -> None:
@@ -39,7 +38,7 @@ def test_undo_and_redo() -> None:
     assert change is not None
     assert (change.id, change.before) == (2, None)
     assert [entry.id for entry in store] == [1]
-    assert store.can_redo
+    assert store.undone == change
     redone = store.redo()
     assert redone is not None
     assert redone.after == record(2)
@@ -72,14 +71,14 @@ def test_a_new_change_ends_redo() -> None:
     store.put(record(1))
     store.undo()
     store.put(record(2))
-    assert not store.can_redo
+    assert store.undone is None
     assert store.redo() is None
 
 
 def test_nothing_to_undo() -> None:
     store = ObjectStore()
     assert store.undo() is None
-    assert not store.can_undo
+    assert store.done is None
     assert store.last is None
 
 

@@ -88,13 +88,19 @@ class ObjectStore:
         """The object accepted last among those that exist."""
         return next(reversed(self._objects.values()), None)
 
-    def new_id(self, highest_in_layer: int = 0) -> int:
-        """One more than every id seen in the layer or handed out in this session.
+    def next_id(self, highest_in_layer: int = 0) -> int:
+        """One more than every id seen in the layer or put here in this session."""
+        return max(self._highest, int(highest_in_layer)) + 1
 
-        The id counts as handed out, whether or not an object is then put under it.
-        """
-        self._highest = max(self._highest, int(highest_in_layer)) + 1
-        return self._highest
+    @property
+    def done(self) -> Change | None:
+        """The step that undo would take back."""
+        return self._done[-1] if self._done else None
+
+    @property
+    def undone(self) -> Change | None:
+        """The step that redo would do again."""
+        return self._undone[-1] if self._undone else None
 
     def put(self, record: ObjectRecord) -> Change:
         """Add an object, or replace the one of its id."""
@@ -109,16 +115,6 @@ class ObjectStore:
             When there is none of that id.
         """
         return self._record(Change(object_id, self._objects[object_id], None))
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
-        return bool(self._done)
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is a step to do again."""
-        return bool(self._undone)
 
     def undo(self) -> Change | None:
         """Take the last step back; None when there is none."""

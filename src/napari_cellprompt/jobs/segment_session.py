@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.images.tiles import Tile
     from napari_cellprompt.core.types import Prediction, Prompts
 
 __all__ = [
@@ -39,26 +40,34 @@ T = TypeVar("T")
 class Segmenter(Protocol):
     """What the session needs of a model; ``PlaneSegmenter`` is the real one."""
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+
     def predict(
         self,
         plane: PlaneSource,
         prompts: Prompts,
         *,
         size_hint: float | None = None,
-        multimask: bool = True,
         cancelled: Callable[[], bool] | None = None,
     ) -> Prediction:
         """Masks of one object."""
 
     def prepare(
-        self, plane: PlaneSource, xy: tuple[float, float], size_hint: float | None = None
+        self,
+        plane: PlaneSource,
+        xy: tuple[float, float],
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
         """Compute the features around a place ahead of time."""
 
-    def model_input(
-        self, plane: PlaneSource, prompts: Prompts, size_hint: float | None = None
-    ) -> ModelView:
-        """The pixels that the network gets for these prompts."""
+    def tile_at(
+        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
+    ) -> Tile:
+        """The part of the plane that is looked at first for these prompts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,10 +76,7 @@ class ModelView:
 
     image: NDArray[np.uint8]
     """``(S, S, 3)`` uint8, black where the tile overhangs the image."""
-    origin: tuple[float, float]
-    """``(y0, x0)`` of the tile's first pixel row and column in the plane."""
-    magnification: float
-    """Model pixels per image pixel."""
+    tile: Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,8 @@ def load_segmenter(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
         model = load_model(name, device=wanted)
         segmenter = PlaneSegmenter(model, cache=FeatureCache(cache_bytes))
         _loaded[key] = segmenter
-    return LoadedSegmenter(segmenter, segmenter.model.spec.name, str(segmenter.device))
+    model = segmenter.model
+    return LoadedSegmenter(segmenter, model.spec.name, str(model.device))
 
 
 class SegmentSession:
@@ -209,7 +216,9 @@ class SegmentSession:
 
         def job(context: JobContext) -> None:
             if not context.cancelled():
-                self._segmenter().prepare(plane, xy, size_hint)
+                self._segmenter().prepare(
+                    plane, xy, size_hint=size_hint, cancelled=context.cancelled
+                )
 
         return self._submit(job, "prepare", Priority.PRECOMPUTE)
 
@@ -219,21 +228,50 @@ class SegmentSession:
         """Exactly the pixels that the network gets for these prompts."""
 
         def job(context: JobContext) -> ModelView:
-            return self._segmenter().model_input(plane, prompts, size_hint)
+            from napari_cellprompt.core.images.tiles import read_tile
+
+            segmenter = self._segmenter()
+            tile = segmenter.tile_at(plane, prompts, size_hint=size_hint)
+            return ModelView(read_tile(plane, tile, segmenter.image_size), tile)
 
         return self._submit(job, "view", Priority.CLICK)
 
     def percentile_limits(
-        self, data: Any, low: float, high: float
+        self,
+        data: Any,
+        low: float,
+        high: float,
+        *,
+        channel_axis: int | None = None,
+        channel: int | None = None,
     ) -> Future[tuple[float, float]]:
         """Grey values at two percentiles of a whole image or stack, sampled lazily."""
 
         def job(context: JobContext) -> tuple[float, float]:
             from napari_cellprompt.core.images.contrast import percentile_limits
 
-            return percentile_limits(data, low, high)
+            return percentile_limits(
+                data, low, high, channel_axis=channel_axis, channel=channel
+            )
 
         return self._submit(job, "limits", Priority.CLICK)
+
+    def models_on_disk(self) -> Future[list[str]]:
+        """Names of the models that can be loaded without a download."""
+
+        def job(context: JobContext) -> list[str]:
+            from napari_cellprompt.core.zoo.load import cache_folder
+            from napari_cellprompt.core.zoo.registry import MODELS
+
+            folder = cache_folder()
+            return [
+                spec.name
+                for spec in MODELS.values()
+                if spec.bundled
+                or (spec.source is not None and (folder / spec.source.file_name).is_file())
+            ]
+
+        return self._submit(job, "models", Priority.PRECOMPUTE)
 
     def forget_requests(self) -> None:
         """Make everything asked so far stale, except the loading of the model."""
@@ -243,7 +281,8 @@ class SegmentSession:
     def close(self) -> None:
         """Drop every request and let go of the model."""
         self.forget_requests()
-        self.thread.cancel(self._group("load"))
+        for kind in ("load", "models"):
+            self.thread.cancel(self._group(kind))
         self._loaded = None
 
     def _segmenter(self) -> Segmenter:

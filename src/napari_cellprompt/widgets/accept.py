@@ -1,0 +1,197 @@
+"""What happens when an object is accepted, undone and redone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_cellprompt.jobs.objects import ObjectPlane, ObjectRecord, ObjectStore
+from napari_cellprompt.layers.commit import (
+    LabelIds,
+    Policy,
+    check_writable,
+    commit,
+    needs_widening,
+    widen,
+)
+from napari_cellprompt.layers.grids import match_grid
+from napari_cellprompt.layers.prompts import add_labels_layer
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+    from napari_cellprompt.core.types import Candidate, CroppedMask
+    from napari_cellprompt.layers.coordinates import PlaneView
+    from napari_cellprompt.layers.resolve import SegmentState
+
+__all__ = ["Accepted", "Acceptor", "Overlap"]
+
+Overlap = Literal["keep", "replace", "new layer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An object that was written."""
+
+    layer: Labels
+    record: ObjectRecord
+    message: str
+
+
+class Acceptor:
+    """Writes objects into Labels layers under ids of their own.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where layers are added or replaced when need be.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._stores: dict[str, ObjectStore] = {}
+        self._where: dict[tuple[str, int], tuple[slice | int, ...]] = {}
+        self.ids = LabelIds()
+
+    def store(self, layer: Labels) -> ObjectStore:
+        """The objects accepted into a layer."""
+        return self._stores.setdefault(str(layer.unique_id), ObjectStore())
+
+    def accept(
+        self,
+        labels: Labels,
+        image: Image,
+        state: SegmentState,
+        candidate: Candidate,
+        overlap: Overlap,
+    ) -> Accepted:
+        """Write one object as one undo step, and remember how it was made.
+
+        Raises
+        ------
+        CellpromptError
+            Nothing was written; the message says why.
+        """
+        view, mask = state.view, candidate.mask
+        check_writable(labels)
+        if overlap == "new layer" and _touches_others(labels, image, view, mask):
+            labels = self._new_layer(image, view)
+        store = self.store(labels)
+        self._sync(labels, store)
+        object_id = store.next_id(self.ids.largest(labels))
+        notes = []
+        if needs_widening(labels, object_id):
+            labels, store = self._widen(labels)
+            notes.append(
+                f"Ids have outgrown 16 bits: '{labels.name}' is now a 32-bit layer."
+            )
+        policy: Policy = "replace" if overlap == "replace" else "keep"
+        result = commit(labels, mask, view, object_id, policy, image=image)
+        self.ids.know(labels, object_id)
+        if result.kept_out:
+            notes.append(f"{result.kept_out} pixels stayed with other objects.")
+        box = mask.box or (0, 0, 0, 0)
+        plane = ObjectPlane(
+            state.plane, state.prompts, candidate.score, result.written, box
+        )
+        record = ObjectRecord(object_id, (plane,))
+        store.put(record)
+        self._where[str(labels.unique_id), object_id] = _region(labels, image, view, box)
+        first = f"Object {object_id}: {result.written} pixels in '{labels.name}'."
+        return Accepted(labels, record, " ".join([first, *notes]))
+
+    def undo(self, labels: Labels) -> str:
+        """Take the last step of the layer back; returns what to tell the user."""
+        store = self.store(labels)
+        self._sync(labels, store)
+        labels.undo()
+        before = store.done
+        self._sync(labels, store)
+        if before is not None and store.done is not before:
+            return f"Object {before.id} is undone."
+        return (
+            f"The last change of '{labels.name}' is undone."
+            if before
+            else ("There is no object to undo.")
+        )
+
+    def redo(self, labels: Labels) -> str:
+        """Do the last undone step of the layer again."""
+        store = self.store(labels)
+        self._sync(labels, store)
+        labels.redo()
+        before = store.undone
+        self._sync(labels, store)
+        if before is not None and store.undone is not before:
+            return f"Object {before.id} is back."
+        return "There is nothing to redo."
+
+    def close(self) -> None:
+        """Stop following layers."""
+        self.ids.close()
+        self._where.clear()
+
+    def _sync(self, labels: Labels, store: ObjectStore) -> None:
+        """Follow undo and redo that the user did in the Labels layer itself."""
+        while store.done is not None and not self._shows(labels, store.done.id):
+            store.undo()
+        while store.undone is not None and self._shows(labels, store.undone.id):
+            store.redo()
+
+    def _shows(self, labels: Labels, object_id: int) -> bool:
+        region = self._where.get((str(labels.unique_id), object_id))
+        return region is not None and bool(np.any(labels.data[region] == object_id))
+
+    def _new_layer(self, image: Image, view: PlaneView) -> Labels:
+        active = self._viewer.layers.selection.active
+        labels = add_labels_layer(self._viewer, image, channel_axis=view.channel_axis)
+        self.ids.know(labels, 0)
+        self._viewer.layers.selection.active = active
+        return labels
+
+    def _widen(self, labels: Labels) -> tuple[Labels, ObjectStore]:
+        """Replace the layer by one with room, and take over what is known of it."""
+        old = str(labels.unique_id)
+        largest = self.ids.largest(labels)
+        store = self.store(labels)
+        wide = widen(self._viewer, labels)
+        new = str(wide.unique_id)
+        self._stores[new] = store
+        for (name, object_id), region in list(self._where.items()):
+            if name == old:
+                self._where[new, object_id] = region
+        self.ids.know(wide, largest)
+        return wide, store
+
+
+def _region(
+    labels: Labels, image: Image, view: PlaneView, box: tuple[int, int, int, int]
+) -> tuple[slice | int, ...]:
+    """Index of the object's box in the labels' array."""
+    match = match_grid(image, labels, view)
+    if isinstance(match, str):
+        return ()
+    x0, y0, x1, y1 = box
+    rows, columns = match.axes
+    index: dict[int, slice | int] = dict(match.index)
+    index[rows] = slice(y0 + match.offset[0], y1 + match.offset[0])
+    index[columns] = slice(x0 + match.offset[1], x1 + match.offset[1])
+    return tuple(index[axis] for axis in range(labels.ndim))
+
+
+def _touches_others(
+    labels: Labels, image: Image, view: PlaneView, mask: CroppedMask
+) -> bool:
+    """Whether the layer already holds something where the mask is."""
+    box = mask.box
+    region = () if box is None else _region(labels, image, view, box)
+    if box is None or not region:
+        return False
+    x0, y0, x1, y1 = box
+    top, left = mask.origin
+    inside = mask.data[y0 - top : y1 - top, x0 - left : x1 - left]
+    there = np.asarray(labels.data[region])
+    return there.shape == inside.shape and bool(np.any(there[inside]))

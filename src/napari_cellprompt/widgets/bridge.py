@@ -1,0 +1,48 @@
+"""Carries results from other threads to the GUI thread."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ResultBridge"]
+
+
+class ResultBridge(QObject):
+    """Runs callbacks on the thread that made the bridge, one queued signal for all."""
+
+    _arrived = Signal(object, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+        self._arrived.connect(self._run, Qt.ConnectionType.QueuedConnection)
+
+    def deliver(self, future: Future[Any], callback: Callable[[Future[Any]], None]) -> None:
+        """Call ``callback(future)`` here once the future is done, unless closed."""
+
+        def done(finished: Future[Any]) -> None:
+            if self._closed:
+                return
+            try:
+                self._arrived.emit(callback, finished)
+            except RuntimeError:
+                # Qt has deleted the bridge between the check and the call.
+                self._closed = True
+
+        future.add_done_callback(done)
+
+    def close(self) -> None:
+        """Drop what is still to come."""
+        if not self._closed:
+            self._closed = True
+            self.deleteLater()
+
+    def _run(self, callback: Callable[[Future[Any]], None], future: Future[Any]) -> None:
+        if not self._closed:
+            callback(future)

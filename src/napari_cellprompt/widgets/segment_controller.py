@@ -1,0 +1,469 @@
+"""Between layers and model: asks for masks, shows them, writes accepted ones.
+
+Everything here runs on the GUI thread and none of it waits; answers arrive through one
+queued signal and are dropped when the user has moved on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_cellprompt.core._errors import CellpromptError
+from napari_cellprompt.layers.coordinates import cursor_to_plane
+from napari_cellprompt.layers.images import (
+    ImageRevisions,
+    full_resolution,
+    layer_limits,
+    plane_source,
+)
+from napari_cellprompt.layers.preview import Preview
+from napari_cellprompt.layers.resolve import SegmentState, resolve
+
+from .accept import Acceptor, Overlap
+from .bridge import ResultBridge
+from .prompt_layers import Chosen, clear_prompts, remove_last_prompt
+from .view_layer import ModelViewLayer
+from .watch import LayerWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+
+    from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
+    from napari_cellprompt.jobs.segment_session import (
+        LoadedSegmenter,
+        ModelView,
+        SegmentSession,
+    )
+
+__all__ = ["SegmentController"]
+
+_log = logging.getLogger(__name__)
+# Predictions kept, so that going back to a plane or a sign does not compute again.
+_REMEMBERED = 16
+READY = "Click on an object, or press G and draw a box around it."
+
+Limits = tuple[float, float]
+
+
+class SegmentController:
+    """The interaction of the Segment widget, apart from its controls.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer to work in.
+    session : SegmentSession
+        Runs the model.
+    warn : callable
+        Told each message that the user must not miss.
+    percentiles : tuple of float
+        Used while ``by_percentiles`` is on.
+    """
+
+    changed = Signal()
+    """Status, model or candidates are not what they were."""
+    target_changed = Signal(object)
+    """Objects now go into this Labels layer."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: SegmentSession,
+        *,
+        warn: Callable[[str], None],
+        percentiles: tuple[float, float] = (0.1, 99.9),
+    ) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._warn = warn
+        self._percentiles = percentiles
+        self.chosen = Chosen()
+        self.channel_axis: int | None = None
+        self.channel: int | None = None
+        self.by_percentiles = False
+        self.overlap: Overlap = "keep"
+        self.status = ""
+        self.model: LoadedSegmenter | None = None
+        self.prediction: Prediction | None = None
+        self.candidate_number = 0
+        self._state: SegmentState | None = None
+        self._source: PlaneSource | None = None
+        self._waiting = False
+        self._accept_when_ready = False
+        self._generation = 0
+        self._size_hint: float | None = None
+        self._limits: dict[tuple[str, int | None, int | None], Limits | None] = {}
+        self._answers: OrderedDict[tuple[PlaneKey, Prompts], Prediction] = OrderedDict()
+        self.acceptor = Acceptor(viewer)
+        self.preview = Preview(viewer)
+        self.model_view = ModelViewLayer(viewer)
+        self._revisions = ImageRevisions()
+        self.bridge = ResultBridge()
+        self._watch = LayerWatch(
+            viewer, self.bridge, changed=self.refresh, view_rested=self._prepare
+        )
+
+    # --- what the widget tells ---------------------------------------------------
+
+    def load_model(self, name: str, device: str) -> None:
+        """Load a model in the background; predictions wait for it."""
+        self.model = None
+        self._answers.clear()
+        self._ask_again()
+        self.tell(f"Loading {name} ...")
+        self.bridge.deliver(self._session.load_model(name, device), self._loaded)
+
+    def set_layers(self, chosen: Chosen) -> None:
+        """Work with these layers from now on."""
+        if self.chosen.image is not None and chosen.image != self.chosen.image:
+            self._revisions.forget(self.chosen.image)
+            self.model_view.close()
+        self.chosen = chosen
+        self._watch.follow(chosen.image, chosen.prompts)
+
+    def options_changed(self) -> None:
+        """Channel or contrast were assigned."""
+        self._watch.follow(self.chosen.image, self.chosen.prompts)
+
+    def tell(self, text: str, warn: bool = False) -> None:
+        """Show a message; one that must not be missed is also a notification."""
+        self.status = text
+        if warn:
+            self._warn(text)
+        self.changed.emit()
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The mask on screen."""
+        if self.prediction is None:
+            return None
+        return self.prediction.candidates[self.candidate_number]
+
+    # --- what the user does ------------------------------------------------------
+
+    def accept(self) -> None:
+        """Write the mask on screen, or the one that is being computed once it is there."""
+        self.refresh()
+        chosen, state = self.chosen, self._state
+        if self._waiting:
+            self._accept_when_ready = True
+            self.tell("The mask is accepted as soon as it is there ...")
+            return
+        candidate = self.candidate
+        if candidate is None or state is None or chosen.image is None:
+            self.tell("There is no mask to accept: click on an object first.", warn=True)
+            return
+        if chosen.labels is None:
+            self.tell("Choose a Labels layer for the objects first.", warn=True)
+            return
+        try:
+            accepted = self.acceptor.accept(
+                chosen.labels, chosen.image, state, candidate, self.overlap
+            )
+        except CellpromptError as error:
+            self.tell(str(error), warn=True)
+            return
+        if accepted.layer != chosen.labels and chosen.labels not in self._viewer.layers:
+            # A layer with room for larger ids has taken its place.
+            self.chosen = replace(chosen, labels=accepted.layer)
+            self.target_changed.emit(accepted.layer)
+        self._size_hint = accepted.record.size
+        clear_prompts(self.chosen, state.view)
+        self.refresh()
+        self.tell(accepted.message)
+        x0, y0, x1, y1 = accepted.record.planes[0].box
+        self._prepare_at(((x0 + x1) / 2, (y0 + y1) / 2))
+
+    def discard(self) -> None:
+        """Delete the prompts of this plane."""
+        self._accept_when_ready = False
+        if self._state is not None:
+            clear_prompts(self.chosen, self._state.view)
+            self.refresh()
+        elif self.chosen.image is not None:
+            self._discard_unusable()
+
+    def next_candidate(self) -> None:
+        """Show the next of the masks that the model offers."""
+        if self.prediction is None:
+            self.tell("There is no mask yet: click on an object first.")
+            return
+        count = len(self.prediction.candidates)
+        self.candidate_number = (self.candidate_number + 1) % count
+        self._show()
+
+    def undo(self) -> None:
+        """Take back the last prompt of this object, or else the last object."""
+        view = None if self._state is None else self._state.view
+        if view is not None and remove_last_prompt(self.chosen, view):
+            self.refresh()
+        elif self.chosen.labels is not None:
+            self.tell(self.acceptor.undo(self.chosen.labels))
+
+    def redo(self) -> None:
+        """Bring back the object that was undone last."""
+        if self.chosen.labels is not None:
+            self.tell(self.acceptor.redo(self.chosen.labels))
+
+    def show_model_view(self) -> None:
+        """Show or hide exactly the pixels that the model gets."""
+        if self.model_view.layer is not None:
+            self.model_view.close()
+            return
+        image, state, source = self.chosen.image, self._state, self._source
+        if image is None or state is None or source is None:
+            self.tell("Open an image first.", warn=True)
+            return
+        prompts = state.prompts
+        if prompts.is_empty:
+            prompts = replace(prompts, points=(self._centre(),), labels=(1,))
+
+        def arrived(future: Future[ModelView]) -> None:
+            seen = self._result(future)
+            if (
+                seen is not None
+                and self._state is not None
+                and (self._state.plane == state.plane and self.chosen.image == image)
+            ):
+                self.model_view.show(image, state.view, seen)
+
+        future = self._session.model_view(source, prompts, size_hint=self._size_hint)
+        self.bridge.deliver(future, arrived)
+
+    def close(self, *, remove_layers: bool = True) -> None:
+        """Undo every connection; no answer arrives after this."""
+        self._watch.close()
+        self.bridge.close()
+        self._session.close()
+        self._revisions.close()
+        self.acceptor.close()
+        if remove_layers:
+            self.preview.close()
+            self.model_view.close()
+        self.chosen = Chosen()
+        self._state = self._source = self.prediction = None
+        self._answers.clear()
+
+    # --- from layers to a request --------------------------------------------------
+
+    def refresh(self) -> None:
+        """Read the layers, and ask for a mask when they say something new."""
+        chosen = self.chosen
+        if chosen.image is None:
+            self._forget_state()
+            self.tell("Open an image to start.")
+            return
+        try:
+            limits = self._current_limits()
+            if limits == "pending":
+                self.tell("Looking at the grey values of the whole image ...")
+                return
+            state = self._resolve(limits)
+            if state == self._state:
+                return
+            source = plane_source(
+                chosen.image,
+                state.view,
+                image_id=state.plane.image,
+                channel=self.channel,
+                limits=limits,
+            )
+        except CellpromptError as error:
+            self._forget_state()
+            self.tell(str(error))
+            return
+        known = state.same_request(self._state)
+        self._state, self._source = state, source
+        if not known:
+            self._request(state, source)
+
+    def _resolve(self, limits: Any) -> SegmentState:
+        chosen = self.chosen
+        return resolve(
+            self._viewer,
+            image=chosen.image,
+            points=chosen.points,
+            boxes=chosen.boxes,
+            labels=chosen.labels,
+            image_id=self._revisions.key(chosen.image),
+            channel=self.channel,
+            channel_axis=self.channel_axis,
+            limits=limits,
+        )
+
+    def _request(self, state: SegmentState, source: PlaneSource) -> None:
+        self._generation += 1
+        generation = self._generation
+        self._waiting = self._accept_when_ready = False
+        if state.prompts.is_empty:
+            self._set_prediction(None)
+            self.tell(READY if self.model is not None else self.status)
+            return
+        key = (state.plane, state.prompts)
+        remembered = self._answers.get(key)
+        if remembered is not None:
+            self._answers.move_to_end(key)
+            self._set_prediction(remembered)
+            return
+        self._waiting = True
+        if self.model is not None:
+            self.tell("Segmenting ...")
+        future = self._session.predict(source, state.prompts, size_hint=self._size_hint)
+        self.bridge.deliver(
+            future, lambda finished: self._predicted(finished, generation, key)
+        )
+
+    def _predicted(
+        self,
+        future: Future[Prediction],
+        generation: int,
+        key: tuple[PlaneKey, Prompts],
+    ) -> None:
+        stale = generation != self._generation
+        prediction = self._result(future, quiet=stale)
+        if prediction is not None:
+            self._answers[key] = prediction
+            while len(self._answers) > _REMEMBERED:
+                self._answers.popitem(last=False)
+        if stale:
+            return
+        self._waiting = False
+        self._set_prediction(prediction)
+        if self._accept_when_ready:
+            self._accept_when_ready = False
+            if prediction is not None:
+                self.accept()
+
+    # --- helpers -------------------------------------------------------------------
+
+    def _loaded(self, future: Future[LoadedSegmenter]) -> None:
+        self.model = self._result(future)
+        if self.model is not None:
+            self.tell(READY if not self._waiting else "Segmenting ...")
+            self._prepare()
+
+    def _set_prediction(self, prediction: Prediction | None) -> None:
+        self.prediction = prediction
+        self.candidate_number = 0
+        if prediction is None:
+            self.preview.hide()
+            self.changed.emit()
+        else:
+            self._show()
+
+    def _show(self) -> None:
+        candidate, state = self.candidate, self._state
+        if candidate is None or state is None or self.chosen.image is None:
+            return
+        if candidate.mask.box is None:
+            self.preview.hide()
+            self.tell("The model finds nothing here: add a click, or draw a box.")
+            return
+        self.preview.show(self.chosen.image, state.view, candidate.mask)
+        self.tell("A accepts the mask, N shows the next one, Q discards.")
+
+    def _forget_state(self) -> None:
+        self._generation += 1
+        self._waiting = self._accept_when_ready = False
+        self._state = self._source = None
+        self._set_prediction(None)
+
+    def _ask_again(self) -> None:
+        """Make the next look at the layers count as a change."""
+        self._state = None
+        self._watch.look_soon()
+
+    def _discard_unusable(self) -> None:
+        """Delete prompts of this plane that cannot be used, such as ones outside."""
+        empty = replace(self.chosen, points=None, boxes=None)
+        chosen, self.chosen = self.chosen, empty
+        try:
+            limits = self._current_limits()
+            view = self._resolve(None if limits == "pending" else limits).view
+        except CellpromptError as error:
+            self.tell(str(error))
+            return
+        finally:
+            self.chosen = chosen
+        clear_prompts(chosen, view)
+        self.refresh()
+
+    def _current_limits(self) -> Any:
+        """Limits, None for uint8 as it is, or ``"pending"`` while they are computed."""
+        image = self.chosen.image
+        if image is None or not self.by_percentiles:
+            return None if image is None else layer_limits(image)
+        key = (self._revisions.key(image), self.channel_axis, self.channel)
+        if key not in self._limits:
+            self._limits[key] = None
+            axis = self.channel_axis
+            if axis is None and self.channel is not None:
+                axis = image.ndim
+            future = self._session.percentile_limits(
+                full_resolution(image),
+                *self._percentiles,
+                channel_axis=axis,
+                channel=self.channel,
+            )
+
+            def arrived(finished: Future[Limits]) -> None:
+                found = self._result(finished)
+                if found is None:
+                    self._limits.pop(key, None)
+                    return
+                self._limits[key] = found
+                self.refresh()
+
+            self.bridge.deliver(future, arrived)
+        return self._limits[key] or "pending"
+
+    def _centre(self) -> tuple[float, float]:
+        """Pixel of the plane in the middle of the canvas, inside the image."""
+        image, state, source = self.chosen.image, self._state, self._source
+        if image is None or state is None or source is None:
+            return 0.0, 0.0
+        position = list(self._viewer.dims.point)
+        for axis, value in zip(
+            self._viewer.dims.displayed[-2:],
+            self._viewer.scene.camera.center[-2:],
+            strict=True,
+        ):
+            position[axis] = value
+        x, y = cursor_to_plane(image, state.view, position)
+        height, width = source.shape
+        return min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+
+    def _prepare(self) -> None:
+        """Compute the features in the middle of the canvas, if nothing else is asked."""
+        if self._state is not None and self._state.prompts.is_empty:
+            self._prepare_at(self._centre())
+
+    def _prepare_at(self, xy: tuple[float, float]) -> None:
+        if self.model is not None and self._source is not None:
+            future = self._session.prepare(self._source, xy, size_hint=self._size_hint)
+            # Whatever is wrong will be told when it matters, at the first click.
+            self.bridge.deliver(future, lambda finished: None)
+
+    def _result(self, future: Future[Any], *, quiet: bool = False) -> Any:
+        """The result, or None after telling the user what went wrong."""
+        try:
+            return future.result()
+        except CancelledError:
+            return None
+        except CellpromptError as error:
+            message = str(error)
+        except Exception as error:
+            _log.debug("A job failed.", exc_info=True)
+            message = f"That did not work ({type(error).__name__}): {error}"
+        if not quiet:
+            self.tell(message, warn=True)
+        return None

@@ -1,0 +1,194 @@
+"""The choices of the Segment widget: layers, channel, contrast, model, overlaps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, Container
+from napari.layers import Image, Labels, Points, Shapes
+
+from napari_cellprompt.layers.preview import is_preview
+
+from .prompt_layers import Chosen
+from .view_layer import VIEW_NAME
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["CONTRASTS", "OPEN_FILE", "OVERLAPS", "SegmentForm"]
+
+CONTRASTS = ("layer limits", "percentiles")
+OVERLAPS = ("keep", "replace", "new layer")
+OPEN_FILE = "Open a file ..."
+_RGB = (("red", 0), ("green", 1), ("blue", 2))
+
+
+class SegmentForm:
+    """Typed choosers that follow the layer list.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Whose layers can be chosen.
+    model, contrast, overlap : str
+        What is chosen at first.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, *, model: str, contrast: str, overlap: str
+    ) -> None:
+        self._viewer = viewer
+        self._models = [model]
+        self.image = self._layer_box("Image", Image, "The image to segment")
+        self.channel_axis = ComboBox(
+            label="Channel axis", choices=self._axes, tooltip="Axis that holds channels"
+        )
+        self.channel = ComboBox(
+            label="Channel", choices=self._channels, tooltip="What the model looks at"
+        )
+        self.contrast = ComboBox(
+            label="Contrast",
+            choices=CONTRASTS,
+            value=contrast,
+            tooltip="Black and white of the layer, or percentiles over the whole stack",
+        )
+        self.model = ComboBox(
+            label="Model", choices=self._model_choices, tooltip="Models on this computer"
+        )
+        self.points = self._layer_box("Clicks", Points, "Points layer with the clicks")
+        self.boxes = self._layer_box("Boxes", Shapes, "Shapes layer with the boxes")
+        self.labels = self._layer_box("Objects", Labels, "Accepted objects go here")
+        self.overlap = ComboBox(
+            label="Overlaps",
+            choices=OVERLAPS,
+            value=overlap,
+            tooltip="Keep the pixels of earlier objects, replace them, or put an object "
+            "that overlaps others into a new layer",
+        )
+        self.top = Container(
+            widgets=[self.image, self.channel_axis, self.channel, self.contrast, self.model]
+        )
+        self.more = Container(widgets=[self.points, self.boxes, self.labels, self.overlap])
+        for container in (self.top, self.more):
+            container.margins = (0, 0, 0, 0)
+        self.update_channels()
+
+    @property
+    def layer_boxes(self) -> tuple[ComboBox, ...]:
+        """The choosers of layers."""
+        return self.image, self.points, self.boxes, self.labels
+
+    @property
+    def chosen(self) -> Chosen:
+        """The chosen layers."""
+        return Chosen(*(box.value for box in self.layer_boxes))
+
+    @chosen.setter
+    def chosen(self, chosen: Chosen) -> None:
+        values = (chosen.image, chosen.points, chosen.boxes, chosen.labels)
+        for box, value in zip(self.layer_boxes, values, strict=True):
+            with box.changed.blocked():
+                box.reset_choices()
+                box.value = value
+
+    def update_layers(self) -> None:
+        """Follow the layer list; what is gone is no longer chosen.
+
+        The image alone falls back to another one, the newest.
+        """
+        chosen = self.chosen
+        there = [
+            layer if layer is not None and layer in self._viewer.layers else None
+            for layer in (chosen.image, chosen.points, chosen.boxes, chosen.labels)
+        ]
+        images = self._layers(Image)
+        if there[0] is None and images:
+            active = self._viewer.layers.selection.active
+            there[0] = active if active in images else images[-1]
+        self.chosen = Chosen(*there)
+
+    def update_channels(self) -> None:
+        """Offer the axes and channels of the chosen image, the last choice undone."""
+        for box in (self.channel_axis, self.channel):
+            with box.changed.blocked():
+                box.reset_choices()
+                box.value = None
+        self._show_channels()
+
+    def channel_axis_changed(self) -> None:
+        """Offer the channels of the axis that was chosen, the first one chosen."""
+        with self.channel.changed.blocked():
+            self.channel.reset_choices()
+            self.channel.value = 0 if self.channel_axis.value is not None else None
+        self._show_channels()
+
+    def offer_models(self, names: list[str]) -> None:
+        """Add models to the choice."""
+        self._models += [name for name in names if name not in self._models]
+        with self.model.changed.blocked():
+            value = self.model.value
+            self.model.reset_choices()
+            self.model.value = value
+
+    def choose_model(self, name: str) -> None:
+        """Choose a model without telling anyone."""
+        self.offer_models([name])
+        with self.model.changed.blocked():
+            self.model.value = name
+
+    def close(self) -> None:
+        """Forget all layers and listeners."""
+        for box in (
+            *self.layer_boxes,
+            self.channel_axis,
+            self.channel,
+            self.contrast,
+            self.model,
+            self.overlap,
+        ):
+            box.changed.disconnect()
+        for box in self.layer_boxes:
+            box.choices = ()
+
+    def _layers(self, kind: type[Any]) -> list[Any]:
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, kind) and not is_preview(layer) and layer.name != VIEW_NAME
+        ]
+
+    def _layer_box(self, label: str, kind: type[Any], tooltip: str) -> ComboBox:
+        def choices(_: Any) -> list[tuple[str, Any]]:
+            return [(layer.name, layer) for layer in self._layers(kind)]
+
+        return ComboBox(
+            label=label, choices=choices, nullable=True, value=None, tooltip=tooltip
+        )
+
+    def _axes(self, _: Any) -> list[tuple[str, int | None]]:
+        image = getattr(self, "image", None) and self.image.value
+        none: list[tuple[str, int | None]] = [("none", None)]
+        if image is None or image.ndim < 3:
+            return none
+        shape = image.data[0].shape if image.multiscale else image.data.shape
+        return none + [(f"{axis} ({shape[axis]})", axis) for axis in range(image.ndim - 2)]
+
+    def _channels(self, _: Any) -> list[tuple[str, int | None]]:
+        image = getattr(self, "image", None) and self.image.value
+        axis = self.channel_axis.value
+        if image is None:
+            return [("all", None)]
+        if axis is not None:
+            shape = image.data[0].shape if image.multiscale else image.data.shape
+            return [(str(number), number) for number in range(shape[axis])]
+        if image.rgb:
+            return [("colour", None), *_RGB]
+        return [("all", None)]
+
+    def _model_choices(self, _: Any) -> list[str]:
+        return [*self._models, OPEN_FILE]
+
+    def _show_channels(self) -> None:
+        """Hide what offers no choice."""
+        self.channel_axis.visible = len(self.channel_axis.choices) > 1
+        self.channel.visible = len(self.channel.choices) > 1

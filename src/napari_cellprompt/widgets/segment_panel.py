@@ -1,0 +1,125 @@
+"""The buttons and texts of the Segment widget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from .keys import key_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["ActionPanel", "collapsible", "key_label"]
+
+# Name, text, tool tip, and whether the button shows a state; two to a row.
+_BUTTONS = (
+    ("click", "Click objects (G)", "Click on objects", True),
+    ("box", "Draw boxes (G)", "Draw boxes around objects", True),
+    ("sign", "", "What the next click marks", False),
+    ("next", "Next mask (N)", "Show the next of the masks that the model offers", False),
+    ("accept", "Accept (A)", "Write this object and start the next one", False),
+    ("discard", "Discard (Q)", "Delete the clicks and the box of this plane", False),
+    ("undo", "Undo (Ctrl+Z)", "Undo the last click, else the last object", False),
+    ("redo", "Redo", "Bring back the object that was undone (Ctrl+Shift+Z)", False),
+    ("view", "What the model sees", "Show exactly the pixels that the model gets", True),
+    ("export", "Export ...", "Save the objects as a label TIFF", False),
+)
+
+
+class ActionPanel(QWidget):
+    """Buttons for the actions, and lines that say how things stand.
+
+    Parameters
+    ----------
+    actions : mapping
+        A function without arguments for the name of each button.
+    """
+
+    def __init__(self, actions: Mapping[str, Callable[[], None]]) -> None:
+        super().__init__()
+        self.buttons: dict[str, QPushButton] = {}
+        grid = QGridLayout()
+        for number, (name, text, tip, has_state) in enumerate(_BUTTONS):
+            button = QPushButton(text)
+            button.setToolTip(tip)
+            button.setCheckable(has_state)
+            # Keys keep going to the canvas after a button was pressed.
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.clicked.connect(_ignore_state(actions[name]))
+            self.buttons[name] = button
+            grid.addWidget(button, *divmod(number, 2))
+        self.status_line, self.mask_line, self.model_line = _line(), _line(), _line()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(grid)
+        for line in (self.status_line, self.mask_line, self.model_line):
+            layout.addWidget(line)
+
+    def show_state(
+        self,
+        *,
+        clicking: bool,
+        boxing: bool,
+        positive: bool,
+        viewing: bool,
+        mask: str,
+        status: str,
+        model: str,
+    ) -> None:
+        """Bring everything up to date."""
+        self.buttons["click"].setChecked(clicking)
+        self.buttons["box"].setChecked(boxing)
+        self.buttons["view"].setChecked(viewing)
+        marks = "object" if positive else "background"
+        self.buttons["sign"].setText(f"Clicks mark: {marks} (T)")
+        for line, text in (
+            (self.status_line, status),
+            (self.mask_line, mask),
+            (self.model_line, model),
+        ):
+            if line.text() != text:
+                line.setText(text)
+
+
+def collapsible(title: str, content: QWidget, *, expanded: bool = False) -> QCollapsible:
+    """A section that can be folded away."""
+    section = QCollapsible(title)
+    section.addWidget(content)
+    if expanded:
+        section.expand(animate=False)
+    return section
+
+
+def key_label() -> QLabel:
+    """The table of mouse and keys."""
+    rows = "".join(
+        f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>"
+        for key, text in key_table()
+    )
+    return QLabel(f"<table>{rows}</table>")
+
+
+def _line() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
+
+
+def _ignore_state(action: Callable[[], None]) -> Callable[[bool], None]:
+    def run(_: bool = False) -> None:
+        action()
+
+    return run

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.fakes import FakeSegmenter
+
+from napari_cellprompt.jobs.inference import InferenceThread
+from napari_cellprompt.jobs.segment_session import SegmentSession
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(plugin_settings: Any) -> None:
+    """Never read or write the settings of whoever runs the tests."""
+
+
+@pytest.fixture
+def thread() -> Iterator[InferenceThread]:
+    worker = InferenceThread("test-widgets")
+    yield worker
+    assert worker.shutdown(10)
+
+
+@pytest.fixture
+def fake() -> FakeSegmenter:
+    return FakeSegmenter()
+
+
+@pytest.fixture
+def session(thread: InferenceThread, fake: FakeSegmenter) -> SegmentSession:
+    return SegmentSession(thread=thread, loader=fake.load)
+
+
+def blobs(shape: tuple[int, int] = (60, 80)) -> np.ndarray:
+    """Two bright rectangles of 10 x 12 and 8 x 16 pixels on black."""
+    image = np.zeros(shape, dtype=np.uint8)
+    image[6:16, 8:20] = 200
+    image[30:38, 40:56] = 220
+    return image
+
+
+FIRST, SECOND = (12.0, 10.0), (45.0, 34.0)
+"""``(x, y)`` in the first and in the second rectangle of ``blobs``."""
+
+
+@pytest.fixture
+def wait(qtbot: Any) -> Callable[[Callable[[], bool]], None]:
+    """Run the event loop until something is true."""
+
+    def until(condition: Callable[[], bool]) -> None:
+        qtbot.waitUntil(condition, timeout=5000)
+
+    return until
