@@ -186,12 +186,11 @@ def widen(viewer: ViewerModel, layer: Labels) -> Labels:
     data, attributes, kind = layer.as_layer_data_tuple()
     wide = Layer.create(np.asarray(data).astype(np.uint32), attributes, kind)
     position = viewer.layers.index(layer)
-    was_active = viewer.layers.selection.active == layer
+    selected = {wide if item == layer else item for item in viewer.layers.selection}
     viewer.layers.remove(layer)
     viewer.layers.insert(position, wide)
     wide.name = attributes["name"]
-    if was_active:
-        viewer.layers.selection.active = wide
+    viewer.layers.selection = selected
     return wide
 
 

@@ -110,11 +110,9 @@ def plane_source(
     Raises
     ------
     ImageError
-        The layer holds nothing, or the channel does not exist.
+        The channel does not exist, or the pixels are not real numbers.
     """
     data = full_resolution(image)
-    if 0 in data.shape:
-        raise ImageError(f"'{image.name}' is empty: its shape is {tuple(data.shape)}.")
     channel_axis = view.channel_axis
     if channel is None and channel_axis is not None:
         raise ImageError(f"Choose a channel of '{image.name}'.")
@@ -156,11 +154,9 @@ def layer_limits(image: Image) -> tuple[float, float] | None:
             return 0.0, float(np.iinfo(dtype).max)
         return 0.0, 1.0
     lo, hi = (float(value) for value in image.contrast_limits)
-    if not (np.isfinite(lo) and np.isfinite(hi)):
+    # napari keeps them in order, but lets infinities and NaN through.
+    if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
         return 0.0, 1.0
-    if hi <= lo:
-        # One unit more, or for huge values the next number that a float can hold.
-        hi = max(lo + 1.0, float(np.nextafter(lo, np.inf)))
     return lo, hi
 
 
