@@ -9,6 +9,7 @@ from tests.fakes import FakeSegmenter
 
 from napari_cellprompt.jobs.inference import InferenceThread
 from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.widgets.segment import SegmentWidget
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +54,52 @@ def wait(qtbot: Any) -> Callable[[Callable[[], bool]], None]:
         qtbot.waitUntil(condition, timeout=5000)
 
     return until
+
+
+class Desk:
+    """A viewer with the widget in it, and what a user does there."""
+
+    def __init__(
+        self,
+        viewer: Any,
+        session: SegmentSession,
+        wait: Callable[[Callable[[], bool]], None],
+    ) -> None:
+        self.viewer = viewer
+        self.session = session
+        self.wait = wait
+        self.widget = SegmentWidget(viewer, session=session)
+        self.dock = viewer.window.add_dock_widget(self.widget, name="Segment")
+        self.controller = self.widget.controller
+
+    @property
+    def form(self) -> Any:
+        return self.widget.form
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.form.labels.value.data
+
+    @property
+    def status(self) -> str:
+        return self.widget.panel.status_line.text()
+
+    def click(self, xy: tuple[float, float], plane: tuple[int, ...] = ()) -> None:
+        self.form.points.value.add([(*plane, xy[1], xy[0])])
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        self.form.boxes.value.add_rectangles([[(y0, x0), (y1, x1)]])
+
+    def see(self) -> None:
+        """Wait for the mask of what was clicked."""
+        self.controller.refresh()
+        self.wait(
+            lambda: self.controller.prediction is not None and not self.controller.waiting
+        )
+
+    def object_at(self, xy: tuple[float, float], plane: tuple[int, ...] = ()) -> int:
+        """Click and accept; returns the largest id."""
+        self.click(xy, plane)
+        self.see()
+        self.widget.accept()
+        return int(self.labels.max())

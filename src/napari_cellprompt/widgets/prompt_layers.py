@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
 
-from napari_cellprompt.layers.coordinates import plane_of, points_to_plane
+from napari_cellprompt.layers.coordinates import (
+    plane_of,
+    plane_shape,
+    points_to_plane,
+)
 from napari_cellprompt.layers.grids import match_grid
 from napari_cellprompt.layers.prompts import (
     BOXES_NAME,
@@ -31,6 +35,7 @@ __all__ = [
     "complete",
     "drop_unused",
     "remove_last_prompt",
+    "same_size",
     "start_tool",
 ]
 
@@ -68,14 +73,9 @@ def complete(
     before = list(viewer.layers)
     labels = chosen.labels
     if labels is None or isinstance(match_grid(image, labels, view), str):
-        labels = next(
-            (
-                layer
-                for layer in _named(viewer, Labels, LABELS_NAME)
-                if not isinstance(match_grid(image, layer, view), str)
-            ),
-            None,
-        ) or add_labels_layer(viewer, image, channel_axis=channel_axis)
+        labels = _labels_of(viewer, image, view)
+    if labels is None:
+        labels = add_labels_layer(viewer, image, channel_axis=channel_axis)
     boxes = _fitting(viewer, chosen.boxes, Shapes, BOXES_NAME, image)
     points = _fitting(viewer, chosen.points, Points, POINTS_NAME, image)
     if boxes is None:
@@ -88,6 +88,22 @@ def complete(
     if active is not None and viewer.layers.selection.active != active:
         viewer.layers.selection.active = active
     return result
+
+
+def same_size(labels: Labels, image: Image, view: PlaneView) -> bool:
+    """Whether a layer has the pixels of an image's plane, no more and no fewer."""
+    match = match_grid(image, labels, view)
+    if isinstance(match, str) or labels.multiscale:
+        return False
+    rows, columns = match.axes
+    own = (int(labels.data.shape[rows]), int(labels.data.shape[columns]))
+    return own == plane_shape(image, view)
+
+
+def _labels_of(viewer: ViewerModel, image: Image, view: PlaneView) -> Labels | None:
+    """A layer made for this image, or for one just like it."""
+    layers = _named(viewer, Labels, LABELS_NAME)
+    return next((layer for layer in layers if same_size(layer, image, view)), None)
 
 
 def _named(viewer: ViewerModel, kind: type[Any], name: str) -> list[Any]:

@@ -8,15 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_cellprompt.core._errors import CellpromptError
 from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.layers.coordinates import plane_of
 
 from .export import Exporter
 from .keys import KeyBinder
-from .prompt_layers import complete, drop_unused, start_tool
+from .prompt_layers import complete, drop_unused, same_size, start_tool
 from .segment_controller import SegmentController
 from .segment_form import OPEN_FILE, SegmentForm
 from .segment_panel import ActionPanel, collapsible, key_label
@@ -94,6 +95,8 @@ class SegmentWidget(QWidget):
                 "export": self.export,
             }
         )
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
         # Layout, state, connections.
         layout = QVBoxLayout(self)
         layout.addWidget(self.form.top.native)
@@ -106,7 +109,8 @@ class SegmentWidget(QWidget):
         self._connect()
         self.controller.load_model(settings.model, settings.device)
         self.controller.bridge.deliver(self._session.models_on_disk(), self._models_found)
-        self._layers_changed()
+        self.form.update_layers()
+        self._image_picked()
 
     # --- actions -------------------------------------------------------------------
 
@@ -175,6 +179,7 @@ class SegmentWidget(QWidget):
         self._disconnect()
         self.controller.close(remove_layers=remove_layers)
         if remove_layers:
+            self._later.stop()
             self.form.close()
             drop_unused(self._viewer, self._made)
         self._made.clear()
@@ -194,6 +199,7 @@ class SegmentWidget(QWidget):
         form.model.changed.connect(self._model_picked)
         self.controller.changed.connect(self._show)
         self.controller.target_changed.connect(self._target_changed)
+        self._later.timeout.connect(self._image_picked)
         self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
 
     def _disconnect(self) -> None:
@@ -216,18 +222,23 @@ class SegmentWidget(QWidget):
         before = self.form.image.value
         self.form.update_layers()
         image = self.form.image.value
+        self._use_layers()
         if image is not None and image != before:
-            self._image_picked()
-        else:
-            self._use_layers()
+            # napari makes a new layer the active one after it has announced it.
+            self._later.start()
 
     def _image_picked(self, _: Any = None) -> None:
         self.form.update_channels()
         self.controller.channel_axis = self.controller.channel = None
-        if self.form.image.value is None:
+        chosen = self.form.chosen
+        if chosen.image is None:
             self._use_layers()
-        else:
-            self.start()
+            return
+        if chosen.labels is not None:
+            view = plane_of(self._viewer, chosen.image)
+            if not same_size(chosen.labels, chosen.image, view):
+                self.form.chosen = replace(chosen, labels=None)
+        self.start()
 
     def _layer_picked(self, _: Any = None) -> None:
         self._use_layers()

@@ -97,7 +97,8 @@ class SegmentController:
         self.candidate_number = 0
         self._state: SegmentState | None = None
         self._source: PlaneSource | None = None
-        self._waiting = False
+        self.waiting = False
+        """Whether the mask of the newest prompts is still being computed."""
         self._accept_when_ready = False
         self._generation = 0
         self._size_hint: float | None = None
@@ -154,7 +155,7 @@ class SegmentController:
         """Write the mask on screen, or the one that is being computed once it is there."""
         self.refresh()
         chosen, state = self.chosen, self._state
-        if self._waiting:
+        if self.waiting:
             self._accept_when_ready = True
             self.tell("The mask is accepted as soon as it is there ...")
             return
@@ -303,7 +304,7 @@ class SegmentController:
     def _request(self, state: SegmentState, source: PlaneSource) -> None:
         self._generation += 1
         generation = self._generation
-        self._waiting = self._accept_when_ready = False
+        self.waiting = self._accept_when_ready = False
         if state.prompts.is_empty:
             self._set_prediction(None)
             self.tell(READY if self.model is not None else self.status)
@@ -314,7 +315,7 @@ class SegmentController:
             self._answers.move_to_end(key)
             self._set_prediction(remembered)
             return
-        self._waiting = True
+        self.waiting = True
         if self.model is not None:
             self.tell("Segmenting ...")
         future = self._session.predict(source, state.prompts, size_hint=self._size_hint)
@@ -336,7 +337,7 @@ class SegmentController:
                 self._answers.popitem(last=False)
         if stale:
             return
-        self._waiting = False
+        self.waiting = False
         self._set_prediction(prediction)
         if self._accept_when_ready:
             self._accept_when_ready = False
@@ -348,7 +349,7 @@ class SegmentController:
     def _loaded(self, future: Future[LoadedSegmenter]) -> None:
         self.model = self._result(future)
         if self.model is not None:
-            self.tell(READY if not self._waiting else "Segmenting ...")
+            self.tell(READY if not self.waiting else "Segmenting ...")
             self._prepare()
 
     def _set_prediction(self, prediction: Prediction | None) -> None:
@@ -373,7 +374,7 @@ class SegmentController:
 
     def _forget_state(self) -> None:
         self._generation += 1
-        self._waiting = self._accept_when_ready = False
+        self.waiting = self._accept_when_ready = False
         self._state = self._source = None
         self._set_prediction(None)
 
