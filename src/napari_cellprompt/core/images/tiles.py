@@ -5,9 +5,9 @@ A network sees ``imgsz`` x ``imgsz`` pixels. A tile at magnification ``m`` shows
 large enough to be resolved. Tiles of one level overlap by half and lie on a fixed grid:
 features are computed once per tile, and clicks close together share them.
 
-Model coordinates are ``(x - x0) * m``. Like the point scaling in Meta's SAM 2 image
-predictor this multiplies integer pixel coordinates as they are; the half pixel is
-added once, inside the prompt encoder.
+Coordinates mean pixel centres, in the plane as in the model's input: what is shown
+``m`` times as large has its centre at ``(x + 0.5 - x0) * m - 0.5``. (Meta's SAM 2 image
+predictor multiplies without the halves, which is up to 1.5 pixels off at x4.)
 """
 
 from __future__ import annotations
@@ -75,11 +75,13 @@ class Tile:
 
     def to_tile(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Plane pixels ``(..., 2)`` as x, y to model pixels."""
-        return (np.asarray(xy, dtype=np.float64) - (self.x0, self.y0)) * self.magnification
+        shifted = np.asarray(xy, dtype=np.float64) + 0.5 - (self.x0, self.y0)
+        return shifted * self.magnification - 0.5
 
     def from_tile(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Model pixels ``(..., 2)`` as x, y to plane pixels."""
-        return np.asarray(xy, dtype=np.float64) / self.magnification + (self.x0, self.y0)
+        shifted = (np.asarray(xy, dtype=np.float64) + 0.5) / self.magnification
+        return shifted - 0.5 + (self.x0, self.y0)
 
     def crop(self, image_shape: tuple[int, int]) -> tuple[int, int, int, int]:
         """``y0, y1, x0, x1`` of the part of the tile that lies in the plane."""

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core._errors import ImageError, PromptError
 from napari_cellprompt.core.images.sources import ChannelOrder, as_rgb8, iterate_source
+from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.regions import clean_small_regions
-from napari_cellprompt.core.types import Candidate, CroppedMask
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
 
 from .config import DEFAULT_CFG, PredictorConfig, make_config
+from .events import Callback, collect_callbacks
 from .prompting import LOGIT_LIMIT, PromptBatch, gather_prompts
 from .results import Results
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EVENTS", "PromptPredictor"]
-
-EVENTS = (
-    "on_predict_start",
-    "on_predict_batch_start",
-    "on_predict_postprocess_end",
-    "on_predict_end",
-)
+__all__ = ["PromptPredictor", "bilinear"]
 
 _log = logging.getLogger(__name__)
-
-Events = Mapping[str, Sequence[Callable[[Any], None]]]
 
 
 class PromptPredictor(ABC):
@@ -58,18 +51,10 @@ class PromptPredictor(ABC):
         self,
         cfg: PredictorConfig | Mapping[str, Any] = DEFAULT_CFG,
         overrides: Mapping[str, Any] | None = None,
-        _callbacks: Events | None = None,
+        _callbacks: Mapping[str, Sequence[Callback]] | None = None,
     ) -> None:
         self.args = make_config(cfg, overrides)
-        self.callbacks: dict[str, list[Callable[[Any], None]]] = {
-            event: list((_callbacks or {}).get(event, ())) for event in EVENTS
-        }
-        unknown = sorted(set(_callbacks or {}) - set(EVENTS))
-        if unknown:
-            raise ValueError(
-                f"unknown events {', '.join(unknown)}; "
-                f"the known ones are {', '.join(EVENTS)}."
-            )
+        self.callbacks = collect_callbacks(_callbacks)
         self.model: LoadedModel | None = None
         self.im: Tensor | None = None
         self.features: Any = None
@@ -118,14 +103,6 @@ class PromptPredictor(ABC):
     def image_size(self) -> int:
         """Side of the model's square input in pixels."""
         return self.loaded.network.image_size
-
-    def add_callback(self, event: str, function: Callable[[Any], None]) -> None:
-        """Have ``function`` called with the predictor on an event."""
-        if event not in self.callbacks:
-            raise ValueError(
-                f"unknown event {event!r}; the known ones are {', '.join(EVENTS)}."
-            )
-        self.callbacks[event].append(function)
 
     def _run_callbacks(self, event: str) -> None:
         for function in self.callbacks[event]:
@@ -436,9 +413,10 @@ class PromptPredictor(ABC):
             )
             full = self._to_source(logits.flatten(0, 1), src_shape)
         result = self._results(full, scores.flatten(), None, src_shape)
-        found = result.masks
-        nothing = torch.zeros(0, *src_shape, dtype=torch.bool)
-        return (nothing if found is None else found.data), result.boxes.data
+        masks_found = torch.stack(
+            [torch.from_numpy(item.mask.to_plane()) for item in result.objects]
+        )
+        return masks_found, result.boxes.data
 
     @staticmethod
     def remove_small_regions(
@@ -477,26 +455,16 @@ class PromptPredictor(ABC):
         shape: tuple[int, int],
         image: Any = None,
     ) -> Results:
-        objects = []
-        for logits, score in zip(full, scores.float().cpu().tolist(), strict=True):
-            mask = logits > self.mask_threshold
-            if score < self.args.conf:
-                mask = torch.zeros_like(mask)
-            objects.append(_cropped(mask.cpu().numpy(), logits.cpu().numpy(), score, shape))
+        objects = [
+            cut_candidate(
+                logits.cpu().numpy(),
+                score,
+                plane_shape=shape,
+                threshold=self.mask_threshold if score >= self.args.conf else math.inf,
+            )
+            for logits, score in zip(full, scores.float().tolist(), strict=True)
+        ]
         return Results(orig_img=image, objects=objects, shape=shape, low_res=low_res)
-
-
-def _cropped(
-    mask: NDArray[np.bool_],
-    logits: NDArray[np.float32],
-    score: float,
-    shape: tuple[int, int],
-) -> Candidate:
-    """One full-size mask as the rectangle that holds it."""
-    box = CroppedMask(mask, (0, 0), shape).box or (0, 0, 0, 0)
-    part = np.s_[box[1] : box[3], box[0] : box[2]]
-    cut = CroppedMask(mask[part].copy(), (box[1], box[0]), shape)
-    return Candidate(cut, logits[part].astype(np.float32), score)
 
 
 def bilinear(logits: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -29,10 +29,11 @@ from napari_cellprompt.core.images.tiles import (
     tile_for_box,
     touches_border,
 )
+from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, stable_single
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
-from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.types import CroppedMask, Prediction, Prompts
 from napari_cellprompt.core.zoo.load import LoadedModel
 
 from .preprocess import normalise
@@ -240,7 +241,12 @@ class PlaneSegmenter:
                 # one object at a time: a coarse tile is many image pixels
                 cropped = _upsample(chosen[row], tile, plane.shape)
                 candidates = tuple(
-                    _candidate(logit, float(score), tile, plane.shape)
+                    cut_candidate(
+                        logit,
+                        float(score),
+                        origin=(tile.y0, tile.x0),
+                        plane_shape=plane.shape,
+                    )
                     for logit, score in zip(cropped, scores[row], strict=True)
                 )
                 seconds = time.perf_counter() - started
@@ -274,7 +280,8 @@ class PlaneSegmenter:
         for item in group:
             row: list[tuple[float, float, int]] = []
             if item.prompts.box is not None:
-                x0, y0, x1, y1 = item.prompts.box
+                # a box is given by the edges of its pixels, half a pixel off their centres
+                x0, y0, x1, y1 = (edge - 0.5 for edge in item.prompts.box)
                 row += [(x0, y0, 2), (x1, y1, 3)]
             for (x, y), label in zip(item.prompts.points, item.prompts.labels, strict=True):
                 # a background click beyond the tile says nothing about what is in it
@@ -400,19 +407,3 @@ def _upsample(logits: Tensor, tile: Tile, shape: tuple[int, int]) -> np.ndarray:
     y0, y1, x0, x1 = tile.crop(shape)
     full = F.interpolate(logits[None].float(), size=(tile.size, tile.size), mode="bilinear")
     return full[0, :, : y1 - y0, : x1 - x0].cpu().numpy()
-
-
-def _candidate(
-    logits: np.ndarray, score: float, tile: Tile, shape: tuple[int, int]
-) -> Candidate:
-    """Cut the logits of a tile to the object's own rectangle."""
-    whole = CroppedMask(logits > 0, (tile.y0, tile.x0), shape)
-    box = whole.box
-    if box is None:
-        empty = np.zeros((0, 0))
-        mask = CroppedMask(empty.astype(bool), whole.origin, shape)
-        return Candidate(mask, empty.astype(np.float32), score)
-    x0, y0, x1, y1 = box
-    part = np.s_[y0 - tile.y0 : y1 - tile.y0, x0 - tile.x0 : x1 - tile.x0]
-    mask = CroppedMask(whole.data[part].copy(), (y0, x0), shape)
-    return Candidate(mask, logits[part].copy(), score)

@@ -1,0 +1,130 @@
+"""Our predictors beside Meta's ``sam2`` package on the same weights, in one run.
+
+``python benchmarks/speed.py [--runs N] [--threads N]``; needs the extra ``parity``.
+
+Both sides run in turn, so that a machine whose speed drifts slows both: the ratios hold
+where the seconds do not. SAM 2.1 tiny has random weights; the bundled model its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parity"))
+
+from reference import build_reference, random_reference, reference_predictor, save_meta
+
+from napari_cellprompt import PlaneSegmenter, SAM2Predictor, load_model
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.types import Prompts
+
+
+def in_turn(runs: int, *functions: Callable[[], object]) -> list[float]:
+    """Median seconds of each function over interleaved runs, after one warm-up."""
+    times: list[list[float]] = [[] for _ in functions]
+    for run in range(runs + 1):
+        for number, function in enumerate(functions):
+            started = time.perf_counter()
+            function()
+            if run:
+                times[number].append(time.perf_counter() - started)
+    return [statistics.median(values) for values in times]
+
+
+def compare(
+    name: str, ours: SAM2Predictor, theirs: Any, runs: int, rows: dict[str, Any]
+) -> None:
+    """Time encoding and one click of both sides on the same image."""
+    image = np.random.default_rng(0).integers(0, 255, (1024, 1024, 3), dtype=np.uint8)
+    point, label = np.array([[500.0, 400.0]]), np.array([1])
+
+    def our_click() -> None:
+        ours(points=point)
+
+    def their_click() -> None:
+        theirs.predict(point, label, multimask_output=False)
+
+    steps: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "set image": (lambda: ours.set_image(image), lambda: theirs.set_image(image)),
+        "one click": (our_click, their_click),
+    }
+    for step, pair in steps.items():
+        mine, reference = in_turn(runs, *pair)
+        rows[f"{name}, {step}"] = {
+            "ours": mine,
+            "sam2": reference,
+            "ratio": mine / reference,
+        }
+
+
+def plugin_clicks(runs: int, rows: dict[str, Any]) -> None:
+    """Time clicks as the widget makes them, with the bundled model."""
+    model = load_model("cellprompt-nano")
+    image = np.random.default_rng(0).integers(0, 255, (1024, 1024), dtype=np.uint8)
+    click = Prompts(points=((500.0, 400.0),), labels=(1,))
+
+    def cold() -> None:
+        PlaneSegmenter(model).predict(PlaneSource.from_image(image), click)
+
+    warm = PlaneSegmenter(model)
+    plane = PlaneSource.from_image(image)
+    [seconds] = in_turn(runs, cold)
+    rows["widget: first click on 1024 x 1024, cold features"] = {"ours": seconds}
+    [seconds] = in_turn(runs, lambda: warm.predict(plane, click))
+    rows["widget: click with cached features"] = {"ours": seconds}
+    [seconds] = in_turn(runs, lambda: warm.predict(plane, click, size_hint=40))
+    rows["widget: click with cached features, size known"] = {"ours": seconds}
+    started = time.perf_counter()
+    load_model("cellprompt-nano")
+    rows["loading the bundled model"] = {"ours": time.perf_counter() - started}
+
+
+def main() -> None:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows: dict[str, Any] = {}
+    plugin_clicks(options.runs, rows)
+    with tempfile.TemporaryDirectory() as folder:
+        tiny = random_reference("sam2.1_hiera_tiny", image_size=1024)
+        path = save_meta(tiny, Path(folder) / "tiny.pt")
+        ours = SAM2Predictor(overrides={"model": path, "device": "cpu"})
+        compare("SAM 2.1 tiny 1024", ours, reference_predictor(tiny), options.runs, rows)
+        nano = load_model("cellprompt-nano", device="cpu")
+        path = save_meta(nano.network, Path(folder) / "nano.pt")
+        theirs = build_reference("cellprompt-nano", image_size=512, checkpoint=path)
+        ours = SAM2Predictor(overrides={"device": "cpu"})
+        compare(
+            "cellprompt-nano 512", ours, reference_predictor(theirs), options.runs, rows
+        )
+    print(
+        f"{torch.get_num_threads()} threads, medians of {options.runs} interleaved runs\n"
+    )
+    for name, row in rows.items():
+        beside = (
+            f"   sam2 {row['sam2']:7.3f} s   ratio {row['ratio']:.2f}"
+            if "sam2" in row
+            else ""
+        )
+        print(f"{name:52} {row['ours']:7.3f} s{beside}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "speed.json").write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

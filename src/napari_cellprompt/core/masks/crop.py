@@ -1,0 +1,47 @@
+"""Cuts masks down to the rectangle that holds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cellprompt.core.types import Candidate, CroppedMask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["cut_candidate"]
+
+
+def cut_candidate(
+    logits: NDArray[np.float32],
+    score: float,
+    *,
+    origin: tuple[int, int] = (0, 0),
+    plane_shape: tuple[int, int],
+    threshold: float = 0.0,
+) -> Candidate:
+    """Keep of a map of logits only the rectangle where the object is.
+
+    Parameters
+    ----------
+    logits
+        ``(h, w)`` of a rectangle of the plane.
+    score
+        Predicted IoU.
+    origin
+        ``(y0, x0)`` of the rectangle in the plane.
+    plane_shape
+        ``(H, W)`` of the plane.
+    threshold
+        Logits above it belong to the object; infinity gives an empty mask.
+    """
+    mask = logits > threshold
+    y0, x0 = origin
+    box = CroppedMask(mask, origin, plane_shape).box
+    left, top, right, bottom = (x0, y0, x0, y0) if box is None else box
+    part = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
+    # copies, so that the large arrays they were cut from can go
+    cut = CroppedMask(mask[part].copy(), (top, left), plane_shape)
+    return Candidate(cut, logits[part].astype(np.float32), score)
