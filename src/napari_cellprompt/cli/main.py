@@ -1,0 +1,157 @@
+"""The command ``cellprompt``: what is asked, and what becomes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_cellprompt.core._errors import CellpromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+SUCCESS = 0
+FAILURE = 1
+USER_ERROR = 2
+INTERRUPTED = 130
+
+_MODEL_HELP = "name of a model, or a file of weights (default: %(default)s)"
+_DEVICE_HELP = "auto, cpu, cuda or mps (default: %(default)s)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    0 = done, 1 = something failed, 2 = what was asked cannot be done, 130 = interrupted.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the name of the command; default those of the process.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else USER_ERROR
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("cellprompt: interrupted; nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        # The last stop of every error: a user gets one sentence, and a traceback only
+        # on demand.
+        if arguments.debug:
+            traceback.print_exc()
+        if isinstance(error, CellpromptError):
+            print(f"cellprompt: {error}", file=sys.stderr)
+            return USER_ERROR if isinstance(error, ValueError) else FAILURE
+        print(
+            f"cellprompt: this should not have happened: {type(error).__name__}: {error} "
+            f"(--debug shows where)",
+            file=sys.stderr,
+        )
+        return FAILURE
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Imported here, so that --help and --version answer at once.
+    if arguments.command == "demo":
+        from .demo import run_demo
+
+        run_demo(arguments.output, model=arguments.model, device=arguments.device)
+        return SUCCESS
+    from .segment import SegmentRequest, run_segment
+
+    run_segment(
+        SegmentRequest(
+            image=arguments.image,
+            prompts=arguments.prompts,
+            output=arguments.output,
+            model=arguments.model,
+            device=arguments.device,
+            axes=arguments.axes,
+            along=arguments.along,
+            channel=arguments.channel,
+            contrast=None if arguments.contrast is None else tuple(arguments.contrast),
+        )
+    )
+    return SUCCESS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cellprompt",
+        description="Segment cells from clicks and boxes, without a window.",
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"cellprompt {importlib.metadata.version('napari-cellprompt')}",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--model", default="cellprompt-nano", help=_MODEL_HELP)
+    shared.add_argument("--device", default="auto", help=_DEVICE_HELP)
+    shared.add_argument(
+        "--debug", action="store_true", help="show where an error came from"
+    )
+
+    segment = commands.add_parser(
+        "segment",
+        parents=[shared],
+        help="segment the objects that a file of prompts names",
+        description="Segment the objects that a file of prompts names; write a label TIFF "
+        "of the image's shape, without its channels.",
+    )
+    segment.add_argument("image", type=Path, metavar="IMAGE", help="TIFF, PNG or JPEG")
+    segment.add_argument(
+        "--prompts",
+        type=Path,
+        required=True,
+        metavar="JSON",
+        help="points, boxes and masks",
+    )
+    segment.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="TIFF", help="labels to write"
+    )
+    segment.add_argument(
+        "--axes", help="letters of the image's axes, such as TZYX, if the file has none"
+    )
+    segment.add_argument(
+        "--along",
+        choices=("z", "t"),
+        help="axis that 'plane' in the prompts counts (default: z where there is one)",
+    )
+    segment.add_argument("--channel", type=int, help="channel to look at (default: 0)")
+    segment.add_argument(
+        "--contrast",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="grey values shown as black and white (default: the percentiles 0.1 and 99.9 "
+        "of the whole image)",
+    )
+
+    demo = commands.add_parser(
+        "demo",
+        parents=[shared],
+        help="segment a simulated and a real image that come along",
+        description="Segment a simulated and a real image that come along; print how well "
+        "and how fast, and write labels and pictures.",
+    )
+    demo.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("demo_output"),
+        metavar="FOLDER",
+        help="where labels and pictures go (default: %(default)s)",
+    )
+    return parser
