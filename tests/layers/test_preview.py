@@ -97,6 +97,19 @@ def test_other_planes_reuse_the_layer(viewer, image, preview, make_mask):
     assert viewer.dims.nsteps == (4, 20, 30)
 
 
+def test_a_prepared_layer_takes_the_first_mask(viewer, image, preview, make_mask):
+    view = plane_of(viewer, image)
+    preview.prepare(image, view)
+    layer = preview.layer
+    assert not layer.data.any()
+    preview.show(image, view, make_mask(3, 8, 4, 10))
+    assert preview.layer is layer
+    assert shown_at(preview, (6, 2, 3)) == 1
+    preview.prepare(image, view)
+    assert preview.layer is layer
+    assert shown_at(preview, (6, 2, 3)) == 1
+
+
 def test_the_selection_stays(viewer, image, preview, make_mask):
     points = viewer.add_points(ndim=3)
     points.mode = "add"
@@ -169,15 +182,26 @@ def test_large_objects_get_a_larger_window(viewer, preview):
     preview.show(image, plane_of(viewer, image), mask)
     assert preview.layer.data.shape == (2048, 4096)
     assert np.count_nonzero(preview.layer.data) == 1500 * 4000
+    layer = preview.layer
+    small = CroppedMask(np.ones((8, 9), bool), (2900, 10), (3000, 5000))
+    preview.show(image, plane_of(viewer, image), small)
+    assert preview.layer is layer
+    assert shown_at(preview, (2907, 18)) == 1
+    assert np.count_nonzero(layer.data) == 72
 
 
 def test_it_follows_a_rescaled_image(viewer, image, preview, make_mask):
     preview.show(image, plane_of(viewer, image), make_mask(3, 8, 4, 10))
     image.scale = [3, 2, 2]
     image.translate = [0, 5, 5]
+    image.affine = [[1, 0, 0, 0], [0, 1, 0, 100], [0, 0, 1, 0], [0, 0, 0, 1]]
+    image.units = "um"
+    layer = preview.layer
     preview.show(image, plane_of(viewer, image), make_mask(3, 8, 4, 10))
-    np.testing.assert_allclose(preview.layer.scale, [3, 2, 2])
-    assert shown_at(preview, (6, 11, 13)) == 1
+    assert preview.layer is layer
+    assert layer.units == image.units
+    np.testing.assert_allclose(layer.scale, [3, 2, 2])
+    assert shown_at(preview, (6, 111, 13)) == 1
 
 
 def test_it_stays_visible_on_every_channel(viewer, preview, make_mask):

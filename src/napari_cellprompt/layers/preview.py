@@ -90,6 +90,17 @@ class Preview:
         if self._layer is not None:
             self._layer.contour = width
 
+    def prepare(self, image: Image, view: PlaneView) -> None:
+        """Add the empty layer ahead of the first mask.
+
+        Adding a layer takes a few tenths of a second in a real window, which the user
+        should not have to wait for after a click.
+        """
+        if self._fits(image, view):
+            return
+        plane = plane_shape(image, view)
+        self._move(image, view, (_window(plane[0], 1), _window(plane[1], 1)), (0, 0))
+
     def show(self, image: Image, view: PlaneView, mask: CroppedMask) -> None:
         """Draw a mask over the plane ``view`` of ``image`` in place of the last one."""
         box = mask.box
@@ -98,7 +109,7 @@ class Preview:
             return
         x0, y0, x1, y1 = box
         plane = plane_shape(image, view)
-        window = (_window(plane[0], y1 - y0), _window(plane[1], x1 - x0))
+        window = self._window_for(image, view, (y1 - y0, x1 - x0))
         corner = (
             _corner(plane[0], window[0], y0, y1),
             _corner(plane[1], window[1], x0, x1),
@@ -127,6 +138,26 @@ class Preview:
 
     def _is_shown(self) -> bool:
         return self._layer is not None and self._layer in self._viewer.layers
+
+    def _fits(self, image: Image, view: PlaneView) -> bool:
+        """True when the layer is in the viewer and runs along this plane."""
+        return (
+            self._is_shown()
+            and self._place is not None
+            and (self._place.image, self._place.axes, self._place.channel_axis)
+            == (str(image.unique_id), view.axes, view.channel_axis)
+        )
+
+    def _window_for(
+        self, image: Image, view: PlaneView, size: tuple[int, int]
+    ) -> tuple[int, int]:
+        """Window for an object; it only grows, since another one is another layer."""
+        plane = plane_shape(image, view)
+        height, width = _window(plane[0], size[0]), _window(plane[1], size[1])
+        if self._place is not None and self._fits(image, view):
+            height = min(max(height, self._place.window[0]), plane[0])
+            width = min(max(width, self._place.window[1]), plane[1])
+        return height, width
 
     def _clear(self) -> None:
         if self._filled is not None:
@@ -164,9 +195,15 @@ class Preview:
     def _follow(self, kwargs: dict[str, Any]) -> None:
         """Take over a transform; each assignment costs a redraw, so only changes."""
         layer = self._layer
+        if layer is None:
+            return
         for name in ("scale", "rotate", "shear", "translate"):
             if not np.array_equal(getattr(layer, name), kwargs[name]):
                 setattr(layer, name, kwargs[name])
+        if not np.array_equal(layer.affine.affine_matrix, kwargs["affine"]):
+            layer.affine = kwargs["affine"]
+        if layer.units != kwargs["units"]:
+            layer.units = kwargs["units"]
 
     def _replace(self, place: _Place, kwargs: dict[str, Any], ndim: int) -> None:
         selected = set(self._viewer.layers.selection) - {self._layer}
