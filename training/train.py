@@ -1,0 +1,377 @@
+"""Trains the image part of a small SAM 2.1 network; stops and resumes at any time.
+
+``CELLPROMPT_DATA=... python training/train.py --out training/runs/nano --minutes 90``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from auxiliary import DenseHead, dense_loss
+from data import load_planes, load_splits
+from evaluate import evaluate, pick_objects, summarise
+from losses import decoder_loss
+from napari_cellprompt.core.networks.build import build_sam2
+from napari_cellprompt.core.predictors.drawing import draw_prompts
+from prompts import Batch, BatchStream, corrective_clicks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
+
+__all__ = ["Average", "batch_loss", "build_network", "main"]
+
+MEMORY_PARTS = ("memory_", "maskmem", "no_mem_pos", "no_obj", "obj_ptr", "mask_downsample")
+"""Start of the names of what images alone do not train."""
+LOGIT_LIMIT = 32.0
+SECONDS_BETWEEN_CHECKPOINTS = 240
+STEPS_BETWEEN_LOGS = 50
+
+
+def build_network(config: dict[str, Any]) -> SAM2:
+    """The network with start values for training from scratch.
+
+    The mask decoder starts as PyTorch's layers do: from the small values that suit the
+    trunk its hypernetworks need hundreds of steps to leave zero.
+    """
+    network = build_sam2(image_size=config["image_size"], **config["network"])
+    for module in network.sam_mask_decoder.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.reset_parameters()
+    return network
+
+
+class Average:
+    """A running mean of the weights, which is what gets evaluated and exported."""
+
+    def __init__(self, network: SAM2, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: SAM2) -> None:
+        """Move towards the network's weights; faster in the beginning."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_(
+            list(self.state.values()), list(network.state_dict().values()), 1 - decay
+        )
+
+
+def _draw(points: Tensor, labels: Tensor, network: SAM2, config: dict[str, Any]) -> Tensor:
+    drawing = config["drawing"]
+    return draw_prompts(
+        points,
+        labels,
+        network.image_size,
+        amplitude=drawing["amplitude"],
+        sigma=drawing["sigma"],
+    )
+
+
+def batch_loss(
+    network: SAM2,
+    head: DenseHead,
+    batch: Batch,
+    config: dict[str, Any],
+    *,
+    correct: str | None,
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of one batch: all clicks, all boxes, and perhaps one round of correction.
+
+    Clicks and boxes are decoded apart, so that each sees as many padding points as in
+    use. ``correct`` is ``"click"`` or ``"box"``: which of them get a corrective click,
+    with the previous mask or without; None for neither.
+    """
+    features = network.image_features(batch.images)
+    dense = dense_loss(head(features), batch.maps)
+    total = config["dense_weight"] * dense
+    log: dict[str, float] = {"dense": float(dense.detach())}
+    for kind, prompt, codes, targets in (
+        ("click", batch.clicks, (1,), batch.clicked),
+        ("box", batch.boxes, (2, 3), batch.boxed),
+    ):
+        images, count = prompt.shape[:2]
+        index = torch.arange(images).repeat_interleave(count)
+        points, truth = prompt.flatten(0, 1), targets.flatten(0, 1)
+        labels = torch.tensor(codes, dtype=torch.int32).expand(len(points), -1)
+        drawn = _draw(points, labels, network, config)
+        out = network.decode(features, index, points, labels, drawn, multimask=None)
+        loss, parts = decoder_loss(out.masks, out.iou, out.object_logits, truth)
+        total = total + loss
+        log |= {f"{kind}_{name}": value for name, value in parts.items()}
+        if correct == kind:
+            loss, parts = _corrected(
+                network, features, index, points, labels, truth, out.masks, out.iou, config
+            )
+            total = total + loss
+            if "iou" in parts:
+                log["corrected_iou"] = parts["iou"]
+    return total, log
+
+
+def _corrected(
+    network: SAM2,
+    features: ImageFeatures,
+    index: Tensor,
+    points: Tensor,
+    labels: Tensor,
+    truth: Tensor,
+    masks: Tensor,
+    iou: Tensor,
+    config: dict[str, Any],
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss after one more click; half of the time the previous mask is given too."""
+    present = truth.flatten(1).amax(dim=1) > 0.05
+    best = iou[:, 1:].argmax(dim=1) + 1
+    previous = masks[torch.arange(len(masks)), best].detach().float()[present]
+    added, codes = corrective_clicks(previous, truth[present])
+    points = torch.cat((points[present], added), dim=1)
+    labels = torch.cat((labels[present], codes), dim=1)
+    mask_input = _draw(points, labels, network, config)
+    if np.random.random() < 0.5:
+        mask_input = mask_input + previous[:, None].clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+    out = network.decode(
+        features, index[present], points, labels, mask_input, multimask=None
+    )
+    return decoder_loss(out.masks, out.iou, out.object_logits, truth[present])
+
+
+def _optimizer(network: SAM2, head: DenseHead, config: dict[str, Any]) -> torch.optim.AdamW:
+    decayed, plain = [], []
+    for name, parameter in network.named_parameters():
+        if name.startswith(MEMORY_PARTS):
+            parameter.requires_grad_(False)
+        elif parameter.ndim < 2 or "embed" in name or "token" in name:
+            plain.append(parameter)
+        else:
+            decayed.append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": config["weight_decay"]},
+        {"params": [*plain, *head.parameters()], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=config["learning_rate"], betas=(0.9, 0.98), fused=True
+    )
+
+
+def _learning_rate(config: dict[str, Any], progress: float, step: int) -> float:
+    """Warm-up by steps, then a cosine over the time allotted."""
+    first, last = config["learning_rate"], config["last_learning_rate"]
+    rate = last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return float(rate * min(1.0, (step + 1) / config["warmup_steps"]))
+
+
+class Run:
+    """One training run in a folder: network, optimiser, average, log and checkpoint."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        here = Path(__file__).parent
+        self.config: dict[str, Any] = json.loads((here / "config.json").read_text())
+        self.options = options
+        self.out: Path = options.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.network = build_network(self.config)
+        self.head = DenseHead(self.config["network"]["d_model"])
+        self.optimizer = _optimizer(self.network, self.head, self.config)
+        self.average = Average(self.network, self.config["ema_decay"])
+        self.step, self.elapsed = 0, 0.0
+        self.checkpoint = self.out / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self._resume()
+        elif options.start_from:
+            state = torch.load(options.start_from, weights_only=True)
+            self.network.load_state_dict(state["average"])
+            self.average = Average(self.network, self.config["ema_decay"])
+        root = os.environ["CELLPROMPT_DATA"]
+        self.planes = load_planes(root, "train")
+        fluorescence = {n for n in load_splits()["datasets"] if n.startswith("dsb_fluo")}
+        quick = load_planes(root, "val", datasets=fluorescence)
+        self.watched = pick_objects(quick[:: max(len(quick) // 32, 1)], 3)
+
+    @property
+    def progress(self) -> float:
+        """Share of the time that has passed, 0 to 1."""
+        return self.elapsed / (self.options.minutes * 60)
+
+    def log(self, **values: object) -> None:
+        """Print a line and append it to the log."""
+        line = json.dumps(
+            {"step": self.step, "minutes": round(self.elapsed / 60, 2), **values}
+        )
+        print(line, flush=True)
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def _resume(self) -> None:
+        saved = torch.load(self.checkpoint, weights_only=True)
+        self.network.load_state_dict(saved["network"])
+        self.head.load_state_dict(saved["head"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average.state, self.average.steps = saved["average"], saved["average_steps"]
+        self.step, self.elapsed = saved["step"], saved["elapsed"]
+
+    def save(self) -> None:
+        """Write the checkpoint; a run that is stopped meanwhile keeps the last one."""
+        temporary = self.checkpoint.with_suffix(".tmp")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "head": self.head.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "average": self.average.state,
+                "average_steps": self.average.steps,
+                "step": self.step,
+                "elapsed": self.elapsed,
+                "config": json.dumps(self.config),
+            },
+            temporary,
+        )
+        temporary.replace(self.checkpoint)
+
+    def _batches(self, stage: dict[str, Any]) -> Iterator[Batch]:
+        stream = BatchStream(
+            self.planes,
+            load_splits()["weights"],
+            size=stage["image_size"],
+            images=stage["images"],
+            objects=self.config["objects_per_image"],
+            seed=self.step + 1,
+        )
+        return iter(
+            torch.utils.data.DataLoader(
+                stream,
+                batch_size=None,
+                num_workers=self.options.workers,
+                worker_init_fn=_quiet_worker,
+            )
+        )
+
+    def validate(self) -> None:
+        """Measure the averaged weights on a fixed choice of validation objects."""
+        start = time.monotonic()
+        kept = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.state)
+        scores = evaluate(self.network, self.watched, self.config["drawing"])
+        self.network.load_state_dict(kept)
+        self.network.train()
+        seconds = round(time.monotonic() - start, 1)
+        self.log(validation=summarise(scores), seconds=seconds)
+
+    def train(self) -> None:
+        """Train until the time is up, stage by stage."""
+        for stage in self.config["stages"]:
+            if self.progress < stage["until"]:
+                self._train_stage(stage)
+        self.save()
+        self.validate()
+
+    def _train_stage(self, stage: dict[str, Any]) -> None:
+        batches = self._batches(stage)
+        self.network.image_size = stage["image_size"]
+        self.network.train()
+        saved = validated = last = time.monotonic()
+        seen: dict[str, list[float]] = {}
+        while self.progress < stage["until"]:
+            values = self._train_step(next(batches))
+            for name, value in values.items():
+                seen.setdefault(name, []).append(value)
+            now = time.monotonic()
+            self.elapsed += now - last
+            last = now
+            if self.step % STEPS_BETWEEN_LOGS == 0:
+                self.log(**{k: round(float(np.mean(v)), 4) for k, v in seen.items()})
+                seen = {}
+            if now - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                self.save()
+                saved = now
+            if now - validated > self.options.validate_every * 60:
+                self.validate()
+                validated = now
+                # measuring counts as time too: the run must end when it was told to
+        self.save()
+
+    def _clip_gradients(self) -> float:
+        """Limit the gradient of each part by itself.
+
+        The layer norms of the mask prompt's convolutions give a huge gradient now and
+        then; clipped together with the rest, that step would teach nothing else.
+        """
+        norms = []
+        for part in (
+            self.head,
+            self.network.image_encoder,
+            self.network.sam_prompt_encoder,
+            self.network.sam_mask_decoder,
+        ):
+            norm = torch.nn.utils.clip_grad_norm_(
+                part.parameters(), self.config["clip_norm"]
+            )
+            norms.append(float(norm))
+        return max(norms)
+
+    def _train_step(self, batch: Batch) -> dict[str, float]:
+        rate = _learning_rate(self.config, self.progress, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        correct = None
+        if (
+            self.progress >= self.config["corrected_from"]
+            and np.random.random() < self.config["corrected_share"]
+        ):
+            correct = "click" if np.random.random() < 0.6 else "box"
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
+            loss, log = batch_loss(
+                self.network, self.head, batch, self.config, correct=correct
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = self._clip_gradients()
+        self.step += 1
+        if not math.isfinite(norm):
+            self.log(skipped="the gradient is not finite")
+            return {}
+        self.optimizer.step()
+        self.average.update(self.network)
+        return {"loss": float(loss.detach()), "norm": norm, "rate": rate * 1e4, **log}
+
+
+def _quiet_worker(_: int) -> None:
+    torch.set_num_threads(1)
+    if hasattr(os, "nice"):
+        os.nice(5)
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--minutes", type=float, default=90.0, help="time for the whole run"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes that cut crops")
+    parser.add_argument("--validate-every", type=float, default=10.0, metavar="MINUTES")
+    parser.add_argument("--start-from", type=Path, help="a checkpoint to take weights from")
+    parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
+    options = parser.parse_args()
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    Run(options).train()
+
+
+if __name__ == "__main__":
+    main()
