@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_cellprompt.core._errors import ImageError, PromptError
+from napari_cellprompt.core.masks.labels import (
+    masks_to_boxes,
+    paint,
+    resolve_overlaps,
+    smallest_dtype,
+    stability,
+)
+from napari_cellprompt.core.types import Candidate, CroppedMask
+
+
+def candidate(
+    rows: slice, columns: slice, logit: float, shape: tuple[int, int] = (10, 12)
+) -> Candidate:
+    data = np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
+    mask = CroppedMask(data, (rows.start, columns.start), shape)
+    return Candidate(mask, np.full(data.shape, logit, np.float32), score=0.9)
+
+
+@pytest.mark.parametrize(
+    ("max_id", "dtype"),
+    [
+        (0, np.uint8),
+        (255, np.uint8),
+        (256, np.uint16),
+        (65535, np.uint16),
+        (65536, np.uint32),
+        (2**32 - 1, np.uint32),
+    ],
+)
+def test_smallest_dtype(max_id: int, dtype: type) -> None:
+    assert smallest_dtype(max_id) == dtype
+
+
+@pytest.mark.parametrize("max_id", [-1, 2**32])
+def test_ids_beyond_32_bits(max_id: int) -> None:
+    with pytest.raises(ImageError, match="must lie in 0"):
+        smallest_dtype(max_id)
+
+
+def test_paint_keeps_or_replaces() -> None:
+    labels = np.zeros((10, 12), np.uint16)
+    labels[2:5, 2:5] = 7
+    before = labels.copy()
+    mask = candidate(slice(3, 6), slice(3, 6), 1).mask
+    kept = set(zip(*(axis.tolist() for axis in paint(labels, mask, 9)), strict=True))
+    assert kept == {(r, c) for r in (3, 4, 5) for c in (3, 4, 5)} - {
+        (3, 3), (3, 4), (4, 3), (4, 4),
+    }  # fmt: skip
+    assert len(paint(labels, mask, 9, "replace")[0]) == 9
+    np.testing.assert_array_equal(labels, before)
+
+
+def test_pixels_that_have_the_id_are_not_written_again() -> None:
+    labels = np.full((10, 12), 9)
+    mask = candidate(slice(3, 6), slice(3, 6), 1).mask
+    assert len(paint(labels, mask, 9, "keep")[0]) == 0
+    assert len(paint(labels, mask, 9, "replace")[0]) == 0
+
+
+def test_paint_refuses_another_plane_and_policy() -> None:
+    mask = candidate(slice(3, 6), slice(3, 6), 1).mask
+    with pytest.raises(PromptError, match=r"\(10, 12\).*\(5, 5\)"):
+        paint(np.zeros((5, 5), int), mask, 1)
+    with pytest.raises(PromptError, match="policy"):
+        paint(np.zeros((10, 12), int), mask, 1, "add")  # type: ignore[arg-type]
+
+
+def test_the_higher_logit_wins() -> None:
+    low = candidate(slice(0, 6), slice(0, 6), 1.0)
+    high = candidate(slice(4, 8), slice(4, 8), 2.0)
+    for order, ids in (((low, high), (3, 300)), ((high, low), (300, 3))):
+        labels = resolve_overlaps(order, ids)
+        assert labels.dtype == np.uint16
+        assert (labels == 3).sum() == 36 - 4
+        assert (labels == 300).sum() == 16
+
+
+def test_of_equal_logits_the_first_wins() -> None:
+    objects = [candidate(slice(0, 6), slice(0, 6), 1.0)] * 2
+    assert set(np.unique(resolve_overlaps(objects, [5, 6]))) == {0, 5}
+
+
+def test_negative_logits_of_a_cleaned_mask_count_as_object() -> None:
+    # A filled hole belongs to the mask although its logits are below 0.
+    labels = resolve_overlaps([candidate(slice(0, 2), slice(0, 2), -3.0)], [1])
+    assert labels.sum() == 4
+
+
+def test_no_objects() -> None:
+    labels = resolve_overlaps([], [], (4, 5))
+    assert labels.shape == (4, 5)
+    assert not labels.any()
+
+
+@pytest.mark.parametrize(
+    ("ids", "shape", "message"),
+    [
+        ([1, 2], None, "1 masks and 2 ids"),
+        ([0], None, "positive"),
+        ([1], (3, 3), "one plane size"),
+    ],
+)
+def test_resolve_refuses(
+    ids: list[int], shape: tuple[int, int] | None, message: str
+) -> None:
+    with pytest.raises(PromptError, match=message):
+        resolve_overlaps([candidate(slice(0, 6), slice(0, 6), 1.0)], ids, shape)
+
+
+def test_boxes_are_exclusive_at_their_end() -> None:
+    masks = np.zeros((3, 8, 9), bool)
+    masks[0, 5, 3] = True
+    masks[1, 1:4, 2:8] = True
+    assert masks_to_boxes(masks).tolist() == [[3, 5, 4, 6], [2, 1, 8, 4], [0, 0, 0, 0]]
+    assert masks_to_boxes(masks[:0]).shape == (0, 4)
+
+
+def test_stability() -> None:
+    logits = np.zeros((3, 1, 10))
+    logits[0, 0, :5] = 5
+    logits[0, 0, 5:] = -5
+    logits[1, 0] = np.linspace(-0.9, 0.9, 10)
+    logits[2] = -9
+    logits[1, 0, :2] = 4
+    assert stability(logits).tolist() == [1.0, 0.2, 1.0]
