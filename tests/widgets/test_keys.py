@@ -70,4 +70,4 @@ def test_binding_other_layers_lets_go_of_the_first(actions: dict[str, Mock]) -> 
 def test_table_shows_every_key() -> None:
     shown = [key for key, _ in key_table()]
     assert shown[:2] == ["Click", "Shift+click"]
-    assert {"A", "Q", "T", "N", "G", "Control+Z"} <= set(shown)
+    assert {"A", "Q", "T", "N", "G", "Ctrl+Z"} <= set(shown)

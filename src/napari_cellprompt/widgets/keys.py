@@ -34,18 +34,19 @@ class Key:
 KEYS = (
     Key("A", "accept", "accept the object"),
     Key("Q", "discard", "discard clicks and box"),
-    Key("T", "toggle_sign", "next clicks: object / background"),
+    Key("T", "toggle_sign", "clicks mark object / background"),
     Key("N", "next_candidate", "next of the offered masks"),
     Key("G", "toggle_tool", "click / draw a box"),
-    Key("Control-Z", "undo", "undo the last click, else the last object"),
-    Key("Control-Shift-Z", "redo", "redo the last object"),
+    Key("Control-Z", "undo", "undo the last click or object"),
+    Key("Control-Shift-Z", "redo", "redo the object"),
 )
 
 
 def key_table() -> list[tuple[str, str]]:
     """Keys and their meanings for people, the mouse included."""
     rows = [("Click", "on the object"), (f"{MODIFIER}+click", "the other sign")]
-    return rows + [(key.key.replace("-", "+"), key.text) for key in KEYS]
+    names = [key.key.replace("Control", "Ctrl").replace("-", "+") for key in KEYS]
+    return rows + [(name, key.text) for name, key in zip(names, KEYS, strict=True)]
 
 
 class KeyBinder:

@@ -34,6 +34,7 @@ __all__ = [
     "clear_prompts",
     "complete",
     "drop_unused",
+    "put_below_prompts",
     "remove_last_prompt",
     "same_size",
     "start_tool",
@@ -129,6 +130,18 @@ def start_tool(viewer: ViewerModel, chosen: Chosen, *, box: bool) -> None:
         return
     viewer.layers.selection.active = layer
     layer.mode = "add_rectangle" if box else "add"
+
+
+def put_below_prompts(viewer: ViewerModel, layer: Layer | None, chosen: Chosen) -> None:
+    """Move a layer under the prompts, whose colours it would hide."""
+    if layer is None:
+        return
+    prompts = [
+        viewer.layers.index(found) for found in chosen.prompts if found in viewer.layers
+    ]
+    position = viewer.layers.index(layer)
+    if prompts and min(prompts) < position:
+        viewer.layers.move(position, min(prompts))
 
 
 def clear_prompts(chosen: Chosen, view: PlaneView) -> None:

@@ -99,9 +99,9 @@ class SegmentWidget(QWidget):
         self._later.setSingleShot(True)
         # Layout, state, connections.
         layout = QVBoxLayout(self)
-        layout.addWidget(self.form.top.native)
+        layout.addWidget(self.form.top)
         layout.addWidget(self.panel)
-        layout.addWidget(collapsible("Layers and overlaps", self.form.more.native))
+        layout.addWidget(collapsible("Layers and overlaps", self.form.more))
         layout.addWidget(collapsible("Mouse and keys", key_label(), expanded=True))
         layout.addStretch()
         self.controller.by_percentiles = settings.contrast == "percentiles"
@@ -238,6 +238,7 @@ class SegmentWidget(QWidget):
             view = plane_of(self._viewer, chosen.image)
             if not same_size(chosen.labels, chosen.image, view):
                 self.form.chosen = replace(chosen, labels=None)
+        self.sign.reset()
         self.start()
 
     def _layer_picked(self, _: Any = None) -> None:

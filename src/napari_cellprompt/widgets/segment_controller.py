@@ -27,7 +27,12 @@ from napari_cellprompt.layers.resolve import SegmentState, resolve
 
 from .accept import Acceptor, Overlap
 from .bridge import ResultBridge
-from .prompt_layers import Chosen, clear_prompts, remove_last_prompt
+from .prompt_layers import (
+    Chosen,
+    clear_prompts,
+    put_below_prompts,
+    remove_last_prompt,
+)
 from .view_layer import ModelViewLayer
 from .watch import LayerWatch
 
@@ -370,6 +375,7 @@ class SegmentController:
             self.tell("The model finds nothing here: add a click, or draw a box.")
             return
         self.preview.show(self.chosen.image, state.view, candidate.mask)
+        put_below_prompts(self._viewer, self.preview.layer, self.chosen)
         self.tell("A accepts the mask, N shows the next one, Q discards.")
 
     def _forget_state(self) -> None:

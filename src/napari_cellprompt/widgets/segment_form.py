@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Container
+from magicgui.widgets import ComboBox
 from napari.layers import Image, Labels, Points, Shapes
+from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
 
 from napari_cellprompt.layers.preview import is_preview
 
@@ -65,12 +66,12 @@ class SegmentForm:
             tooltip="Keep the pixels of earlier objects, replace them, or put an object "
             "that overlaps others into a new layer",
         )
-        self.top = Container(
-            widgets=[self.image, self.channel_axis, self.channel, self.contrast, self.model]
+        self.top = QWidget()
+        self._rows = _fill(
+            self.top, self.image, self.channel_axis, self.channel, self.contrast, self.model
         )
-        self.more = Container(widgets=[self.points, self.boxes, self.labels, self.overlap])
-        for container in (self.top, self.more):
-            container.margins = (0, 0, 0, 0)
+        self.more = QWidget()
+        _fill(self.more, self.points, self.boxes, self.labels, self.overlap)
         self.update_channels()
 
     @property
@@ -190,5 +191,21 @@ class SegmentForm:
 
     def _show_channels(self) -> None:
         """Hide what offers no choice."""
-        self.channel_axis.visible = len(self.channel_axis.choices) > 1
-        self.channel.visible = len(self.channel.choices) > 1
+        for box in (self.channel_axis, self.channel):
+            box.native.setVisible(len(box.choices) > 1)
+            label = self._rows.labelForField(box.native)
+            if label is not None:
+                label.setVisible(len(box.choices) > 1)
+
+
+def _fill(widget: QWidget, *boxes: ComboBox) -> QFormLayout:
+    """Put labelled choosers below each other, labels in one column."""
+    layout = QFormLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for box in boxes:
+        # Long names of layers must not widen the dock.
+        box.native.setMinimumWidth(80)
+        box.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        layout.addRow(box.label, box.native)
+    return layout

@@ -24,15 +24,15 @@ __all__ = ["ActionPanel", "collapsible", "key_label"]
 
 # Name, text, tool tip, and whether the button shows a state; two to a row.
 _BUTTONS = (
-    ("click", "Click objects (G)", "Click on objects", True),
-    ("box", "Draw boxes (G)", "Draw boxes around objects", True),
+    ("click", "Clicks (G)", "Click on objects", True),
+    ("box", "Boxes (G)", "Draw boxes around objects", True),
     ("sign", "", "What the next click marks", False),
     ("next", "Next mask (N)", "Show the next of the masks that the model offers", False),
     ("accept", "Accept (A)", "Write this object and start the next one", False),
     ("discard", "Discard (Q)", "Delete the clicks and the box of this plane", False),
-    ("undo", "Undo (Ctrl+Z)", "Undo the last click, else the last object", False),
+    ("undo", "Undo", "Undo the last click, else the last object (Ctrl+Z)", False),
     ("redo", "Redo", "Bring back the object that was undone (Ctrl+Shift+Z)", False),
-    ("view", "What the model sees", "Show exactly the pixels that the model gets", True),
+    ("view", "What model sees", "Show exactly the pixels that the model gets", True),
     ("export", "Export ...", "Save the objects as a label TIFF", False),
 )
 
@@ -56,6 +56,8 @@ class ActionPanel(QWidget):
             button.setCheckable(has_state)
             # Keys keep going to the canvas after a button was pressed.
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(120)
             button.clicked.connect(_ignore_state(actions[name]))
             self.buttons[name] = button
             grid.addWidget(button, *divmod(number, 2))
@@ -82,7 +84,7 @@ class ActionPanel(QWidget):
         self.buttons["box"].setChecked(boxing)
         self.buttons["view"].setChecked(viewing)
         marks = "object" if positive else "background"
-        self.buttons["sign"].setText(f"Clicks mark: {marks} (T)")
+        self.buttons["sign"].setText(f"Mark {marks} (T)")
         for line, text in (
             (self.status_line, status),
             (self.mask_line, mask),
