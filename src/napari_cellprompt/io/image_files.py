@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from .calibration import read_calibration
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from napari_cellprompt.core.images.sampling import ArrayData
 
@@ -78,8 +81,11 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> ImageFi
 
 
 def _read_tiff(path: Path, axes: str | None) -> ImageFile:
-    with tifffile.TiffFile(path) as tif:
+    with _complaints() as complaints, tifffile.TiffFile(path) as tif:
         series = tif.series[0]
+        # tifffile only logs that pages are missing, and gives what is left.
+        if any("invalid page offset" in text for text in complaints):
+            raise ImageError("The file is cut short, some of its pages are missing.")
         data: Any
         if series.nbytes <= _EAGER_BYTES:
             data = series.asarray()
@@ -99,6 +105,24 @@ def _read_tiff(path: Path, axes: str | None) -> ImageFile:
         letters = _letters(data, said, axes)
         calibration = read_calibration(tif, letters)
     return ImageFile(data, letters, calibration.scale, calibration.unit)
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Collect what tifffile logs instead of showing it."""
+    texts: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            texts.append(record.getMessage())
+
+    logger = logging.getLogger("tifffile")
+    collector = Collector()
+    logger.addHandler(collector)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(collector)
 
 
 def _letters(data: ArrayData, said: str, axes: str | None) -> str:
