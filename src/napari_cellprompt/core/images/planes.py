@@ -51,9 +51,10 @@ def axes_of(shape: Sequence[int], dtype: Any, axes: str | None = None) -> str:
         if len(shape) == 3:
             samples = shape[2] in (3, 4) and np.dtype(dtype) == np.uint8
             return "YXS" if samples else "ZYX"
+        example = "ZYXS" if shape and shape[-1] in (3, 4) else "TZYX"
         raise ImageError(
-            f"An image of shape {shape} needs its axes named, for example "
-            f"{'TZYX' if len(shape) == 4 else 'ZYX'}: nothing says what they are."
+            f"An image of shape {shape} needs its axes named (such as {example}): "
+            f"nothing says what they are."
         )
     letters = axes.upper()
     if len(letters) != len(shape):
