@@ -154,7 +154,7 @@ def _run_case(segmenter: Segmenter, case: _Case, folder: Path) -> None:
     started = time.perf_counter()
     found = segmenter.predict_many(plane, case.prompts)
     elapsed = time.perf_counter() - started
-    line = f"{case.title}: {len(found)} objects in {elapsed:.1f} s"
+    line = f"{case.title}: {segment.counted(len(found))} in {elapsed:.1f} s"
     if case.truth is None:
         areas = ", ".join(f"{item.best.mask.area}" for item in found)
         line += f", area {areas} pixels, predicted IoU {found[0].best.score:.2f}"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.io.image_files import ImageFile
     from napari_cellprompt.io.prompts_json import ObjectPrompts
 
-__all__ = ["SegmentRequest", "Segmenter", "load_segmenter", "run_segment"]
+__all__ = ["SegmentRequest", "Segmenter", "counted", "load_segmenter", "run_segment"]
 
 
 class Segmenter(Protocol):
@@ -133,7 +133,7 @@ def run_segment(request: SegmentRequest) -> None:
         group = [task for task in tasks if task.position == position]
         planes[position] = _segment_plane(stack, group, segmenter)
         _say(
-            f"plane {number} of {len(positions)}: {len(group)} objects "
+            f"plane {number} of {len(positions)}: {counted(len(group))} "
             f"in {time.perf_counter() - started:.1f} s"
         )
     kept = [i for i, letter in enumerate(image.axes) if letter not in "CS"]
@@ -150,7 +150,7 @@ def run_segment(request: SegmentRequest) -> None:
         scale=[image.scale[i] for i in kept],
         unit=image.unit,
     )
-    _say(f"{len({item.id for item in objects})} objects written to {request.output}")
+    _say(f"{counted(len({item.id for item in objects}))} written to {request.output}")
 
 
 def _segment_plane(stack: _Stack, tasks: list[_Task], segmenter: Segmenter) -> NDArray[Any]:
@@ -280,6 +280,11 @@ def _outer(axes: str) -> str:
 
 def _where(item: ObjectPrompts) -> str:
     return "" if item.plane is None else f" on plane {item.plane}"
+
+
+def counted(number: int) -> str:
+    """Return ``1 object``, ``2 objects``, ..."""
+    return f"{number} object" if number == 1 else f"{number} objects"
 
 
 def _say(text: str) -> None:
