@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core._errors import PromptError, SaveError
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.io.atomic import SaveError
 from napari_cellprompt.io.prompts_json import (
     ObjectPrompts,
     objects_from_json,

@@ -11,10 +11,10 @@ import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt import _sample_data
+from napari_cellprompt.core._errors import SaveError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.labels import resolve_overlaps
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.io.atomic import SaveError
 from napari_cellprompt.io.label_tiff import write_labels
 
 from . import segment

@@ -9,6 +9,7 @@ __all__ = [
     "ImageError",
     "OutOfMemoryError",
     "PromptError",
+    "SaveError",
 ]
 
 
@@ -30,6 +31,10 @@ class CheckpointError(CellpromptError, ValueError):
 
 class DownloadError(CellpromptError, OSError):
     """Weights that could not be fetched or did not match their hash."""
+
+
+class SaveError(CellpromptError, OSError):
+    """A file that could not be written; what was there before is untouched."""
 
 
 class OutOfMemoryError(CellpromptError, MemoryError):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from napari_cellprompt.core._atomic import replacing
 from napari_cellprompt.core._errors import ImageError
 from napari_cellprompt.core.masks.labels import smallest_dtype
 
-from .atomic import replacing
 from .calibration import canonical_unit, ome_unit
 from .image_files import read_image
 

@@ -274,7 +274,7 @@ def test_a_failed_write_leaves_the_old_file(
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(load, "save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="no space left"):
         save_checkpoint(path, nano_state, NANO)
     assert path.read_bytes() == b"old"

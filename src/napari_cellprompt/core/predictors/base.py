@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_cellprompt.core._atomic import replacing
 from napari_cellprompt.core._errors import ImageError, PromptError
 from napari_cellprompt.core.images.sources import ChannelOrder, as_rgb8, iterate_source
 from napari_cellprompt.core.masks.crop import cut_candidate
@@ -297,15 +298,14 @@ class PromptPredictor(ABC):
             self.reset_image()
 
     def _save(self, result: Results) -> None:
-        """Write a label TIFF beside which nothing else of the same name is kept."""
+        """Write a label TIFF; one of the same name is replaced."""
         import tifffile
 
         folder = Path(str(self.args.save)).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{Path(result.path or 'image').stem}_labels.tif"
-        partial = target.with_name(f".{target.name}.part")
-        tifffile.imwrite(partial, result.to_labels(), compression="zlib")
-        partial.replace(target)
+        with replacing(target) as temporary:
+            tifffile.imwrite(temporary, result.to_labels(), compression="zlib")
 
     def inference(
         self,

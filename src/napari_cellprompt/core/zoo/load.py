@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from napari_cellprompt.core._atomic import replacing
 from napari_cellprompt.core._errors import CheckpointError, DownloadError
 from napari_cellprompt.core.networks.build import build_sam2
 
@@ -348,11 +348,7 @@ def save_checkpoint(
                 )
         tensors[name] = stored.contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(tensors, temporary, metadata={"config": json.dumps(config)})
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    content = save(tensors, metadata={"config": json.dumps(config)})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
     return path

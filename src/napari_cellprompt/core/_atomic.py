@@ -9,16 +9,12 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_cellprompt.core._errors import CellpromptError
+from ._errors import SaveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SaveError", "replacing"]
-
-
-class SaveError(CellpromptError, OSError):
-    """A file that could not be written; what was there before is untouched."""
+__all__ = ["replacing"]
 
 
 @contextlib.contextmanager
