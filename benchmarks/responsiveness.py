@@ -1,0 +1,290 @@
+"""How alive the window stays while a model works, and how much it slows the model.
+
+``python benchmarks/responsiveness.py [--json FILE] [--runs N]`` (under ``xvfb-run -a``
+where there is no display).
+
+1. A timer in the GUI thread beats every 2 ms while places of a 1024 x 1024 image that
+   the model has not seen yet are clicked. The longest gap between two beats is set
+   beside that of the same clicks with a predictor that does nothing: software GL alone
+   costs tens of milliseconds a repaint.
+2. The same prediction, features not cached, on the inference thread of a process with an
+   idle napari window and of one without, in turn; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIDE = 1024
+PLACES = ((200.0, 220.0), (800.0, 300.0), (500.0, 820.0))
+MODELS = ("cellprompt-nano", "sam2.1_hiera_tiny")
+
+
+def picture() -> np.ndarray:
+    """Noise with bright disks at the places that are clicked."""
+    image = np.random.default_rng(0).integers(0, 60, (SIDE, SIDE)).astype(np.uint8)
+    rows, columns = np.ogrid[:SIDE, :SIDE]
+    for x, y in PLACES:
+        image[(rows - y) ** 2 + (columns - x) ** 2 < 20**2] = 200
+    return image
+
+
+def weights(name: str, folder: Path) -> str:
+    """The bundled model by name, any other as a file of random weights."""
+    from napari_cellprompt.core.networks.build import build_sam2
+    from napari_cellprompt.core.zoo.load import save_checkpoint
+    from napari_cellprompt.core.zoo.registry import get_spec
+
+    spec = get_spec(name)
+    if spec.bundled:
+        return name
+    path = folder / f"{name}.safetensors"
+    network = build_sam2(image_size=spec.image_size, **dict(spec.network))
+    save_checkpoint(path, network.state_dict(), spec)
+    return str(path)
+
+
+class DoNothing:
+    """A predictor that answers each click at once with a small disk."""
+
+    image_size = 512
+
+    def predict(self, plane: Any, prompts: Any, **_: Any) -> Any:
+        from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction
+
+        x, y = prompts.points[-1]
+        rows, columns = np.ogrid[-20:21, -20:21]
+        mask = rows**2 + columns**2 < 20**2
+        cropped = CroppedMask(mask, (int(y) - 20, int(x) - 20), plane.shape)
+        candidate = Candidate(cropped, np.where(mask, 8, -8).astype(np.float32), 0.9)
+        return Prediction((candidate,) * 3, 1.0, 2.0, 0.0)
+
+    def prepare(self, plane: Any, xy: tuple[float, float], **_: Any) -> None:
+        """Nothing."""
+
+
+class Heart:
+    """Beats in the GUI thread and keeps the gaps."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self.gaps: list[float] = []
+        self._last = 0.0
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(2)
+        self._timer.timeout.connect(self._beat)
+
+    def start(self) -> None:
+        self.gaps.clear()
+        self._last = time.perf_counter()
+        self._timer.start()
+
+    def stop(self) -> float:
+        """Longest gap since the start, in milliseconds."""
+        self._timer.stop()
+        return max(self.gaps, default=0.0) * 1000
+
+    def _beat(self) -> None:
+        now = time.perf_counter()
+        self.gaps.append(now - self._last)
+        self._last = now
+
+
+def wait(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Run the event loop until something is true."""
+    from qtpy.QtTest import QTest
+
+    end = time.perf_counter() + seconds
+    while not condition():
+        if time.perf_counter() > end:
+            raise TimeoutError
+        QTest.qWait(5)
+
+
+def clicks(widget: Any) -> None:
+    """Click twice at each place and discard, as a user who tries would."""
+    controller = widget.controller
+    points = widget.form.points.value
+    for x, y in PLACES:
+        for shift in (0.0, 6.0):
+            points.add([(y + shift, x + shift)])
+            controller.refresh()
+            wait(lambda: controller.prediction is not None and not controller.waiting)
+        widget.discard()
+        wait(lambda: controller.prediction is None)
+
+
+def stalls(folder: Path, runs: int) -> dict[str, Any]:
+    """Longest gap of the heartbeat for each model and for none, runs interleaved."""
+    import napari
+    from qtpy.QtTest import QTest
+
+    from napari_cellprompt.jobs.inference import (
+        Priority,
+        shared_thread,
+        shutdown_shared_thread,
+    )
+    from napari_cellprompt.jobs.segment_session import (
+        LoadedSegmenter,
+        SegmentSession,
+        load_segmenter,
+    )
+    from napari_cellprompt.widgets.segment import SegmentWidget
+
+    files = {name: weights(name, folder) for name in MODELS}
+
+    def loader(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
+        if name in files:
+            return load_segmenter(files[name], "cpu", cache_bytes)
+        return LoadedSegmenter(DoNothing(), name, "cpu")  # type: ignore[arg-type]
+
+    viewer = napari.Viewer(show=True)
+    viewer.add_image(picture(), name="image")
+    session = SegmentSession(loader=loader)
+    widget = SegmentWidget(viewer, session=session)
+    viewer.window.add_dock_widget(widget)
+    heart = Heart()
+    gaps: dict[str, list[float]] = {name: [] for name in ("nothing", *MODELS)}
+    seconds: dict[str, list[float]] = {name: [] for name in gaps}
+    for run in range(runs + 1):
+        for name in gaps:
+            # New limits are a new plane to the cache, so that features are not there.
+            widget.form.image.value.contrast_limits = (0, 200 + run)
+            widget.controller.load_model(name, "cpu")
+            wait(lambda: widget.controller.model is not None)
+            # Let the features of the middle be prepared before the clock starts.
+            QTest.qWait(600)
+            idle = shared_thread().submit(
+                lambda context: None, priority=Priority.PRECOMPUTE
+            )
+            wait(idle.done)
+            heart.start()
+            started = time.perf_counter()
+            clicks(widget)
+            if run:
+                gaps[name].append(heart.stop())
+                seconds[name].append(time.perf_counter() - started)
+            else:
+                heart.stop()
+    viewer.close()
+    shutdown_shared_thread()
+    return {
+        name: {
+            "longest_gap_ms": [round(gap, 1) for gap in gaps[name]],
+            "interaction_s": [round(value, 2) for value in seconds[name]],
+        }
+        for name in gaps
+    }
+
+
+def child(kind: str, model: str) -> None:
+    """Predict once for each line on stdin, with or without a window."""
+    from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.types import Prompts
+    from napari_cellprompt.jobs.segment_session import SegmentSession
+
+    session = SegmentSession()
+    session.load_model(model, "cpu").result()
+    image = picture()
+    window = kind == "window"
+    if window:
+        import napari
+
+        viewer = napari.Viewer(show=True)
+        viewer.add_image(image)
+        from qtpy.QtWidgets import QApplication
+
+        for _ in range(20):
+            QApplication.processEvents()
+            time.sleep(0.02)
+    print("ready", flush=True)
+    for number, _ in enumerate(sys.stdin):
+        plane = PlaneSource(image, axes=(0, 1), image_id=f"image {number}")
+        started = time.perf_counter()
+        future = session.predict(plane, Prompts(points=(PLACES[0],), labels=(1,)))
+        if window:
+            wait(future.done)
+        else:
+            future.result()
+        print(time.perf_counter() - started, flush=True)
+
+
+def slowdown(model: str, runs: int) -> dict[str, Any]:
+    """Median seconds of a prediction in a process with a window and in one without."""
+    children = {
+        kind: subprocess.Popen(
+            [sys.executable, __file__, "--child", kind, "--model", model],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for kind in ("plain", "window")
+    }
+    times: dict[str, list[float]] = {kind: [] for kind in children}
+    for process in children.values():
+        process.stdout.readline()  # type: ignore[union-attr]
+    for run in range(runs + 1):
+        for kind, process in children.items():
+            process.stdin.write("\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            seconds = float(process.stdout.readline())  # type: ignore[union-attr]
+            if run:
+                times[kind].append(seconds)
+    for process in children.values():
+        process.stdin.close()  # type: ignore[union-attr]
+        process.wait(60)
+    medians = {kind: statistics.median(values) for kind, values in times.items()}
+    return {
+        "plain_s": round(medians["plain"], 3),
+        "window_s": round(medians["window"], 3),
+        "ratio": round(medians["window"] / medians["plain"], 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--child", choices=("plain", "window"))
+    parser.add_argument("--model", default=MODELS[0])
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments.child, arguments.model)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        result: dict[str, Any] = {"heartbeat": stalls(folder, arguments.runs)}
+        for model in MODELS:
+            path = weights(model, folder)
+            result.setdefault("thread", {})[model] = slowdown(path, arguments.runs)
+    print("\nlongest gap between beats of the GUI thread (median of runs)")
+    idle = statistics.median(result["heartbeat"]["nothing"]["longest_gap_ms"])
+    for name, row in result["heartbeat"].items():
+        gap = statistics.median(row["longest_gap_ms"])
+        took = statistics.median(row["interaction_s"])
+        print(f"{name:20} {gap:7.1f} ms ({gap - idle:+7.1f})   {took:6.2f} s for 6 clicks")
+    print("\none prediction with cold features on the inference thread")
+    for name, row in result["thread"].items():
+        print(
+            f"{name:20} {row['plain_s']:7.3f} s without a window, "
+            f"{row['window_s']:7.3f} s beside one: x {row['ratio']:.2f}"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
