@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_MAGNIFICATION",
     "LEVELS",
+    "TARGET_SHARE",
     "Tile",
     "choose_magnification",
     "next_tile",
@@ -44,10 +45,12 @@ LEVELS = (4.0, 2.0, 1.0, 0.5, 0.25)
 DEFAULT_MAGNIFICATION = 2.0
 """Used as long as nothing is known of the size of the objects."""
 
-# The extent of an object in its tile, as a share of the tile's side, that levels aim
-# at: the geometric mean of 1/8 and 1/3. As levels are a factor of two apart, an object
-# then spans 0.144 to 0.289 of its tile wherever the finest or coarsest is not reached.
-_TARGET_SHARE = math.sqrt(1 / 8 * 1 / 3)
+TARGET_SHARE = math.sqrt(1 / 8 * 1 / 3)
+"""Share of its tile's side that an object is to span, unless told otherwise.
+
+The geometric mean of 1/8 and 1/3: as levels are a factor of two apart, objects span 0.144
+to 0.289 of their tile wherever the finest or coarsest level is not reached.
+"""
 
 # A mask that comes this close (image pixels) to a side of its tile may go on beyond it.
 _BORDER = 1.0
@@ -94,8 +97,10 @@ class Tile:
         )
 
 
-def choose_magnification(object_size_px: float | None, imgsz: int) -> float:
-    """Level at which an object of this size spans about 1/8 to 1/3 of its tile.
+def choose_magnification(
+    object_size_px: float | None, imgsz: int, *, share: float = TARGET_SHARE
+) -> float:
+    """Level at which an object of this size spans closest to a share of its tile.
 
     Parameters
     ----------
@@ -104,10 +109,12 @@ def choose_magnification(object_size_px: float | None, imgsz: int) -> float:
         gives ``DEFAULT_MAGNIFICATION``.
     imgsz
         Side of the network's input in pixels.
+    share
+        Of the tile's side.
     """
     if object_size_px is None:
         return DEFAULT_MAGNIFICATION
-    wanted = _TARGET_SHARE * imgsz / max(float(object_size_px), 1.0)
+    wanted = share * imgsz / max(float(object_size_px), 1.0)
     return min(LEVELS, key=lambda level: abs(math.log(level / wanted)))
 
 

@@ -22,6 +22,8 @@ from napari_cellprompt.core._errors import PromptError
 from napari_cellprompt.core.images.cache import FeatureCache
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import (
+    DEFAULT_MAGNIFICATION,
+    TARGET_SHARE,
     Tile,
     choose_magnification,
     next_tile,
@@ -44,6 +46,12 @@ __all__ = ["DEFAULT_CACHE_BYTES", "PlaneSegmenter"]
 DEFAULT_CACHE_BYTES = 512 * 1024**2
 _MAX_LOOKS = 4
 """An object is predicted at most this often while a tile that holds it is sought."""
+_CLICK_SHARE = 0.09
+"""Share of its tile at which the bundled model finds an object best from clicks alone.
+
+Measured with ``benchmarks/levels.py``; with a box larger is better, as the outline is
+finer. Models that take prompts as they are were trained on objects of all sizes.
+"""
 _BATCH = 32
 """Objects decoded together; bounds the memory that many prompts on one tile take."""
 
@@ -155,8 +163,7 @@ class PlaneSegmenter:
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         """Compute the features that a click at ``xy`` will need."""
-        level = choose_magnification(size_hint, self.image_size)
-        tile = tile_for_box(plane.shape, self.image_size, level, (*xy, *xy))
+        tile = self.tile_at(plane, Prompts(points=(xy,), labels=(1,)), size_hint=size_hint)
         with torch.inference_mode():
             self._features(plane, tile, cancelled)
 
@@ -173,17 +180,22 @@ class PlaneSegmenter:
         _check(prompts, plane.shape)
         extent = _extent(prompts)
         size: float | None = max(extent[2] - extent[0], extent[3] - extent[1])
-        told = prompts.box is not None or prompts.mask is not None
+        told = _outlined(prompts)
         if not told and size_hint is not None:
             size = max(size or 0.0, size_hint)
-        elif not told:
-            # clicks far apart lie on one object, which is at least as large
-            default = choose_magnification(None, self.image_size)
-            if choose_magnification(size, self.image_size) >= default:
-                size = None
-        level = choose_magnification(size, self.image_size)
-        tile = tile_for_box(plane.shape, self.image_size, level, extent)
+        elif not told and self._level(prompts, size) >= DEFAULT_MAGNIFICATION:
+            # clicks say how large an object is at least: only very distant ones count
+            size = None
+        tile = tile_for_box(
+            plane.shape, self.image_size, self._level(prompts, size), extent
+        )
         return _Pending(prompts, tile, size_known=told or size_hint is not None)
+
+    def _level(self, prompts: Prompts, size: float | None) -> float:
+        """The magnification for an object of this size."""
+        clicked = self.model.spec.drawing is not None and not _outlined(prompts)
+        share = _CLICK_SHARE if clicked else TARGET_SHARE
+        return choose_magnification(size, self.image_size, share=share)
 
     def _look_again(self, plane: PlaneSource, item: _Pending) -> bool:
         """Move the object to a better tile; False when it has found its place."""
@@ -202,8 +214,8 @@ class PlaneSegmenter:
             following = next_tile(item.tile, whole, plane.shape, self.image_size)
         elif not item.size_known:
             size = max(whole[2] - whole[0], whole[3] - whole[1])
-            level = choose_magnification(size, self.image_size)
-            if level > item.tile.magnification:
+            level = self._level(item.prompts, size)
+            if level != item.tile.magnification:
                 following = tile_for_box(plane.shape, self.image_size, level, whole)
         item.size_known = True
         if following is None or following in item.seen:
@@ -364,6 +376,11 @@ def _extent(prompts: Prompts) -> Box:
             xs += [found[0], found[2]]
             ys += [found[1], found[3]]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def _outlined(prompts: Prompts) -> bool:
+    """Whether the prompts show how large the object is."""
+    return prompts.box is not None or prompts.mask is not None
 
 
 def _by_tile(items: Sequence[_Pending]) -> list[tuple[Tile, list[_Pending]]]:
