@@ -11,7 +11,6 @@ import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt.core.images.tiles import Tile
-
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
 from napari_cellprompt.jobs.segment_session import LoadedSegmenter
 

@@ -388,5 +388,5 @@ def test_model_chooser_lists_what_is_on_disk(desk: Desk, fake: FakeSegmenter) ->
     desk.wait(lambda: desk.controller.model is not None)
     assert desk.form.model.choices[0] == "cellprompt-nano"
     desk.form.choose_model("other-model")
-    desk.widget._model_picked("other-model")
+    desk.widget.models.pick("other-model")
     desk.wait(lambda: "other-model on cpu" in desk.widget.panel.model_line.text())

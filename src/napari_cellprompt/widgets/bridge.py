@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+import logging
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 
+from napari_cellprompt.core._errors import CellpromptError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ResultBridge"]
+__all__ = ["ResultBridge", "complaint"]
+
+_log = logging.getLogger(__name__)
 
 
 class ResultBridge(QObject):
@@ -46,3 +51,22 @@ class ResultBridge(QObject):
     def _run(self, callback: Callable[[Future[Any]], None], future: Future[Any]) -> None:
         if not self._closed:
             callback(future)
+
+
+def complaint(future: Future[Any]) -> str | None:
+    """What to tell the user about a finished future.
+
+    None when it holds a result, and an empty string when nobody waits for one any more.
+    """
+    try:
+        error = future.exception()
+    except CancelledError:
+        return ""
+    if error is None:
+        return None
+    if isinstance(error, CancelledError):
+        return ""
+    if isinstance(error, CellpromptError):
+        return str(error)
+    _log.debug("A job failed.", exc_info=error)
+    return f"That did not work ({type(error).__name__}): {error}"

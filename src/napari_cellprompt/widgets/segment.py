@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cellprompt.core._errors import CellpromptError
 from napari_cellprompt.jobs.segment_session import SegmentSession
@@ -17,16 +17,15 @@ from napari_cellprompt.layers.coordinates import plane_of
 
 from .export import Exporter
 from .keys import KeyBinder
+from .model_choice import ModelChoice
 from .prompt_layers import complete, drop_unused, same_size, start_tool
 from .segment_controller import SegmentController
-from .segment_form import OPEN_FILE, SegmentForm
+from .segment_form import SegmentForm
 from .segment_panel import ActionPanel, collapsible, key_label
 from .settings import read_settings
 from .sign import SignSwitch
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     import napari.viewer
     from napari.layers import Layer
 
@@ -50,10 +49,8 @@ class SegmentWidget(QWidget):
         super().__init__()
         settings = read_settings()
         self._viewer = viewer
-        self._device = settings.device
         self._made: list[Layer] = []
         self._busy = self._closed = False
-        self._model = settings.model
         self._session = session or SegmentSession(cache_bytes=settings.cache_bytes)
         # Children.
         self.form = SegmentForm(
@@ -68,6 +65,7 @@ class SegmentWidget(QWidget):
             warn=show_warning,
             percentiles=settings.percentiles,
         )
+        self.models = ModelChoice(self.form, self.controller, settings.device, parent=self)
         self.sign = SignSwitch()
         self.exporter = Exporter(self.controller.bridge, self.controller.tell)
         self.keys = KeyBinder(
@@ -104,11 +102,11 @@ class SegmentWidget(QWidget):
         layout.addWidget(collapsible("Layers and overlaps", self.form.more))
         layout.addWidget(collapsible("Mouse and keys", key_label(), expanded=True))
         layout.addStretch()
-        self.controller.by_percentiles = settings.contrast == "percentiles"
+        self.controller.contrast.by_percentiles = settings.contrast == "percentiles"
         self.controller.overlap = self.form.overlap.value
         self._connect()
-        self.controller.load_model(settings.model, settings.device)
-        self.controller.bridge.deliver(self._session.models_on_disk(), self._models_found)
+        self.models.load(settings.model)
+        self.models.look_on_disk(self._session)
         self.form.update_layers()
         self._image_picked()
 
@@ -196,7 +194,7 @@ class SegmentWidget(QWidget):
         form.channel_axis.changed.connect(self._channel_axis_picked)
         for box in (form.channel, form.contrast, form.overlap):
             box.changed.connect(self._option_picked)
-        form.model.changed.connect(self._model_picked)
+        form.model.changed.connect(self.models.pick)
         self.controller.changed.connect(self._show)
         self.controller.target_changed.connect(self._target_changed)
         self._later.timeout.connect(self._image_picked)
@@ -252,28 +250,12 @@ class SegmentWidget(QWidget):
         controller, form = self.controller, self.form
         controller.channel_axis = form.channel_axis.value
         controller.channel = form.channel.value
-        controller.by_percentiles = form.contrast.value == "percentiles"
+        controller.contrast.by_percentiles = form.contrast.value == "percentiles"
         controller.overlap = form.overlap.value
         controller.options_changed()
 
-    def _model_picked(self, name: str) -> None:
-        if name == OPEN_FILE:
-            path, _ = QFileDialog.getOpenFileName(
-                self, "Open weights", "", "Weights (*.safetensors *.pt *.pth)"
-            )
-            name = path or self._model
-            self.form.choose_model(name)
-            if not path:
-                return
-        self._model = name
-        self.controller.load_model(name, self._device)
-
     def _target_changed(self, labels: Any) -> None:
         self.form.chosen = replace(self.form.chosen, labels=labels)
-
-    def _models_found(self, future: Future[list[str]]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            self.form.offer_models(future.result())
 
     def _use_layers(self, *, make: bool = False) -> None:
         """Hand the chosen layers on, after making the missing ones if asked to."""
@@ -299,30 +281,11 @@ class SegmentWidget(QWidget):
         active = self._viewer.layers.selection.active
         chosen, controller = self.form.chosen, self.controller
         self.panel.show_state(
+            controller,
             clicking=active is not None and active == chosen.points,
             boxing=active is not None and active == chosen.boxes,
             positive=self.sign.positive,
-            viewing=controller.model_view.layer is not None,
-            mask=_mask_text(controller),
-            status=controller.status,
-            model=_model_text(controller),
         )
-
-
-def _mask_text(controller: SegmentController) -> str:
-    candidate, prediction = controller.candidate, controller.prediction
-    if candidate is None or prediction is None:
-        return ""
-    return (
-        f"Mask {controller.candidate_number + 1} of {len(prediction.candidates)}: "
-        f"{candidate.mask.area} pixels, predicted IoU {candidate.score:.2f}, "
-        f"{prediction.seconds * 1000:.0f} ms"
-    )
-
-
-def _model_text(controller: SegmentController) -> str:
-    model = controller.model
-    return "No model is loaded" if model is None else f"{model.name} on {model.device}"
 
 
 def _destroyed(reference: weakref.ref[SegmentWidget], _: Any = None) -> None:

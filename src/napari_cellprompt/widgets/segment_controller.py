@@ -6,27 +6,21 @@ queued signal and are dropped when the user has moved on.
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_cellprompt.core._errors import CellpromptError
-from napari_cellprompt.layers.coordinates import cursor_to_plane
-from napari_cellprompt.layers.images import (
-    ImageRevisions,
-    full_resolution,
-    layer_limits,
-    plane_source,
-)
+from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.images import ImageRevisions, plane_source
 from napari_cellprompt.layers.preview import Preview
 from napari_cellprompt.layers.resolve import SegmentState, resolve
 
 from .accept import Acceptor, Overlap
-from .bridge import ResultBridge
+from .bridge import ResultBridge, complaint
+from .contrast import ContrastLimits, Pending
 from .prompt_layers import (
     Chosen,
     clear_prompts,
@@ -34,12 +28,14 @@ from .prompt_layers import (
     remove_last_prompt,
 )
 from .view_layer import ModelViewLayer
-from .watch import LayerWatch
+from .watch import LayerWatch, view_centre
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from napari.components import ViewerModel
+    from napari.layers import Image
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
@@ -49,14 +45,13 @@ if TYPE_CHECKING:
         SegmentSession,
     )
 
+    from .contrast import Limits
+
 __all__ = ["SegmentController"]
 
-_log = logging.getLogger(__name__)
 # Predictions kept, so that going back to a plane or a sign does not compute again.
 _REMEMBERED = 16
 READY = "Click on an object, or press G and draw a box around it."
-
-Limits = tuple[float, float]
 
 
 class SegmentController:
@@ -90,11 +85,9 @@ class SegmentController:
         self._viewer = viewer
         self._session = session
         self._warn = warn
-        self._percentiles = percentiles
         self.chosen = Chosen()
         self.channel_axis: int | None = None
         self.channel: int | None = None
-        self.by_percentiles = False
         self.overlap: Overlap = "keep"
         self.status = ""
         self.model: LoadedSegmenter | None = None
@@ -107,13 +100,15 @@ class SegmentController:
         self._accept_when_ready = False
         self._generation = 0
         self._size_hint: float | None = None
-        self._limits: dict[tuple[str, int | None, int | None], Limits | None] = {}
         self._answers: OrderedDict[tuple[PlaneKey, Prompts], Prediction] = OrderedDict()
         self.acceptor = Acceptor(viewer)
         self.preview = Preview(viewer)
         self.model_view = ModelViewLayer(viewer)
         self._revisions = ImageRevisions()
         self.bridge = ResultBridge()
+        self.contrast = ContrastLimits(
+            session, self.bridge, percentiles, self._limits_arrived
+        )
         self._watch = LayerWatch(
             viewer, self.bridge, changed=self.refresh, view_rested=self._prepare
         )
@@ -192,11 +187,16 @@ class SegmentController:
     def discard(self) -> None:
         """Delete the prompts of this plane."""
         self._accept_when_ready = False
-        if self._state is not None:
-            clear_prompts(self.chosen, self._state.view)
-            self.refresh()
-        elif self.chosen.image is not None:
-            self._discard_unusable()
+        if self.chosen.image is None:
+            return
+        try:
+            # Not from the state: prompts that cannot be used have led to none.
+            view = plane_of(self._viewer, self.chosen.image, channel_axis=self.channel_axis)
+        except CellpromptError as error:
+            self.tell(str(error))
+            return
+        clear_prompts(self.chosen, view)
+        self.refresh()
 
     def next_candidate(self) -> None:
         """Show the next of the masks that the model offers."""
@@ -231,7 +231,8 @@ class SegmentController:
             return
         prompts = state.prompts
         if prompts.is_empty:
-            prompts = replace(prompts, points=(self._centre(),), labels=(1,))
+            centre = view_centre(self._viewer, image, state.view, source.shape)
+            prompts = replace(prompts, points=(centre,), labels=(1,))
 
         def arrived(future: Future[ModelView]) -> None:
             seen = self._result(future)
@@ -269,8 +270,8 @@ class SegmentController:
             self.tell("Open an image to start.")
             return
         try:
-            limits = self._current_limits()
-            if limits == "pending":
+            limits = self._current_limits(chosen.image)
+            if isinstance(limits, Pending):
                 self.tell("Looking at the grey values of the whole image ...")
                 return
             state = self._resolve(limits)
@@ -292,7 +293,7 @@ class SegmentController:
         if not known:
             self._request(state, source)
 
-    def _resolve(self, limits: Any) -> SegmentState:
+    def _resolve(self, limits: Limits | None) -> SegmentState:
         chosen = self.chosen
         return resolve(
             self._viewer,
@@ -389,70 +390,23 @@ class SegmentController:
         self._state = None
         self._watch.look_soon()
 
-    def _discard_unusable(self) -> None:
-        """Delete prompts of this plane that cannot be used, such as ones outside."""
-        empty = replace(self.chosen, points=None, boxes=None)
-        chosen, self.chosen = self.chosen, empty
-        try:
-            limits = self._current_limits()
-            view = self._resolve(None if limits == "pending" else limits).view
-        except CellpromptError as error:
-            self.tell(str(error))
-            return
-        finally:
-            self.chosen = chosen
-        clear_prompts(chosen, view)
-        self.refresh()
+    def _current_limits(self, image: Image) -> Limits | Pending | None:
+        return self.contrast.of(
+            image, self._revisions.key(image), self.channel_axis, self.channel
+        )
 
-    def _current_limits(self) -> Any:
-        """Limits, None for uint8 as it is, or ``"pending"`` while they are computed."""
-        image = self.chosen.image
-        if image is None or not self.by_percentiles:
-            return None if image is None else layer_limits(image)
-        key = (self._revisions.key(image), self.channel_axis, self.channel)
-        if key not in self._limits:
-            self._limits[key] = None
-            axis = self.channel_axis
-            if axis is None and self.channel is not None:
-                axis = image.ndim
-            future = self._session.percentile_limits(
-                full_resolution(image),
-                *self._percentiles,
-                channel_axis=axis,
-                channel=self.channel,
-            )
-
-            def arrived(finished: Future[Limits]) -> None:
-                found = self._result(finished)
-                if found is None:
-                    self._limits.pop(key, None)
-                    return
-                self._limits[key] = found
-                self.refresh()
-
-            self.bridge.deliver(future, arrived)
-        return self._limits[key] or "pending"
-
-    def _centre(self) -> tuple[float, float]:
-        """Pixel of the plane in the middle of the canvas, inside the image."""
-        image, state, source = self.chosen.image, self._state, self._source
-        if image is None or state is None or source is None:
-            return 0.0, 0.0
-        position = list(self._viewer.dims.point)
-        for axis, value in zip(
-            self._viewer.dims.displayed[-2:],
-            self._viewer.scene.camera.center[-2:],
-            strict=True,
-        ):
-            position[axis] = value
-        x, y = cursor_to_plane(image, state.view, position)
-        height, width = source.shape
-        return min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+    def _limits_arrived(self, future: Future[Limits]) -> None:
+        # A failure is told, but not tried again before the user changes something.
+        if self._result(future) is not None:
+            self.refresh()
 
     def _prepare(self) -> None:
         """Compute the features in the middle of the canvas, if nothing else is asked."""
-        if self._state is not None and self._state.prompts.is_empty:
-            self._prepare_at(self._centre())
+        image, state, source = self.chosen.image, self._state, self._source
+        if image is None or state is None or source is None:
+            return
+        if state.prompts.is_empty:
+            self._prepare_at(view_centre(self._viewer, image, state.view, source.shape))
 
     def _prepare_at(self, xy: tuple[float, float]) -> None:
         if self.model is not None and self._source is not None:
@@ -462,15 +416,9 @@ class SegmentController:
 
     def _result(self, future: Future[Any], *, quiet: bool = False) -> Any:
         """The result, or None after telling the user what went wrong."""
-        try:
+        message = complaint(future)
+        if message is None:
             return future.result()
-        except CancelledError:
-            return None
-        except CellpromptError as error:
-            message = str(error)
-        except Exception as error:
-            _log.debug("A job failed.", exc_info=True)
-            message = f"That did not work ({type(error).__name__}): {error}"
-        if not quiet:
+        if message and not quiet:
             self.tell(message, warn=True)
         return None

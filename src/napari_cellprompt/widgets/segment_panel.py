@@ -20,6 +20,8 @@ from .keys import key_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .segment_controller import SegmentController
+
 __all__ = ["ActionPanel", "collapsible", "key_label"]
 
 # Name, text, tool tip, and whether the button shows a state; two to a row.
@@ -69,26 +71,17 @@ class ActionPanel(QWidget):
             layout.addWidget(line)
 
     def show_state(
-        self,
-        *,
-        clicking: bool,
-        boxing: bool,
-        positive: bool,
-        viewing: bool,
-        mask: str,
-        status: str,
-        model: str,
+        self, controller: SegmentController, *, clicking: bool, boxing: bool, positive: bool
     ) -> None:
         """Bring everything up to date."""
         self.buttons["click"].setChecked(clicking)
         self.buttons["box"].setChecked(boxing)
-        self.buttons["view"].setChecked(viewing)
-        marks = "object" if positive else "background"
-        self.buttons["sign"].setText(f"Mark {marks} (T)")
+        self.buttons["view"].setChecked(controller.model_view.layer is not None)
+        self.buttons["sign"].setText(f"Mark {'object' if positive else 'background'} (T)")
         for line, text in (
-            (self.status_line, status),
-            (self.mask_line, mask),
-            (self.model_line, model),
+            (self.status_line, controller.status),
+            (self.mask_line, _mask_text(controller)),
+            (self.model_line, _model_text(controller)),
         ):
             if line.text() != text:
                 line.setText(text)
@@ -125,3 +118,19 @@ def _ignore_state(action: Callable[[], None]) -> Callable[[bool], None]:
         action()
 
     return run
+
+
+def _mask_text(controller: SegmentController) -> str:
+    candidate, prediction = controller.candidate, controller.prediction
+    if candidate is None or prediction is None:
+        return ""
+    return (
+        f"Mask {controller.candidate_number + 1} of {len(prediction.candidates)}: "
+        f"{candidate.mask.area} pixels, predicted IoU {candidate.score:.2f}, "
+        f"{prediction.seconds * 1000:.0f} ms"
+    )
+
+
+def _model_text(controller: SegmentController) -> str:
+    model = controller.model
+    return "No model is loaded" if model is None else f"{model.name} on {model.device}"

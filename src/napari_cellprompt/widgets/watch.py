@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 from napari.layers.base import ActionType
 from qtpy.QtCore import QObject, QTimer
 
+from napari_cellprompt.layers.coordinates import cursor_to_plane
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-__all__ = ["LayerWatch"]
+    from napari_cellprompt.layers.coordinates import PlaneView
+
+__all__ = ["LayerWatch", "view_centre"]
 
 # Adding, moving and removing each announce themselves before they happen, too.
 _BEFORE = (ActionType.ADDING, ActionType.CHANGING, ActionType.REMOVING)
@@ -114,6 +118,19 @@ class LayerWatch:
         while held:
             emitter, callback = held.pop()
             emitter.disconnect(callback)
+
+
+def view_centre(
+    viewer: ViewerModel, image: Image, view: PlaneView, shape: tuple[int, int]
+) -> tuple[float, float]:
+    """``(x, y)`` of the plane's pixel in the middle of the canvas, inside the image."""
+    position = list(viewer.dims.point)
+    centre = viewer.scene.camera.center[-2:]
+    for axis, value in zip(viewer.dims.displayed[-2:], centre, strict=True):
+        position[axis] = value
+    x, y = cursor_to_plane(image, view, position)
+    height, width = shape
+    return min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
 
 
 def _timer(parent: QObject, milliseconds: int, callback: Callable[[], None]) -> QTimer:
