@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from data import load_planes
 from evaluate import innermost, pick_objects
-
 from napari_cellprompt import load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import LEVELS, Tile, read_tile, tile_for_box
