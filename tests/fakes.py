@@ -61,7 +61,7 @@ class FakeSegmenter:
                 _candidate(mask, score) for mask, score in zip(masks, scores, strict=False)
             ),
             object_score=1.0,
-            magnification=1.0,
+            tile=Tile(1.0, 0, 0, SIDE),
             seconds=self.seconds,
         )
 

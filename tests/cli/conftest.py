@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from napari_cellprompt.cli import segment
+from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.rle import decode
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
 
@@ -48,7 +49,8 @@ class ThresholdSegmenter:
         # A box is surer than a click.
         logits = np.where(mask, 2 if prompts.box else 1, -1).astype(np.float32)
         cropped = CroppedMask(mask, (0, 0), grey.shape)
-        return Prediction((Candidate(cropped, logits, 0.9),), 1.0, 1.0, 0.0)
+        tile = Tile(1.0, 0, 0, max(grey.shape))
+        return Prediction((Candidate(cropped, logits, 0.9),), 1.0, tile, 0.0)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from tests.fakes import FakeSegmenter
 
 from napari_cellprompt.core._errors import CellpromptError, CheckpointError
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.jobs.inference import InferenceThread
 from napari_cellprompt.jobs.segment_session import LoadedSegmenter, SegmentSession
@@ -170,6 +171,16 @@ def test_model_view(session: SegmentSession, plane: PlaneSource) -> None:
     view = session.model_view(plane, CLICK).result(TIMEOUT)
     assert view.image.dtype == np.uint8
     assert view.image[10, 12].tolist() == [200, 200, 200]
+
+
+def test_model_view_of_the_tile_that_was_looked_at(
+    session: SegmentSession, plane: PlaneSource
+) -> None:
+    session.load_model("fake")
+    tile = Tile(2.0, 4, 6, 32)
+    view = session.model_view(plane, CLICK, tile=tile).result(TIMEOUT)
+    assert view.tile == tile
+    assert view.image[2 * (10 - 4), 2 * (12 - 6)].tolist() == [200, 200, 200]
 
 
 def test_close_drops_what_is_queued(

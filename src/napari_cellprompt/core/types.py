@@ -16,6 +16,9 @@ import numpy as np
 from ._errors import PromptError
 
 if TYPE_CHECKING:
+    from .images.tiles import Tile
+
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Candidate", "CroppedMask", "MaskRLE", "PlaneKey", "Prediction", "Prompts"]
@@ -149,8 +152,8 @@ class Prediction:
     """In the order in which they are offered; at least one, whose mask may be empty."""
     object_score: float
     """Probability that the object is on this plane, 0 to 1."""
-    magnification: float
-    """Model pixels per image pixel of the tile that was used."""
+    tile: Tile
+    """The part of the plane that the model looked at."""
     seconds: float
     """Wall time of the prediction, features included where they were not cached."""
 
@@ -158,3 +161,8 @@ class Prediction:
     def best(self) -> Candidate:
         """The candidate that is offered first."""
         return self.candidates[0]
+
+    @property
+    def magnification(self) -> float:
+        """Model pixels per image pixel."""
+        return self.tile.magnification

@@ -223,16 +223,21 @@ class SegmentSession:
         return self._submit(job, "prepare", Priority.PRECOMPUTE)
 
     def model_view(
-        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
+        self,
+        plane: PlaneSource,
+        prompts: Prompts,
+        *,
+        size_hint: float | None = None,
+        tile: Tile | None = None,
     ) -> Future[ModelView]:
-        """Exactly the pixels that the network gets for these prompts."""
+        """Exactly the pixels that the network gets: of a tile, or for these prompts."""
 
         def job(context: JobContext) -> ModelView:
             from napari_cellprompt.core.images.tiles import read_tile
 
             segmenter = self._segmenter()
-            tile = segmenter.tile_at(plane, prompts, size_hint=size_hint)
-            return ModelView(read_tile(plane, tile, segmenter.image_size), tile)
+            seen = tile or segmenter.tile_at(plane, prompts, size_hint=size_hint)
+            return ModelView(read_tile(plane, seen, segmenter.image_size), seen)
 
         return self._submit(job, "view", Priority.CLICK)
 

@@ -243,7 +243,12 @@ class SegmentController:
             ):
                 self.model_view.show(image, state.view, seen)
 
-        future = self._session.model_view(source, prompts, size_hint=self._size_hint)
+        future = self._session.model_view(
+            source,
+            prompts,
+            size_hint=self._size_hint,
+            tile=None if self.prediction is None else self.prediction.tile,
+        )
         self.bridge.deliver(future, arrived)
 
     def close(self, *, remove_layers: bool = True) -> None:

@@ -264,7 +264,7 @@ class PlaneSegmenter:
                 seconds = time.perf_counter() - started
                 earlier = 0.0 if item.result is None else item.result.seconds
                 item.result = Prediction(
-                    candidates, float(present[row]), tile.magnification, earlier + seconds
+                    candidates, float(present[row]), tile, earlier + seconds
                 )
                 item.looks += 1
                 item.seen.add(tile)
