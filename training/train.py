@@ -110,7 +110,7 @@ def batch_loss(
         drawn = _draw(points, labels, network, config)
         out = network.decode(features, index, points, labels, drawn, multimask=None)
         loss, parts = decoder_loss(out.masks, out.iou, out.object_logits, truth)
-        total = total + loss
+        total = total + (config["click_weight"] if kind == "click" else 1.0) * loss
         log |= {f"{kind}_{name}": value for name, value in parts.items()}
         if correct == kind:
             loss, parts = _corrected(
