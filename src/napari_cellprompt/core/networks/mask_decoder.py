@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .layers import MLP, LayerNorm2d
 from .two_way import TwoWayTransformer
 
-__all__ = ["DecoderOutput", "MaskDecoder", "stable_single"]
+__all__ = ["DecoderOutput", "MaskDecoder", "single_is_stable", "stable_single"]
 
 # a single mask whose area changes by more than 2 % when the threshold moves by
 # +-0.05 is replaced by the best of the three (values of the reference build)
@@ -129,13 +129,19 @@ class MaskDecoder(nn.Module):
         return DecoderOutput(masks, iou, mask_tokens[:, :1], object_logits)
 
 
+def single_is_stable(masks: Tensor) -> Tensor:
+    """Whether the first of the masks ``(N, 4, h, w)`` hardly depends on its threshold.
+
+    Returns ``(N,)`` bool; an empty mask is stable.
+    """
+    single = masks[:, 0].flatten(1)
+    inner = (single > _STABILITY_DELTA).sum(1).float()
+    outer = (single > -_STABILITY_DELTA).sum(1).float()
+    return torch.where(outer > 0, inner / outer, 1.0) >= _STABILITY_THRESHOLD
+
+
 def stable_single(masks: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     """The single mask where it is stable, else the best of the other three."""
-    single = masks[:, :1]
-    inner = (single > _STABILITY_DELTA).flatten(1).sum(1).float()
-    outer = (single > -_STABILITY_DELTA).flatten(1).sum(1).float()
-    stable = torch.where(outer > 0, inner / outer, 1.0) >= _STABILITY_THRESHOLD
-    best = iou[:, 1:].argmax(dim=1, keepdim=True) + 1
+    chosen = torch.where(single_is_stable(masks), 0, iou[:, 1:].argmax(dim=1) + 1)[:, None]
     rows = torch.arange(len(masks), device=masks.device)[:, None]
-    chosen = torch.where(stable[:, None, None, None], single, masks[rows, best])
-    return chosen, torch.where(stable[:, None], iou[:, :1], iou[rows, best])
+    return masks[rows, chosen], iou[rows, chosen]

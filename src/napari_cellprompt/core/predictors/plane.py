@@ -33,7 +33,7 @@ from napari_cellprompt.core.images.tiles import (
 )
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.rle import decode as decode_rle
-from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, stable_single
+from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, single_is_stable
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
 from napari_cellprompt.core.types import CroppedMask, Prediction, Prompts
 from napari_cellprompt.core.zoo.load import LoadedModel
@@ -120,8 +120,7 @@ class PlaneSegmenter:
         Returns
         -------
         Prediction
-            For a single click the three masks that it may mean, best first; else
-            the one that the prompts mean, then the others.
+            Three masks that the prompts may mean, the likeliest first.
 
         Raises
         ------
@@ -248,14 +247,20 @@ class PlaneSegmenter:
                 drawing=self.model.spec.drawing,
                 multimask=None,
             )
-            chosen, scores, present = _choose(output, [item.prompts for item in part])
+            ranked = _ranked(
+                output,
+                [item.prompts for item in part],
+                drawn=self.model.spec.drawing is not None,
+            )
+            scores = output.iou.gather(1, ranked).tolist()
+            present = output.object_logits[:, 0].sigmoid().tolist()
             for row, item in enumerate(part):
                 # one object at a time: a coarse tile is many image pixels
-                cropped = _upsample(chosen[row], tile, plane.shape)
+                cropped = _upsample(output.masks[row, ranked[row]], tile, plane.shape)
                 candidates = tuple(
                     cut_candidate(
                         logit,
-                        float(score),
+                        score,
                         origin=(tile.y0, tile.x0),
                         plane_shape=plane.shape,
                     )
@@ -263,9 +268,7 @@ class PlaneSegmenter:
                 )
                 seconds = time.perf_counter() - started
                 earlier = 0.0 if item.result is None else item.result.seconds
-                item.result = Prediction(
-                    candidates, float(present[row]), tile, earlier + seconds
-                )
+                item.result = Prediction(candidates, present[row], tile, earlier + seconds)
                 item.looks += 1
                 item.seen.add(tile)
 
@@ -394,29 +397,21 @@ def _holds(tile: Tile, x: float, y: float) -> bool:
     return tile.x0 <= x < tile.x0 + tile.size and tile.y0 <= y < tile.y0 + tile.size
 
 
-def _choose(
-    output: DecoderOutput, prompts: Sequence[Prompts]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Order the masks of each object, the one to be shown first.
+def _ranked(output: DecoderOutput, prompts: Sequence[Prompts], *, drawn: bool) -> Tensor:
+    """Which three of the four masks of each object to offer, best first, ``(N, 3)``.
 
-    Returns logits ``(N, 3, S/4, S/4)``, scores ``(N, 3)`` and presence ``(N,)``.
+    A single click may mean a whole, a part or a part of a part, for which SAM has three
+    masks; everything else has one answer, unless that is unstable. A model that takes
+    drawn prompts knows cells, not parts, and its one answer is the best to any prompt.
     """
-    single, single_score = stable_single(output.masks, output.iou)
-    masks, scores = [], []
+    stable = single_is_stable(output.masks)
+    ranks = []
     for row, item in enumerate(prompts):
-        order = output.iou[row, 1:].argsort(descending=True) + 1
-        several, ranks = output.masks[row, order], output.iou[row, order]
-        ambiguous = len(item.points) == 1 and item.box is None and item.mask is None
-        if not ambiguous:
-            several = torch.cat((single[row], several[:2]))
-            ranks = torch.cat((single_score[row], ranks[:2]))
-        masks.append(several)
-        scores.append(ranks)
-    return (
-        torch.stack(masks),
-        torch.stack(scores).float(),
-        output.object_logits[:, 0].sigmoid(),
-    )
+        several = (output.iou[row, 1:].argsort(descending=True) + 1).tolist()
+        ambiguous = len(item.points) == 1 and not _outlined(item)
+        single = drawn or (bool(stable[row]) and not ambiguous)
+        ranks.append([0, *several][:3] if single else several)
+    return torch.tensor(ranks, device=output.iou.device)
 
 
 def _upsample(logits: Tensor, tile: Tile, shape: tuple[int, int]) -> np.ndarray:
