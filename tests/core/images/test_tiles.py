@@ -196,6 +196,7 @@ def test_tiles_are_read_resampled_and_padded() -> None:
     plane = PlaneSource.from_image(image)
     tile = Tile(2.0, 0, 0, 128)
     seen = read_tile(plane, tile, 256)
+    assert seen.flags.writeable  # torch warns of arrays that are not
     assert seen.shape == (256, 256, 3)
     assert seen.dtype == np.uint8
     assert seen.flags.c_contiguous

@@ -236,7 +236,8 @@ def read_tile(plane: PlaneSource, tile: Tile, imgsz: int) -> NDArray[np.uint8]:
         crop = padded
     if tile.size != imgsz:
         image = Image.fromarray(np.ascontiguousarray(crop))
-        crop = np.asarray(image.resize((imgsz, imgsz), Image.Resampling.BILINEAR))
+        # a copy, since Pillow's array cannot be written to, of which torch warns
+        crop = np.array(image.resize((imgsz, imgsz), Image.Resampling.BILINEAR))
     if crop.ndim == 2:
         crop = np.repeat(crop[:, :, np.newaxis], 3, axis=2)
     return np.ascontiguousarray(crop)
