@@ -6,10 +6,8 @@ import pytest
 from napari_cellprompt.core._errors import ImageError, PromptError
 from napari_cellprompt.core.masks.labels import (
     masks_to_boxes,
-    paint,
     resolve_overlaps,
     smallest_dtype,
-    stability,
 )
 from napari_cellprompt.core.types import Candidate, CroppedMask
 
@@ -41,34 +39,6 @@ def test_smallest_dtype(max_id: int, dtype: type) -> None:
 def test_ids_beyond_32_bits(max_id: int) -> None:
     with pytest.raises(ImageError, match="must lie in 0"):
         smallest_dtype(max_id)
-
-
-def test_paint_keeps_or_replaces() -> None:
-    labels = np.zeros((10, 12), np.uint16)
-    labels[2:5, 2:5] = 7
-    before = labels.copy()
-    mask = candidate(slice(3, 6), slice(3, 6), 1).mask
-    kept = set(zip(*(axis.tolist() for axis in paint(labels, mask, 9)), strict=True))
-    assert kept == {(r, c) for r in (3, 4, 5) for c in (3, 4, 5)} - {
-        (3, 3), (3, 4), (4, 3), (4, 4),
-    }  # fmt: skip
-    assert len(paint(labels, mask, 9, "replace")[0]) == 9
-    np.testing.assert_array_equal(labels, before)
-
-
-def test_pixels_that_have_the_id_are_not_written_again() -> None:
-    labels = np.full((10, 12), 9)
-    mask = candidate(slice(3, 6), slice(3, 6), 1).mask
-    assert len(paint(labels, mask, 9, "keep")[0]) == 0
-    assert len(paint(labels, mask, 9, "replace")[0]) == 0
-
-
-def test_paint_refuses_another_plane_and_policy() -> None:
-    mask = candidate(slice(3, 6), slice(3, 6), 1).mask
-    with pytest.raises(PromptError, match=r"\(10, 12\).*\(5, 5\)"):
-        paint(np.zeros((5, 5), int), mask, 1)
-    with pytest.raises(PromptError, match="policy"):
-        paint(np.zeros((10, 12), int), mask, 1, "add")  # type: ignore[arg-type]
 
 
 def test_the_higher_logit_wins() -> None:
@@ -119,13 +89,3 @@ def test_boxes_are_exclusive_at_their_end() -> None:
     masks[1, 1:4, 2:8] = True
     assert masks_to_boxes(masks).tolist() == [[3, 5, 4, 6], [2, 1, 8, 4], [0, 0, 0, 0]]
     assert masks_to_boxes(masks[:0]).shape == (0, 4)
-
-
-def test_stability() -> None:
-    logits = np.zeros((3, 1, 10))
-    logits[0, 0, :5] = 5
-    logits[0, 0, 5:] = -5
-    logits[1, 0] = np.linspace(-0.9, 0.9, 10)
-    logits[2] = -9
-    logits[1, 0, :2] = 4
-    assert stability(logits).tolist() == [1.0, 0.2, 1.0]

@@ -1,8 +1,8 @@
-"""From masks of single objects to label images, boxes and scores."""
+"""From masks of single objects to label images and boxes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_cellprompt.core.types import Candidate, CroppedMask
+    from napari_cellprompt.core.types import Candidate
 
-__all__ = ["masks_to_boxes", "paint", "resolve_overlaps", "smallest_dtype", "stability"]
+__all__ = ["masks_to_boxes", "resolve_overlaps", "smallest_dtype"]
 
 
 def smallest_dtype(max_id: int) -> np.dtype[Any]:
@@ -30,49 +30,6 @@ def smallest_dtype(max_id: int) -> np.dtype[Any]:
         if 0 <= max_id <= np.iinfo(dtype).max:
             return np.dtype(dtype)
     raise ImageError(f"Label ids must lie in 0 to {2**32 - 1}: got {max_id}.")
-
-
-def paint(
-    labels: NDArray[Any],
-    mask: CroppedMask,
-    object_id: int,
-    policy: Literal["keep", "replace"] = "keep",
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pixels that an object takes in a label image; nothing is written.
-
-    Parameters
-    ----------
-    labels
-        ``(H, W)`` integer, the plane as it is now.
-    mask
-        The object.
-    object_id
-        The id it gets; pixels that have it already are not returned.
-    policy
-        ``"keep"``: only background is taken. ``"replace"``: the object takes all its
-        pixels, also those of other objects.
-
-    Returns
-    -------
-    rows, columns
-        ``labels[rows, columns] = object_id`` draws the object.
-
-    Raises
-    ------
-    PromptError
-        When the mask is of another plane size, or the policy is not known.
-    """
-    if tuple(labels.shape) != tuple(mask.plane_shape):
-        raise PromptError(
-            f"A mask of a plane of {mask.plane_shape} pixels does not fit labels of "
-            f"{tuple(labels.shape)}."
-        )
-    if policy not in ("keep", "replace"):
-        raise PromptError(f"The policy must be 'keep' or 'replace': got {policy!r}.")
-    rows, columns = mask.indices()
-    present = labels[rows, columns]
-    free = present == 0 if policy == "keep" else present != object_id
-    return rows[free], columns[free]
 
 
 def resolve_overlaps(
@@ -146,26 +103,3 @@ def masks_to_boxes(masks: NDArray[Any]) -> NDArray[np.int64]:
             columns = np.flatnonzero(mask.any(axis=0))
             box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     return boxes
-
-
-def stability(
-    logits: NDArray[np.floating[Any]], offset: float = 1.0, threshold: float = 0.0
-) -> NDArray[np.float64]:
-    """How little masks change when the threshold does.
-
-    The area above ``threshold + offset`` over that above ``threshold - offset``, as
-    in segment-anything's automatic mask generator; 1 when both are empty.
-
-    Parameters
-    ----------
-    logits
-        ``(..., H, W)``.
-
-    Returns
-    -------
-    ndarray
-        ``(...)`` float64, 0 to 1.
-    """
-    inner = np.count_nonzero(logits > threshold + offset, axis=(-2, -1))
-    outer = np.count_nonzero(logits > threshold - offset, axis=(-2, -1))
-    return np.where(outer == 0, 1.0, inner / np.maximum(outer, 1))

@@ -63,7 +63,6 @@ class PromptPredictor(ABC):
         self.dataset: Any = None
         self._image: tuple[str, NDArray[Any]] | None = None
         self._source_shape: tuple[int, int] | None = None
-        self._object_scores: Tensor | None = None
 
     # -- set-up ----------------------------------------------------------------
     def get_model(self) -> LoadedModel:
@@ -204,8 +203,8 @@ class PromptPredictor(ABC):
     @abstractmethod
     def _decode(
         self, features: Any, batch: PromptBatch, shape: tuple[int, int], *, multimask: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Masks ``(N, M, s, s)``, scores ``(N, M)`` and object logits ``(N, 1)``."""
+    ) -> tuple[Tensor, Tensor]:
+        """Masks ``(N, M, s, s)`` and scores ``(N, M)``."""
 
     @abstractmethod
     def _to_source(self, logits: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -354,10 +353,9 @@ class PromptPredictor(ABC):
             features = self.get_im_features(im) if kept is None else kept
             shape = self._source_shape or (self.image_size, self.image_size)
             batch = self._gather(bboxes, points, labels, masks, shape)
-            logits, scores, present = self._decode(
+            logits, scores = self._decode(
                 features, batch, shape, multimask=multimask_output
             )
-        self._object_scores = present.sigmoid().reshape(-1)
         return logits.flatten(0, 1), scores.flatten()
 
     def _gather(
@@ -408,7 +406,7 @@ class PromptPredictor(ABC):
             )
         with torch.inference_mode():
             batch = self._gather(bboxes, points, labels, masks, src_shape)
-            logits, scores, _ = self._decode(
+            logits, scores = self._decode(
                 features, batch, src_shape, multimask=multimask_output
             )
             full = self._to_source(logits.flatten(0, 1), src_shape)

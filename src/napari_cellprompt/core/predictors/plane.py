@@ -63,6 +63,8 @@ class _Pending:
     """One object on its way to a prediction."""
 
     prompts: Prompts
+    extent: Box
+    """The rectangle that the object covers as far as the prompts tell."""
     tile: Tile
     size_known: bool
     looks: int = 0
@@ -188,7 +190,7 @@ class PlaneSegmenter:
         tile = tile_for_box(
             plane.shape, self.image_size, self._level(prompts, size), extent
         )
-        return _Pending(prompts, tile, size_known=told or size_hint is not None)
+        return _Pending(prompts, extent, tile, size_known=told or size_hint is not None)
 
     def _level(self, prompts: Prompts, size: float | None) -> float:
         """The magnification for an object of this size."""
@@ -201,7 +203,7 @@ class PlaneSegmenter:
         box = None if item.result is None else item.result.best.mask.box
         if box is None or item.looks >= _MAX_LOOKS:
             return False
-        extent = _extent(item.prompts)
+        extent = item.extent
         whole: Box = (
             min(box[0], extent[0]),
             min(box[1], extent[1]),

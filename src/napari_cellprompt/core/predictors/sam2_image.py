@@ -86,7 +86,7 @@ class SAM2Predictor(PromptPredictor):
 
     def _decode(
         self, features: Any, batch: PromptBatch, shape: tuple[int, int], *, multimask: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         loaded = self.loaded
         device, side = loaded.device, self.image_size
         height, width = shape
@@ -108,7 +108,7 @@ class SAM2Predictor(PromptPredictor):
             drawing=loaded.spec.drawing,
             multimask=multimask,
         )
-        return output.masks.float(), output.iou.float(), output.object_logits.float()
+        return output.masks.float(), output.iou.float()
 
     def _to_source(self, logits: Tensor, shape: tuple[int, int]) -> Tensor:
         return bilinear(logits, shape)
