@@ -157,6 +157,16 @@ def test_bundled_weights_are_found(
     assert model.spec.drawing == DrawingSpec(8.0, 2.5)
 
 
+def test_carrying_is_kept_and_off_unless_a_file_says_so(
+    tmp_path: Path, nano_state: dict[str, Tensor]
+) -> None:
+    for carry in (True, False):
+        spec = replace(NANO, drawing=DrawingSpec(8.0, 2.5, carry=carry))
+        path = save_checkpoint(tmp_path / "model.safetensors", nano_state, spec)
+        assert load_model(path).spec.drawing == spec.drawing
+    assert load._drawing({"on": True, "amplitude": 8, "sigma": 2}) == DrawingSpec(8, 2)
+
+
 def test_unknown_name() -> None:
     with pytest.raises(CheckpointError, match="no model named"):
         load_model("sam9")
@@ -227,6 +237,14 @@ def test_tensors_that_do_not_fit(
             {"network": dict(NETWORKS["nano"]), "drawing": {"on": True}},
             "drawing as on, amplitude and sigma",
             id="drawing",
+        ),
+        pytest.param(
+            {
+                "network": dict(NETWORKS["nano"]),
+                "drawing": {"on": True, "amplitude": 8, "sigma": 2, "carry": "yes"},
+            },
+            "and carry, true or false",
+            id="drawing-carry",
         ),
         pytest.param(
             {"network": dict(NETWORKS["nano"]), "drawing": "yes"},

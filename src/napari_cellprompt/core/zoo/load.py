@@ -247,11 +247,14 @@ def _drawing(config: object) -> DrawingSpec | None:
             raise TypeError
         if not config["on"]:
             return None
-        return DrawingSpec(float(config["amplitude"]), float(config["sigma"]))
+        carry = config.get("carry", False)
+        if type(carry) is not bool:
+            raise TypeError
+        return DrawingSpec(float(config["amplitude"]), float(config["sigma"]), carry)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            "Its configuration must give drawing as on, amplitude and sigma: got "
-            f"{config!r}."
+            "Its configuration must give drawing as on, amplitude and sigma (and carry, "
+            f"true or false): got {config!r}."
         ) from error
 
 
@@ -332,7 +335,12 @@ def save_checkpoint(
         "drawing": (
             {"on": False}
             if drawing is None
-            else {"on": True, "amplitude": drawing.amplitude, "sigma": drawing.sigma}
+            else {
+                "on": True,
+                "amplitude": drawing.amplitude,
+                "sigma": drawing.sigma,
+                "carry": drawing.carry,
+            }
         ),
         "training": dict(training or {}),
     }

@@ -37,6 +37,9 @@ class DrawingSpec:
     sigma: float
     """Width of a click's Gaussian, in pixels of the mask prompt (a quarter of the
     input's side)."""
+    carry: bool = False
+    """Whether the logits of the neighbouring frame are given as mask prompt as well,
+    while an object is tracked."""
 
 
 @dataclass(frozen=True, slots=True)
