@@ -124,9 +124,9 @@ def test_objects_of_one_tile_are_decoded_together(model, monkeypatch, plane) -> 
 
 def test_features_are_computed_once_per_tile(model, plane, monkeypatch) -> None:
     segmenter = PlaneSegmenter(model)
-    original, calls = model.network.image_features, []
+    original, calls = model.network.frame_features, []
     monkeypatch.setattr(
-        model.network, "image_features", lambda x: calls.append(1) or original(x)
+        model.network, "frame_features", lambda x: calls.append(1) or original(x)
     )
     segmenter.prepare(plane, (400, 300), size_hint=20)
     first = segmenter.predict(plane, Prompts(box=(390, 290, 410, 310)))

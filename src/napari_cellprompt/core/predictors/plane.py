@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -41,7 +42,10 @@ from napari_cellprompt.core.zoo.load import LoadedModel
 from .preprocess import normalise
 from .prompting import decode_prompts, mask_to_logits
 
-__all__ = ["DEFAULT_CACHE_BYTES", "PlaneSegmenter"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["DEFAULT_CACHE_BYTES", "PlaneSegmenter", "View"]
 
 DEFAULT_CACHE_BYTES = 512 * 1024**2
 _MAX_LOOKS = 4
@@ -56,6 +60,15 @@ _BATCH = 32
 """Objects decoded together; bounds the memory that many prompts on one tile take."""
 
 Box = tuple[float, float, float, float]
+
+
+class View(Protocol):
+    """Another part of a plane than a tile; hashable, since it names cached features."""
+
+    def __hash__(self) -> int: ...
+
+    def read(self, plane: PlaneSource, imgsz: int) -> NDArray[np.uint8]:
+        """What the network sees, ``(imgsz, imgsz, 3)`` uint8."""
 
 
 @dataclass(slots=True)
@@ -166,7 +179,7 @@ class PlaneSegmenter:
         """Compute the features that a click at ``xy`` will need."""
         tile = self.tile_at(plane, Prompts(points=(xy,), labels=(1,)), size_hint=size_hint)
         with torch.inference_mode():
-            self._features(plane, tile, cancelled)
+            self.features(plane, tile, cancelled=cancelled)
 
     def tile_at(
         self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
@@ -235,7 +248,9 @@ class PlaneSegmenter:
     ) -> None:
         """Predict all objects of one tile."""
         started = time.perf_counter()
-        features = self._features(plane, tile, cancelled)
+        features = self.model.network.without_memory(
+            self.features(plane, tile, cancelled=cancelled)
+        )
         for start in range(0, len(group), _BATCH):
             _stop_if(cancelled)
             part = group[start : start + _BATCH]
@@ -274,18 +289,45 @@ class PlaneSegmenter:
                 item.looks += 1
                 item.seen.add(tile)
 
-    def _features(
-        self, plane: PlaneSource, tile: Tile, cancelled: Callable[[], bool] | None
+    @torch.inference_mode()
+    def features(
+        self,
+        plane: PlaneSource,
+        view: Tile | View,
+        *,
+        cancelled: Callable[[], bool] | None = None,
     ) -> ImageFeatures:
-        key = (plane.key, tile, str(self.model.source), self.image_size)
+        """What the image encoder knows of a part of a plane, from the cache or computed.
+
+        Without the no-memory code (``network.without_memory`` adds it), so that clicks
+        and propagation share what was computed.
+
+        Parameters
+        ----------
+        plane
+            What to look at.
+        view
+            The part of it that the network sees.
+        cancelled
+            Asked before the encoder runs.
+
+        Raises
+        ------
+        concurrent.futures.CancelledError
+            Where ``cancelled`` said so.
+        """
+        key = (plane.key, view, str(self.model.source), self.image_size)
         found = self.cache.get(key)
         if found is None:
             _stop_if(cancelled)
-            pixels = read_tile(plane, tile, self.image_size)
+            if isinstance(view, Tile):
+                pixels = read_tile(plane, view, self.image_size)
+            else:
+                pixels = view.read(plane, self.image_size)
             x = torch.from_numpy(pixels).to(self.model.device)
             x = x.permute(2, 0, 1)[None].float() / 255
             x = normalise(x).contiguous(memory_format=torch.channels_last)
-            found = self.model.network.image_features(x)
+            found = self.model.network.frame_features(x)
             self.cache.put(key, found, found.nbytes)
         return found
 
