@@ -14,7 +14,7 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Plane", "load_planes", "load_splits"]
+__all__ = ["SMALLEST_AREA", "Plane", "load_planes", "load_splits", "make_plane"]
 
 SMALLEST_AREA = 9
 """Objects of fewer pixels are measured but not trained on: most are remains of cut
@@ -87,9 +87,9 @@ def load_planes(
             images = np.stack([stretch(image) for image in images])
         else:
             images = stretch(images)
-        columns = _columns(rule, part, labels.shape[2])
+        columns = columns_of(rule, part, labels.shape[2])
         for index in _indices(rule, part, entry, splits, len(labels)):
-            plane = _plane(
+            plane = make_plane(
                 name,
                 rule["modality"],
                 images[index][:, columns],
@@ -101,7 +101,7 @@ def load_planes(
     return planes
 
 
-def _columns(rule: dict[str, Any], part: str, width: int) -> slice:
+def columns_of(rule: dict[str, Any], part: str, width: int) -> slice:
     """The columns of a stack that belong to a part of it."""
     if "columns" not in rule:
         return slice(None)
@@ -123,7 +123,7 @@ def _indices(
     return list(range(count))
 
 
-def _plane(
+def make_plane(
     name: str,
     modality: str,
     image: NDArray[np.uint8],
@@ -131,6 +131,7 @@ def _plane(
     *,
     smallest: int,
 ) -> Plane:
+    """A plane of an image and its label map, without objects of fewer pixels."""
     found = ndimage.find_objects(labels)
     ids, boxes = [], []
     for position, slices in enumerate(found):
