@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFilter
+
+from looks import render
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data import Plane
 
-__all__ = ["Crop", "cut", "jitter_looks", "to_network"]
+__all__ = ["Crop", "cut", "jitter_looks", "repaint", "to_network"]
 
 MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)
 STD = np.array((0.229, 0.224, 0.225), dtype=np.float32)
@@ -40,11 +42,11 @@ def cut(plane: Plane, size: int, rng: np.random.Generator) -> Crop:
     position = int(rng.integers(len(plane.ids)))
     x0, y0, x1, y1 = plane.boxes[position]
     extent = max(x1 - x0, y1 - y0)
-    # At 50 % overlap the pyramid shows most objects 40 to 130 pixels wide.
-    if rng.random() < 0.7:
-        span = float(np.exp(rng.normal(np.log(68.0), 0.45)))
+    # The pyramid shows most objects 50 to 150 pixels wide, and larger ones to a click.
+    if rng.random() < 0.65:
+        span = float(np.exp(rng.normal(np.log(85.0), 0.45)))
     else:
-        span = float(np.exp(rng.uniform(np.log(14.0), np.log(220.0))))
+        span = float(np.exp(rng.uniform(np.log(14.0), np.log(300.0))))
     span = min(max(span, 14.0), 0.85 * size)
     # more than x8 shows nothing that x8 does not; the pyramid ends at a quarter
     magnification = min(max(span / extent, 0.3), 8.0)
@@ -67,6 +69,15 @@ def cut(plane: Plane, size: int, rng: np.random.Generator) -> Crop:
         np.ascontiguousarray(labels),
         int(plane.ids[position]),
     )
+
+
+def repaint(crop: Crop, size: int, rng: np.random.Generator) -> Crop:
+    """Another image of the same objects, of a kind of microscopy that is made up."""
+    side = min(max(crop.labels.shape), size)
+    small = Image.fromarray(crop.labels).resize((side, side), Image.Resampling.NEAREST)
+    image = Image.fromarray(render(np.asarray(small), rng))
+    resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+    return replace(crop, image=resized)
 
 
 def _start(low: int, high: int, length: int, rng: np.random.Generator) -> int:

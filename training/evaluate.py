@@ -1,7 +1,8 @@
 """Measures a network while it is being trained, at the scale of the pyramid of tiles.
 
-Each object is predicted from one click (the maximum of its distance transform) and from
-its box, both on the tile that suits its size. ``benchmarks/quality.py`` measures what
+Each object is predicted from one click (the maximum of its distance transform), from
+its box, and from its mask as a neighbouring plane might show it, all on the tile that
+suits its size. ``benchmarks/quality.py`` measures what
 users get, the search for the right tile included.
 """
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from augment import to_network
+from mask_prompts import disturbed
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import (
     Tile,
@@ -25,6 +27,7 @@ from napari_cellprompt.core.images.tiles import (
     tile_for_box,
 )
 from napari_cellprompt.core.predictors.drawing import draw_prompts
+from napari_cellprompt.core.predictors.prompting import mask_to_logits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,12 +47,32 @@ class Score:
 
     modality: str
     click: float
+    """Of the single mask."""
+    click_three: float
     """Of the mask with the highest predicted IoU of three."""
     click_best: float
     """Of the best of the four masks, were it known which."""
     box: float
     """Of the single mask."""
+    mask: float
+    """Of the single mask, from the disturbed true mask."""
+    copied: float
+    """Of the disturbed true mask itself."""
+    error: float
+    """Predicted IoU from the click less the true one, without its sign."""
     ellipse: float
+
+
+_VALUES = (
+    "click",
+    "click_three",
+    "click_best",
+    "box",
+    "mask",
+    "copied",
+    "error",
+    "ellipse",
+)
 
 
 def ellipse_iou(mask: NDArray[np.bool_]) -> float:
@@ -91,7 +114,7 @@ def evaluate(
     *,
     size: int = 512,
 ) -> list[Score]:
-    """Predict objects from one click and from their box.
+    """Predict objects from one click, from their box and from a mask that is about right.
 
     Parameters
     ----------
@@ -135,18 +158,36 @@ def _tile_scores(
     clicks = tile.to_tile(np.stack([innermost(mask) for mask in masks]))[:, None]
     # boxes name edges, half a pixel outside of the first and last centres
     corners = tile.to_tile(plane.boxes[list(rows)].reshape(-1, 2, 2) - 0.5)
-    found: dict[str, Tensor] = {}
-    for name, prompt, codes in (("click", clicks, (1,)), ("box", corners, (2, 3))):
+    y0, y1, x0, x1 = tile.crop(plane.labels.shape)
+    canvas = torch.zeros(len(rows), 1, tile.size, tile.size)
+    canvas[:, 0, : y1 - y0, : x1 - x0] = torch.from_numpy(np.stack(masks))[:, y0:y1, x0:x1]
+    cells = (mask_to_logits(canvas, size // 4) + 10) / 20
+    rough = torch.stack(
+        [
+            torch.from_numpy(
+                disturbed(cover.numpy(), np.random.default_rng(row), strength=0.6)
+            )
+            for row, cover in zip(rows, cells[:, 0], strict=True)
+        ]
+    )[:, None]
+    nowhere = np.zeros((len(rows), 1, 2))
+    found: dict[str, Tensor] = {"copied": _enlarged(rough - 0.5, tile)}
+    for name, prompt, codes in (
+        ("click", clicks, (1,)),
+        ("box", corners, (2, 3)),
+        ("mask", nowhere, (-1,)),
+    ):
         points = torch.from_numpy(prompt).float().clamp(0, size - 1)
         labels = torch.tensor(codes, dtype=torch.int32).expand(len(rows), -1)
         drawn = draw_prompts(points, labels, size, **drawing)
+        if name == "mask":
+            drawn = drawn + rough.clamp(0, 1) * 20 - 10
         index = torch.zeros(len(rows), dtype=torch.long)
         out = network.decode(features, index, points, labels, drawn, multimask=None)
-        full = F.interpolate(out.masks, size=(tile.size, tile.size), mode="bilinear")
-        found[name] = full > 0
+        found[name] = _enlarged(out.masks, tile)
         if name == "click":
+            believed = out.iou
             chosen = out.iou[:, 1:].argmax(dim=1) + 1
-    y0, y1, x0, x1 = tile.crop(plane.labels.shape)
     scores = []
     for position, (row, mask) in enumerate(zip(rows, masks, strict=True)):
         area, inside = int(mask.sum()), mask[y0:y1, x0:x1]
@@ -158,13 +199,22 @@ def _tile_scores(
         scores.append(
             Score(
                 plane.modality,
-                click=offered["click"][int(chosen[position])],
+                click=offered["click"][0],
+                click_three=offered["click"][int(chosen[position])],
                 click_best=max(offered["click"]),
                 box=offered["box"][0],
+                mask=offered["mask"][0],
+                copied=offered["copied"][0],
+                error=abs(float(believed[position, 0]) - offered["click"][0]),
                 ellipse=ellipse_iou(mask[top:bottom, left:right]),
             )
         )
     return scores
+
+
+def _enlarged(logits: Tensor, tile: Tile) -> Tensor:
+    """Masks ``(N, M, tile.size, tile.size)`` of logits ``(N, M, S/4, S/4)``."""
+    return F.interpolate(logits, size=(tile.size, tile.size), mode="bilinear") > 0
 
 
 def _iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_], area: int) -> float:
@@ -175,15 +225,16 @@ def _iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_], area: int) -> f
 
 
 def summarise(scores: Sequence[Score]) -> dict[str, dict[str, float]]:
-    """Number of objects and mean IoU of each kind, per modality."""
+    """Number of objects and mean of each value, per modality and of all."""
     groups: dict[str, list[Score]] = defaultdict(list)
     for score in scores:
         groups[score.modality].append(score)
+        groups["all"].append(score)
     return {
         modality: {"objects": len(group)}
         | {
             name: round(float(np.mean([getattr(score, name) for score in group])), 4)
-            for name in ("click", "click_best", "box", "ellipse")
+            for name in _VALUES
         }
         for modality, group in groups.items()
     }

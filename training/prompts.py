@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +10,12 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from augment import cut, jitter_looks, to_network
+from augment import cut, jitter_looks, repaint, to_network
 from auxiliary import dense_targets
+from data import SMALLEST_AREA, Plane, make_plane
+from looks import render
+from mask_prompts import disturbed, mask_prompt, moved_to_nothing
+from shapes import label_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,17 +24,33 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from augment import Crop
-    from data import Plane
 
-__all__ = ["Batch", "BatchStream", "collate", "corrective_clicks", "sample"]
+__all__ = [
+    "Batch",
+    "BatchStream",
+    "collate",
+    "corrective_clicks",
+    "sample",
+    "synthetic_plane",
+]
 
 NOTHING_SHARE = 0.1
-"""Share of clicks that are set where no object is."""
+"""Share of clicks, and of masks, that are set where no object is."""
+KIND_SHARES = (0.4, 0.3, 0.3)
+"""Of the objects of an image: clicked, boxed, prompted by a mask."""
+SYNTHETIC_SHARE = 0.12
+"""Of the images: made up altogether, objects and looks."""
+REPAINTED_SHARE = 0.2
+"""Of the images: real objects with made-up looks."""
+SYNTHETIC = "synthetic"
+"""Modality of planes that are made up."""
+SYNTHETIC_SIDE = 384
+"""Of a plane that is made up, pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """B images; the first n objects of each are clicked, the others boxed."""
+    """B images; the first n objects of each are clicked, the next m boxed, k masked."""
 
     images: Tensor
     """``(B, 3, S, S)``."""
@@ -42,8 +62,25 @@ class Batch:
     """``(B, m, 2, 2)``, top-left and bottom-right corners in input pixels."""
     boxed: Tensor
     """``(B, m, S/4, S/4)``."""
+    masks: Tensor
+    """``(B, k, 1, S/4, S/4)`` logits of masks that are about right."""
+    masked: Tensor
+    """``(B, k, S/4, S/4)``; all zero where the mask lies on nothing."""
     maps: Tensor
     """``(B, 5, S/4, S/4)``, what :func:`auxiliary.dense_targets` says of every pixel."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, its images in the layout that convolutions like."""
+        moved = {
+            item.name: getattr(self, item.name).to(device, non_blocking=True)
+            for item in fields(self)
+        }
+        layout = torch.channels_last
+        return Batch(**moved | {"images": moved["images"].contiguous(memory_format=layout)})
+
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU can copy from by itself."""
+        return Batch(*(getattr(self, item.name).pin_memory() for item in fields(self)))
 
 
 class BatchStream(torch.utils.data.IterableDataset[Batch]):
@@ -87,53 +124,92 @@ class BatchStream(torch.utils.data.IterableDataset[Batch]):
         rng = np.random.default_rng(self.seed)
         while True:
             chosen = rng.choice(len(self.planes), self.images, p=self.chance)
-            yield collate(
-                [sample(self.planes[i], self.size, self.objects, rng) for i in chosen]
-            )
+            planes = [
+                synthetic_plane(SYNTHETIC_SIDE, rng)
+                if rng.random() < SYNTHETIC_SHARE
+                else self.planes[i]
+                for i in chosen
+            ]
+            yield collate([sample(plane, self.size, self.objects, rng) for plane in planes])
 
 
 def collate(samples: Sequence[Batch]) -> Batch:
     """Join batches of one image."""
     return Batch(
-        *(
-            torch.cat([getattr(item, name) for item in samples])
-            for name in ("images", "clicks", "clicked", "boxes", "boxed", "maps")
-        )
+        *(torch.cat([getattr(one, item.name) for one in samples]) for item in fields(Batch))
     )
 
 
 def sample(plane: Plane, size: int, objects: int, rng: np.random.Generator) -> Batch:
     """One random crop of a plane with its prompts, as a batch of one image."""
     crop = cut(plane, size, rng)
+    if plane.modality != SYNTHETIC and rng.random() < REPAINTED_SHARE:
+        crop = repaint(crop, size, rng)
     image = to_network(jitter_looks(crop.image, rng))
     ids = _visible(crop, size, objects, rng)
-    masks = crop.labels[None] == ids[:, None, None]
+    truth = crop.labels[None] == ids[:, None, None]
     scale = np.array((size / crop.labels.shape[1], size / crop.labels.shape[0]))
-    half = objects // 2
-    clicks = np.zeros((half, 1, 2), np.float32)
+    clicked = round(KIND_SHARES[0] * objects)
+    boxed = clicked + round(KIND_SHARES[1] * objects)
+    clicks = np.zeros((clicked, 1, 2), np.float32)
     background = crop.labels == 0
-    for row in range(half):
+    for row in range(clicked):
         if rng.random() < NOTHING_SHARE and background.any():
-            masks[row] = False
+            truth[row] = False
             x, y = _nothing(background, rng)
         else:
-            x, y = _click(masks[row], rng)
+            x, y = _click(truth[row], rng)
         clicks[row, 0] = (np.array((x, y)) + 0.5) * scale - 0.5
-    boxes = np.stack([_box(mask, scale, size, rng) for mask in masks[half:]])
-    targets = F.interpolate(
-        torch.from_numpy(masks)[None].float(),
+    boxes = np.stack([_box(mask, scale, size, rng) for mask in truth[clicked:boxed]])
+    stacked = np.concatenate((truth, ~background[None]))
+    covers = F.interpolate(
+        torch.from_numpy(stacked)[None].float(),
         size=(size // 4, size // 4),
         mode="bilinear",
         antialias=True,
     )
+    targets = covers[:, :-1]
+    masks = _masks(targets[0, boxed:], covers[0, -1].numpy() > 0.3, rng)
     return Batch(
         torch.from_numpy(image)[None],
         torch.from_numpy(clicks)[None],
-        targets[:, :half],
+        targets[:, :clicked],
         torch.from_numpy(boxes)[None],
-        targets[:, half:],
+        targets[:, clicked:boxed],
+        masks[None],
+        targets[:, boxed:],
         torch.from_numpy(dense_targets(crop.labels, size))[None],
     )
+
+
+def _masks(
+    targets: Tensor, occupied: NDArray[np.bool_], rng: np.random.Generator
+) -> Tensor:
+    """Mask prompts ``(k, 1, n, n)``; the targets of those on nothing are emptied."""
+    prompts = []
+    for target in targets:
+        cover = target.numpy()
+        if rng.random() < NOTHING_SHARE:
+            moved = moved_to_nothing(cover, occupied, rng)
+            if moved is not None:
+                prompts.append(mask_prompt(moved, rng))
+                target.zero_()
+                continue
+        prompts.append(
+            mask_prompt(disturbed(cover, rng, strength=rng.uniform(0.1, 1.0)), rng)
+        )
+    return torch.from_numpy(np.stack(prompts))[:, None]
+
+
+def synthetic_plane(side: int, rng: np.random.Generator) -> Plane:
+    """A plane that is made up altogether."""
+    while True:
+        labels = label_map(side, rng)
+        plane = make_plane(
+            SYNTHETIC, SYNTHETIC, render(labels, rng), labels, smallest=SMALLEST_AREA
+        )
+        if len(plane.ids):
+            return plane
 
 
 def _visible(
@@ -210,8 +286,8 @@ def corrective_clicks(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         ``(N, 1, 2)`` float32 in input pixels; ``(N, 1)``, 1 where a part is
         missing, 0 where there is too much, -1 where nothing is wrong.
     """
-    predicted = (logits > 0).numpy()
-    truth = (targets > 0.5).numpy()
+    predicted = (logits > 0).cpu().numpy()
+    truth = (targets > 0.5).cpu().numpy()
     points = torch.zeros(len(truth), 1, 2)
     labels = torch.full((len(truth), 1), -1, dtype=torch.int32)
     for row, (mask, wanted) in enumerate(zip(predicted, truth, strict=True)):
@@ -222,4 +298,4 @@ def corrective_clicks(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         y, x = divmod(int(depth.argmax()), wrong.shape[1])
         points[row, 0, 0], points[row, 0, 1] = x * 4 + 1.5, y * 4 + 1.5
         labels[row, 0] = int(wanted[y, x])
-    return points, labels
+    return points.to(logits.device), labels.to(logits.device)

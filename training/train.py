@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from data import Plane
+    from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
     from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
 
 __all__ = ["Average", "batch_loss", "build_network", "main"]
@@ -88,37 +90,42 @@ def batch_loss(
     config: dict[str, Any],
     *,
     correct: str | None,
+    rounds: int = 1,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss of one batch: all clicks, all boxes, and perhaps one round of correction.
+    """Loss of one batch: all clicks, boxes and masks, and perhaps some corrections.
 
-    Clicks and boxes are decoded apart, so that each sees as many padding points as in
-    use. ``correct`` is ``"click"`` or ``"box"``: which of them get a corrective click,
-    with the previous mask or without; None for neither.
+    The kinds are decoded apart, so that each sees as many padding points as in use.
+    ``correct`` is ``"click"``, ``"box"`` or ``"mask"``: which of them get corrective
+    clicks in so many rounds, with the previous mask or without; None for none.
     """
     features = network.image_features(batch.images)
     dense = dense_loss(head(features), batch.maps)
     total = config["dense_weight"] * dense
     log: dict[str, float] = {"dense": float(dense.detach())}
-    for kind, prompt, codes, targets in (
-        ("click", batch.clicks, (1,), batch.clicked),
-        ("box", batch.boxes, (2, 3), batch.boxed),
+    nowhere = batch.clicks.new_zeros(*batch.masks.shape[:2], 1, 2)
+    for kind, prompt, codes, logits, targets in (
+        ("click", batch.clicks, (1,), None, batch.clicked),
+        ("box", batch.boxes, (2, 3), None, batch.boxed),
+        ("mask", nowhere, (-1,), batch.masks, batch.masked),
     ):
         images, count = prompt.shape[:2]
-        index = torch.arange(images).repeat_interleave(count)
+        index = torch.arange(images, device=prompt.device).repeat_interleave(count)
         points, truth = prompt.flatten(0, 1), targets.flatten(0, 1)
-        labels = torch.tensor(codes, dtype=torch.int32).expand(len(points), -1)
+        labels = torch.tensor(codes, dtype=torch.int32, device=points.device)
+        labels = labels.expand(len(points), -1)
         drawn = _draw(points, labels, network, config)
+        if logits is not None:
+            drawn = drawn + logits.flatten(0, 1)
         out = network.decode(features, index, points, labels, drawn, multimask=None)
         loss, parts = decoder_loss(out.masks, out.iou, out.object_logits, truth)
         total = total + (config["click_weight"] if kind == "click" else 1.0) * loss
         log |= {f"{kind}_{name}": value for name, value in parts.items()}
         if correct == kind:
             loss, parts = _corrected(
-                network, features, index, points, labels, truth, out.masks, out.iou, config
+                network, features, index, points, labels, truth, out, config, rounds
             )
             total = total + loss
-            if "iou" in parts:
-                log["corrected_iou"] = parts["iou"]
+            log |= {f"corrected_{name}": value for name, value in parts.items()}
     return total, log
 
 
@@ -129,24 +136,33 @@ def _corrected(
     points: Tensor,
     labels: Tensor,
     truth: Tensor,
-    masks: Tensor,
-    iou: Tensor,
+    out: DecoderOutput,
     config: dict[str, Any],
+    rounds: int,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss after one more click; half of the time the previous mask is given too."""
+    """Loss after more clicks; most of the time the previous mask is given too."""
     present = truth.flatten(1).amax(dim=1) > 0.05
-    best = iou[:, 1:].argmax(dim=1) + 1
-    previous = masks[torch.arange(len(masks)), best].detach().float()[present]
-    added, codes = corrective_clicks(previous, truth[present])
-    points = torch.cat((points[present], added), dim=1)
-    labels = torch.cat((labels[present], codes), dim=1)
-    mask_input = _draw(points, labels, network, config)
-    if np.random.random() < 0.5:
-        mask_input = mask_input + previous[:, None].clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-    out = network.decode(
-        features, index[present], points, labels, mask_input, multimask=None
-    )
-    return decoder_loss(out.masks, out.iou, out.object_logits, truth[present])
+    index, points, labels = index[present], points[present], labels[present]
+    masks, iou, truth = out.masks[present], out.iou[present], truth[present]
+    total, parts = truth.new_zeros(()), {}
+    if len(truth) == 0:
+        return total, {}
+    for _ in range(rounds):
+        rows = torch.arange(len(masks), device=masks.device)
+        # what the user sees and corrects: mostly the single mask, else one of the three
+        shown = 0 if np.random.random() < 0.6 else iou[:, 1:].argmax(dim=1) + 1
+        previous = masks[rows, shown].detach().float()
+        added, codes = corrective_clicks(previous, truth)
+        points = torch.cat((points, added), dim=1)
+        labels = torch.cat((labels, codes), dim=1)
+        mask_input = _draw(points, labels, network, config)
+        if np.random.random() < 0.65:
+            mask_input = mask_input + previous[:, None].clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        again = network.decode(features, index, points, labels, mask_input, multimask=None)
+        loss, parts = decoder_loss(again.masks, again.iou, again.object_logits, truth)
+        total = total + loss
+        masks, iou = again.masks, again.iou
+    return total, parts
 
 
 def _optimizer(network: SAM2, head: DenseHead, config: dict[str, Any]) -> torch.optim.AdamW:
@@ -174,17 +190,31 @@ def _learning_rate(config: dict[str, Any], progress: float, step: int) -> float:
     return float(rate * min(1.0, (step + 1) / config["warmup_steps"]))
 
 
+def watched_objects(planes: list[Plane]) -> list[tuple[Plane, list[int]]]:
+    """A fixed choice of validation objects, few enough to be measured again and again."""
+    fluorescence = [plane for plane in planes if plane.modality == "fluorescence"]
+    others: dict[str, list[Plane]] = {}
+    for plane in planes:
+        if plane.modality != "fluorescence":
+            others.setdefault(plane.modality, []).append(plane)
+    chosen = pick_objects(fluorescence[:: max(len(fluorescence) // 24, 1)], 3)
+    for group in others.values():
+        chosen += pick_objects(group[len(group) // 2 :: max(len(group) // 3, 1)][:2], 8)
+    return chosen
+
+
 class Run:
     """One training run in a folder: network, optimiser, average, log and checkpoint."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        here = Path(__file__).parent
-        self.config: dict[str, Any] = json.loads((here / "config.json").read_text())
-        self.options = options
+        self.config: dict[str, Any] = json.loads(options.config.read_text())
+        self.options, self.device = options, torch.device(options.device)
         self.out: Path = options.out
         self.out.mkdir(parents=True, exist_ok=True)
-        self.network = build_network(self.config)
-        self.head = DenseHead(self.config["network"]["d_model"])
+        self.network = build_network(self.config).to(self.device)
+        # convolutions are a tenth faster in this layout
+        self.network.image_encoder.to(memory_format=torch.channels_last)
+        self.head = DenseHead(self.config["network"]["d_model"]).to(self.device)
         self.optimizer = _optimizer(self.network, self.head, self.config)
         self.average = Average(self.network, self.config["ema_decay"])
         self.step, self.elapsed = 0, 0.0
@@ -192,14 +222,20 @@ class Run:
         if self.checkpoint.exists():
             self._resume()
         elif options.start_from:
-            state = torch.load(options.start_from, weights_only=True)
+            state = torch.load(
+                options.start_from, weights_only=True, map_location=self.device
+            )
             self.network.load_state_dict(state["average"])
+            self.head.load_state_dict(state["head"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            for group, decay in zip(
+                self.optimizer.param_groups, (self.config["weight_decay"], 0.0), strict=True
+            ):
+                group["weight_decay"] = decay
             self.average = Average(self.network, self.config["ema_decay"])
         root = os.environ["CELLPROMPT_DATA"]
         self.planes = load_planes(root, "train")
-        fluorescence = {n for n in load_splits()["datasets"] if n.startswith("dsb_fluo")}
-        quick = load_planes(root, "val", datasets=fluorescence)
-        self.watched = pick_objects(quick[:: max(len(quick) // 32, 1)], 3)
+        self.watched = watched_objects(load_planes(root, "val"))
 
     @property
     def progress(self) -> float:
@@ -216,7 +252,7 @@ class Run:
             file.write(line + "\n")
 
     def _resume(self) -> None:
-        saved = torch.load(self.checkpoint, weights_only=True)
+        saved = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
         self.network.load_state_dict(saved["network"])
         self.head.load_state_dict(saved["head"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -255,6 +291,7 @@ class Run:
                 stream,
                 batch_size=None,
                 num_workers=self.options.workers,
+                pin_memory=self.device.type == "cuda",
                 worker_init_fn=_quiet_worker,
             )
         )
@@ -264,7 +301,8 @@ class Run:
         start = time.monotonic()
         kept = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.network.load_state_dict(self.average.state)
-        scores = evaluate(self.network, self.watched, self.config["drawing"])
+        drawing = {name: self.config["drawing"][name] for name in ("amplitude", "sigma")}
+        scores = evaluate(self.network, self.watched, drawing)
         self.network.load_state_dict(kept)
         self.network.train()
         seconds = round(time.monotonic() - start, 1)
@@ -285,7 +323,7 @@ class Run:
         saved = validated = last = time.monotonic()
         seen: dict[str, list[float]] = {}
         while self.progress < stage["until"]:
-            values = self._train_step(next(batches))
+            values = self._train_step(next(batches).to(self.device))
             for name, value in values.items():
                 seen.setdefault(name, []).append(value)
             now = time.monotonic()
@@ -331,10 +369,13 @@ class Run:
             self.progress >= self.config["corrected_from"]
             and np.random.random() < self.config["corrected_share"]
         ):
-            correct = "click" if np.random.random() < 0.6 else "box"
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
+            correct = str(np.random.choice(("click", "box", "mask"), p=(0.5, 0.25, 0.25)))
+        rounds = 2 if np.random.random() < 0.35 else 1
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.options.bfloat16
+        ):
             loss, log = batch_loss(
-                self.network, self.head, batch, self.config, correct=correct
+                self.network, self.head, batch, self.config, correct=correct, rounds=rounds
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -361,9 +402,15 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=90.0, help="time for the whole run"
     )
+    parser.add_argument(
+        "--config", type=Path, default=Path(__file__).with_name("config.json")
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--workers", type=int, default=1, help="processes that cut crops")
     parser.add_argument("--validate-every", type=float, default=10.0, metavar="MINUTES")
-    parser.add_argument("--start-from", type=Path, help="a checkpoint to take weights from")
+    parser.add_argument(
+        "--start-from", type=Path, help="a checkpoint to go on from with a new schedule"
+    )
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
     options = parser.parse_args()
     torch.set_flush_denormal(True)

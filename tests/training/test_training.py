@@ -133,6 +133,10 @@ def test_prompts_lie_on_their_objects(plane, seed):
         assert (start < stop).all()
         middle = torch.tensor([columns.mean(), rows.mean()]) * 4 + 1.5
         assert (start < middle).all() and (middle < stop).all()
+    assert batch.masks.shape[1] == batch.masked.shape[1] == 3
+    assert [batch.clicks.shape[1], batch.boxes.shape[1]] == [3, 2]
+    there = [p for p, t in zip(batch.masks[0], batch.masked[0], strict=True) if t.max() > 0]
+    assert all((prompt > 0).any() for prompt in there)
 
 
 def test_streams_repeat_with_their_seed(plane):
@@ -214,8 +218,8 @@ def test_loss_falls_on_a_repeated_batch(plane, config):
     optimizer = torch.optim.AdamW(parameters, lr=5e-4)
     batch = next(iter(stream(plane)))
     values = []
-    for correct in itertools.islice(itertools.cycle((None, "click", "box")), 15):
-        loss, log = batch_loss(network, head, batch, config, correct=correct)
+    for correct in itertools.islice(itertools.cycle((None, "click", "box", "mask")), 16):
+        loss, log = batch_loss(network, head, batch, config, correct=correct, rounds=2)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

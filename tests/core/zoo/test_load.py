@@ -69,7 +69,7 @@ def test_the_files_configuration_is_readable_json(
     assert config["name"] == "cellprompt-nano"
     assert config["image_size"] == 512
     assert config["network"]["stages"] == [1, 2, 4, 2]
-    assert config["drawing"] == {"on": True, "amplitude": 8.0, "sigma": 2.5}
+    assert config["drawing"] == {"on": True, "amplitude": 8.0, "sigma": 2.5, "carry": False}
     assert config["training"] == {"steps": 3}
 
 
