@@ -22,6 +22,7 @@ __all__ = [
     "ImageRevisions",
     "full_resolution",
     "layer_limits",
+    "plane_arguments",
     "plane_source",
     "stack_limits",
 ]
@@ -112,6 +113,24 @@ def plane_source(
     ImageError
         The channel does not exist, or the pixels are not real numbers.
     """
+    data, arguments = plane_arguments(
+        image, view, image_id=image_id, channel=channel, limits=limits
+    )
+    return PlaneSource(data, index=view.index, **arguments)
+
+
+def plane_arguments(
+    image: Image,
+    view: PlaneView,
+    *,
+    image_id: str,
+    channel: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """The array of an image layer, and all that ``PlaneSource`` needs but ``index``.
+
+    Parameters and errors are those of ``plane_source``.
+    """
     data = full_resolution(image)
     channel_axis = view.channel_axis
     if channel is None and channel_axis is not None:
@@ -125,16 +144,14 @@ def plane_source(
             f"'{image.name}' has {data.shape[channel_axis]} channels: there is no "
             f"channel {channel}."
         )
-    return PlaneSource(
-        data,
-        axes=view.axes,
-        index=view.index,
-        channel=channel,
-        channel_axis=channel_axis,
-        rgb=bool(image.rgb) and channel_axis != data.ndim - 1,
-        limits=limits,
-        image_id=image_id,
-    )
+    return data, {
+        "axes": view.axes,
+        "channel": channel,
+        "channel_axis": channel_axis,
+        "rgb": bool(image.rgb) and channel_axis != data.ndim - 1,
+        "limits": limits,
+        "image_id": image_id,
+    }
 
 
 def layer_limits(image: Image) -> tuple[float, float] | None:

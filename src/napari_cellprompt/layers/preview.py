@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask
     from napari_cellprompt.layers.coordinates import PlaneView
 
-__all__ = ["PREVIEW_NAME", "Preview", "is_preview"]
+__all__ = ["PREVIEW_NAME", "Preview", "is_preview", "preview_metadata"]
 
 PREVIEW_NAME = "Preview"
 _METADATA_KEY = "napari-cellprompt"
@@ -33,6 +33,11 @@ def is_preview(layer: Layer) -> bool:
     """True for the overlay, which is none of the user's data."""
     mark = layer.metadata.get(_METADATA_KEY)
     return isinstance(mark, dict) and bool(mark.get("preview"))
+
+
+def preview_metadata() -> dict[str, dict[str, bool]]:
+    """Metadata that marks a layer as an overlay."""
+    return {_METADATA_KEY: {"preview": True}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +221,7 @@ class Preview:
             name=PREVIEW_NAME,
             opacity=0.5,
             colormap=DirectLabelColormap(color_dict={None: "transparent", 1: self._colour}),
-            metadata={_METADATA_KEY: {"preview": True}},
+            metadata=preview_metadata(),
             **kwargs,
         )
         self._layer.contour = self._contour
