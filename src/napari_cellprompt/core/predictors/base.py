@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from napari_cellprompt.core.zoo.load import LoadedModel, load_model
 
 from .config import DEFAULT_CFG, PredictorConfig, make_config
 from .events import Callback, collect_callbacks
+from .generate import GridSettings, MaskModel, as_tensors, generate
 from .prompting import LOGIT_LIMIT, PromptBatch, gather_prompts
 from .results import Results
 
@@ -63,6 +64,7 @@ class PromptPredictor(ABC):
         self.dataset: Any = None
         self._image: tuple[str, NDArray[Any]] | None = None
         self._source_shape: tuple[int, int] | None = None
+        self._pixels: NDArray[np.uint8] | None = None
 
     # -- set-up ----------------------------------------------------------------
     def get_model(self) -> LoadedModel:
@@ -163,6 +165,7 @@ class PromptPredictor(ABC):
         self.im = im
         self._image = (path, array)
         self._source_shape = (pixels.shape[0], pixels.shape[1])
+        self._pixels = pixels
 
     def reset_image(self) -> None:
         """Forget the image and its features."""
@@ -170,6 +173,7 @@ class PromptPredictor(ABC):
         self.features = None
         self._image = None
         self._source_shape = None
+        self._pixels = None
 
     def set_prompts(self, prompts: Mapping[str, Any]) -> None:
         """Keep prompts for the next call.
@@ -314,13 +318,79 @@ class PromptPredictor(ABC):
         labels: Any = None,
         masks: Any = None,
         multimask_output: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """Predict from prompts; see :meth:`prompt_inference`."""
+    ) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
+        """Predict from prompts, or everything where there are none.
+
+        See :meth:`prompt_inference` and :meth:`generate`.
+        """
         if bboxes is None and points is None and masks is None:
-            raise PromptError("Give at least one of points, bboxes and masks.")
+            if labels is not None:
+                raise PromptError("labels were given without points.")
+            return self.generate(im)
         return self.prompt_inference(
             im, bboxes, points, labels, masks, multimask_output=multimask_output
         )
+
+    def generate(
+        self,
+        im: Any = None,
+        crop_n_layers: int = 0,
+        crop_overlap_ratio: float = 512 / 1500,
+        crop_downscale_factor: int = 1,
+        point_grids: Sequence[NDArray[Any]] | None = None,
+        points_stride: int = 32,
+        points_batch_size: int = 64,
+        conf_thres: float = 0.88,
+        stability_score_thresh: float = 0.95,
+        stability_score_offset: float = 0.95,
+        crop_nms_thresh: float = 0.7,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Segment everything from a grid of clicks; see :class:`GridSettings`.
+
+        ``im`` is None or the model's input of the image that was set; or another image,
+        ``(H, W)`` or ``(H, W, 3)`` of any type, which does not replace it. The overlap
+        within one crop is the predictor's ``iou``.
+
+        Returns
+        -------
+        tuple of Tensor
+            Masks ``(N, H, W)`` bool at the size of the image, scores ``(N,)`` and boxes
+            ``(N, 4)`` x0, y0, x1, y1, the last two exclusive.
+        """
+        settings = GridSettings(
+            crop_n_layers=crop_n_layers,
+            crop_overlap_ratio=crop_overlap_ratio,
+            crop_downscale_factor=crop_downscale_factor,
+            point_grids=point_grids,
+            points_stride=points_stride,
+            points_batch_size=points_batch_size,
+            conf_thres=conf_thres,
+            stability_score_thresh=stability_score_thresh,
+            stability_score_offset=stability_score_offset,
+            crop_nms_thresh=crop_nms_thresh,
+            nms_thresh=self.args.iou,
+        )
+        pixels, features = self._pixels, self.features
+        if im is not None and im is not self.im:
+            if isinstance(im, Tensor):
+                raise TypeError(
+                    "im must be an array, or None for the image that was set: crops are "
+                    "encoded from the original pixels, which a tensor does not have."
+                )
+            pixels, features = as_rgb8(im), None
+        if pixels is None:
+            raise ImageError("There is no image: give one or call set_image first.")
+        model = MaskModel(
+            encode=lambda crop: self.get_im_features(self.preprocess([crop])),
+            decode=lambda seen, batch, shape: self._decode(
+                seen, batch, shape, multimask=True
+            ),
+            upsample=self._to_source,
+            threshold=self.mask_threshold,
+        )
+        with torch.inference_mode():
+            found = generate(model, pixels, settings, features=features)
+        return as_tensors(found, (pixels.shape[0], pixels.shape[1]))
 
     def prompt_inference(
         self,
@@ -424,7 +494,10 @@ class PromptPredictor(ABC):
         return clean_small_regions(masks, min_area, nms_thresh)
 
     def postprocess(
-        self, preds: tuple[Tensor, Tensor], img: Any, orig_imgs: Sequence[NDArray[Any]]
+        self,
+        preds: tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor],
+        img: Any,
+        orig_imgs: Sequence[NDArray[Any]],
     ) -> list[Results]:
         """Bring masks to source size, find their boxes, empty those under ``conf``.
 
@@ -437,9 +510,15 @@ class PromptPredictor(ABC):
         orig_imgs
             A list of the one source image.
         """
-        logits, scores = preds
         image = orig_imgs[0]
         shape = (int(image.shape[0]), int(image.shape[1]))
+        if len(preds) == 3:
+            # generated masks come without logits: where they overlap, the surer one wins
+            masks, scores, _ = preds
+            pairs = zip(masks, scores, strict=True)
+            surest = (torch.where(mask, score, -score) for mask, score in pairs)
+            return [self._results(surest, scores, None, shape, image)]
+        logits, scores = preds
         with torch.inference_mode():
             full = self._to_source(logits, shape)
         low_res = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
@@ -447,7 +526,7 @@ class PromptPredictor(ABC):
 
     def _results(
         self,
-        full: Tensor,
+        full: Iterable[Tensor],
         scores: Tensor,
         low_res: Tensor | None,
         shape: tuple[int, int],
