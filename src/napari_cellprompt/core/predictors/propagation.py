@@ -1,0 +1,489 @@
+"""Follows objects through the planes of a stack, and keeps what the user corrected.
+
+The network conditions each plane on memories of others (Ravi et al. 2024,
+arXiv:2408.00714). Around it this module decides where to look, what to remember, when
+an object has ended, and which planes a correction makes obsolete.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.masks.rle import decode as decode_rle
+from napari_cellprompt.core.masks.rle import encode as encode_rle
+from napari_cellprompt.core.types import CroppedMask, Prompts
+
+from .propagation_objects import StoredPlane, TrackedObject
+from .propagation_rules import confidence_of, find_divisions, main_parts
+from .propagation_tracker import Pass, Tracker
+from .propagation_types import (
+    DIRECTIONS,
+    Direction,
+    Division,
+    Estimate,
+    PlaneConfidence,
+    PlaneOutcome,
+    PropagationSettings,
+)
+from .stack_masks import PackedMask, without_overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from napari_cellprompt.core.images.stack import Stack
+
+    from .plane import PlaneSegmenter
+
+__all__ = ["StackPropagator"]
+
+
+class StackPropagator:
+    """Objects of one stack: their prompts, and their masks on every plane.
+
+    Not safe to use from two threads at once.
+
+    Parameters
+    ----------
+    segmenter
+        The model; its cache keeps the features of planes.
+    stack
+        The planes.
+    settings
+        See :class:`PropagationSettings`.
+    """
+
+    def __init__(
+        self,
+        segmenter: PlaneSegmenter,
+        stack: Stack,
+        settings: PropagationSettings | None = None,
+    ) -> None:
+        self.segmenter = segmenter
+        self.stack = stack
+        self._tracker = Tracker(segmenter, stack, settings or PropagationSettings())
+        self._objects: dict[int, TrackedObject] = {}
+
+    @property
+    def settings(self) -> PropagationSettings:
+        """How objects are followed from now on; may be replaced."""
+        return self._tracker.settings
+
+    @settings.setter
+    def settings(self, value: PropagationSettings) -> None:
+        self._tracker.settings = value
+        self._tracker.forget_all()
+
+    # -- what the user says ----------------------------------------------------
+    def prompt(self, object_id: int, plane: int, prompts: Prompts) -> PlaneOutcome:
+        """Say what an object is on a plane; it becomes (or stays) an anchor.
+
+        Where the plane was tracked before, points correct the mask that was found; a
+        box or a mask replaces it. All prompts of the plane count as one: a later call
+        for the same plane replaces an earlier one.
+
+        Parameters
+        ----------
+        object_id
+            A positive number; new or known.
+        plane
+            Place in the stack.
+        prompts
+            In pixels of the plane. A mask alone is taken as it is.
+
+        Returns
+        -------
+        PlaneOutcome
+            The mask there; without a mask nothing was found and nothing has changed.
+
+        Raises
+        ------
+        PromptError
+            Where prompts are empty or do not fit the plane.
+        """
+        return self.prompt_many(plane, {object_id: prompts})[0]
+
+    def prompt_many(
+        self,
+        plane: int,
+        prompts: Mapping[int, Prompts],
+        *,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[PlaneOutcome]:
+        """:meth:`prompt` for several objects of one plane, which are decoded together."""
+        source = self.stack.plane(self._checked(plane))
+        for object_id in prompts:
+            if object_id <= 0:
+                raise PromptError(f"Ids of objects must be positive: got {object_id}.")
+        found: dict[int, StoredPlane] = {}
+        asked: list[tuple[int, Prompts, PackedMask | None]] = []
+        for object_id, item in prompts.items():
+            if item.mask is not None and not item.points and item.box is None:
+                found[object_id] = _given(item, source.shape)
+            else:
+                prior = self._prior(object_id, plane, item)
+                asked.append((object_id, item, prior))
+        if asked:
+            predictions = self.segmenter.predict_many(
+                source,
+                [_with_prior(item, prior) for _, item, prior in asked],
+                cancelled=cancelled,
+            )
+            for (object_id, item, prior), prediction in zip(
+                asked, predictions, strict=True
+            ):
+                best = prediction.best
+                found[object_id] = StoredPlane(
+                    PackedMask.pack(best.mask, best.logits, rank=1),
+                    best.score,
+                    prediction.object_score,
+                    "prompted",
+                    len(main_parts(best.mask)),
+                    prompts=item,
+                    prior=prior,
+                )
+        outcomes = []
+        for object_id in prompts:
+            stored = found[object_id]
+            if stored.mask is None or stored.mask.area == 0:
+                outcomes.append(
+                    PlaneOutcome(
+                        object_id, plane, None, 0.0, stored.object_score, "absent", 0
+                    )
+                )
+                continue
+            known = self._objects.setdefault(object_id, TrackedObject(object_id))
+            known.vouch(plane, stored)
+            self._tracker.forget(object_id, plane)
+            outcomes.append(self._outcome(object_id, plane))
+        return outcomes
+
+    def lock(self, object_id: int, plane: int) -> PlaneOutcome:
+        """Take the mask of a plane as verified: it never changes, others start from it.
+
+        Raises
+        ------
+        PromptError
+            Where the object has no mask there.
+        """
+        stored = self._stored(object_id, plane)
+        if stored is None or stored.mask is None:
+            raise PromptError(
+                f"Object {object_id} has no mask on plane {plane} that could be locked."
+            )
+        known = self._objects[object_id]
+        if stored.state != "locked":
+            known.lock(plane)
+            sure = PackedMask.pack(self._resolved(object_id, plane), rank=2)
+            known.planes[plane] = replace(known.planes[plane], mask=sure)
+            self._tracker.forget(object_id, plane)
+        return self._outcome(object_id, plane)
+
+    def unlock(self, object_id: int, plane: int) -> PlaneOutcome | None:
+        """Take back a lock or a clear; None where nothing is known of the plane then."""
+        stored = self._stored(object_id, plane)
+        if stored is not None and (stored.state == "locked" or stored.is_barrier):
+            self._objects[object_id].unlock(plane)
+            self._tracker.forget(object_id, plane)
+        return self.outcome(object_id, plane)
+
+    def clear(self, object_id: int, plane: int) -> PlaneOutcome:
+        """Say that the object is not on this plane; nothing is followed through it.
+
+        What lies beyond has to be reached from an anchor there.
+        """
+        known = self._known(object_id)
+        self._checked(plane)
+        before = known.planes.get(plane)
+        known.vouch(plane, StoredPlane(None, 1.0, 0.0, "absent", 0, before=before))
+        self._tracker.forget(object_id, plane)
+        return self._outcome(object_id, plane)
+
+    def remove(self, object_id: int) -> None:
+        """Forget an object."""
+        self._known(object_id)
+        del self._objects[object_id]
+        self._tracker.forget(object_id)
+
+    # -- what is known ---------------------------------------------------------
+    @property
+    def ids(self) -> list[int]:
+        """The objects, in the order in which they came."""
+        return list(self._objects)
+
+    def planes(self, object_id: int) -> list[int]:
+        """Planes of which something is known of the object, in order."""
+        return sorted(self._known(object_id).planes)
+
+    def stale(self, object_id: int) -> list[int]:
+        """Planes whose mask a correction has made obsolete, in order."""
+        return sorted(self._known(object_id).stale)
+
+    def outcome(self, object_id: int, plane: int) -> PlaneOutcome | None:
+        """One object on one plane; None where it was not looked for (yet)."""
+        if self._stored(object_id, plane) is None:
+            return None
+        return self._outcome(object_id, plane)
+
+    def confidence(self, object_id: int) -> list[PlaneConfidence]:
+        """How far each plane of an object can be trusted, in order of planes."""
+        known = self._known(object_id)
+        found = {plane: self._outcome(object_id, plane) for plane in sorted(known.planes)}
+        return [
+            confidence_of(
+                outcome,
+                found.get(plane - known.planes[plane].step)
+                if known.planes[plane].step
+                else None,
+            )
+            for plane, outcome in found.items()
+        ]
+
+    def worst_plane(self, object_id: int, after: int | None = None) -> int | None:
+        """The plane most worth a look; with ``after``, the next one in that ranking.
+
+        Planes that the user vouched for are left out; None when there is no other.
+        """
+        ranked = [
+            item.plane
+            for item in sorted(self.confidence(object_id), key=lambda c: c.confidence)
+            if self._objects[object_id].planes[item.plane].step
+        ]
+        if after in ranked:
+            ranked = ranked[ranked.index(after) + 1 :]
+        return ranked[0] if ranked else None
+
+    def divisions(self) -> list[Division]:
+        """Objects that stay in two parts for two planes or more, for time series."""
+        found = []
+        for object_id, known in self._objects.items():
+            masks = {p: s.mask.mask() for p, s in known.planes.items() if s.mask}
+            found += find_divisions(masks, object_id)
+        return found
+
+    def snapshot(self) -> dict[int, TrackedObject]:
+        """What is known of all objects, for :meth:`restore`; cheap."""
+        return {object_id: known.copy() for object_id, known in self._objects.items()}
+
+    def restore(self, snapshot: Mapping[int, TrackedObject]) -> None:
+        """Go back to what was known when the snapshot was taken."""
+        self._objects = {object_id: known.copy() for object_id, known in snapshot.items()}
+        self._tracker.forget_all()
+
+    # -- following -------------------------------------------------------------
+    def propagate(
+        self,
+        *,
+        ids: Sequence[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        direction: Direction = "both",
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[tuple[int, list[PlaneOutcome]]]:
+        """Follow objects from their anchors, plane by plane.
+
+        Planes that are up to date are left alone: a second call goes on where the first
+        was cancelled, and after a correction only the planes up to the next anchor are
+        tracked again. The planes between an anchor and the range are tracked too.
+
+        Parameters
+        ----------
+        ids
+            Which objects; default all.
+        start, stop
+            First and last plane wanted, both inclusive; default the whole stack.
+        direction
+            Along the axis; ``"both"`` goes forward first, then backward.
+        cancelled
+            Asked several times a plane; the generator ends early where it says so, and
+            what was tracked stays.
+
+        Yields
+        ------
+        tuple
+            The plane and what is new on it: the objects tracked there, and those that
+            lost pixels to them.
+
+        Raises
+        ------
+        PromptError
+            Where range or direction make no sense, or there is nothing to follow.
+        """
+        passes = self._plan(ids, start, stop, direction)
+        for step in (1, -1):
+            active = [item for item in passes if item.reach.step == step]
+            while active:
+                plane = min((item.next for item in active), key=lambda p: p * step)
+                due = [item for item in active if item.next == plane]
+                touched: set[int] = set()
+                try:
+                    self._tracker.advance(plane, due, touched, cancelled)
+                except CancelledError:
+                    if touched:
+                        yield plane, self._news(plane, touched)
+                    return
+                active = [item for item in active if not item.is_done]
+                yield plane, self._news(plane, touched)
+
+    def count(
+        self,
+        *,
+        ids: Sequence[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        direction: Direction = "both",
+    ) -> int:
+        """Planes of objects that :meth:`propagate` would track now, at most."""
+        passes = self._plan(ids, start, stop, direction)
+        return sum(item.remaining for item in passes)
+
+    def estimate(
+        self,
+        *,
+        ids: Sequence[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        direction: Direction = "both",
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Estimate:
+        """What :meth:`propagate` with the same arguments would take.
+
+        From the speed so far; before any plane was tracked one is timed, whose features
+        stay in the cache.
+        """
+        passes = self._plan(ids, start, stop, direction)
+        planes = sum(item.remaining for item in passes)
+        if not passes:
+            return Estimate(0, 0.0, 0)
+        seconds = self._tracker.seconds_per_plane(passes[0], cancelled)
+        return Estimate(planes, planes * seconds, self._tracker.estimate_nbytes(passes))
+
+    # -- planning --------------------------------------------------------------
+    def _plan(
+        self,
+        ids: Sequence[int] | None,
+        start: int | None,
+        stop: int | None,
+        direction: Direction,
+    ) -> list[Pass]:
+        if direction not in DIRECTIONS:
+            raise PromptError(
+                f"direction must be one of {', '.join(DIRECTIONS)}: got {direction!r}."
+            )
+        first = 0 if start is None else self._checked(start, "start")
+        last = len(self.stack) - 1 if stop is None else self._checked(stop, "stop")
+        if first > last:
+            raise PromptError(f"start must not come after stop: got {first} and {last}.")
+        if not self._objects:
+            raise PromptError("There is no object to follow: prompt one on any plane.")
+        passes = []
+        for object_id in self._objects if ids is None else ids:
+            known = self._known(object_id)
+            for reach in known.reaches(direction, len(self.stack)):
+                end = min(reach.last, last) if reach.step > 0 else max(reach.last, first)
+                if (end - reach.anchor) * reach.step <= 0:
+                    continue
+                wanted = replace(reach, last=end)
+                pending = known.pending(wanted)
+                if pending is not None:
+                    passes.append(self._tracker.begin(known, wanted, pending))
+        return passes
+
+    # -- single planes ---------------------------------------------------------
+    def _prior(self, object_id: int, plane: int, prompts: Prompts) -> PackedMask | None:
+        """The tracked mask that points on this plane correct."""
+        stored = self._stored(object_id, plane)
+        if stored is None or prompts.box is not None or prompts.mask is not None:
+            return None
+        if stored.state == "prompted":
+            return stored.prior
+        return stored.mask
+
+    def _stored(self, object_id: int, plane: int) -> StoredPlane | None:
+        known = self._objects.get(object_id)
+        return None if known is None else known.planes.get(plane)
+
+    def _known(self, object_id: int) -> TrackedObject:
+        known = self._objects.get(object_id)
+        if known is None:
+            raise PromptError(f"There is no object {object_id}.")
+        return known
+
+    def _checked(self, plane: int, name: str = "plane") -> int:
+        if not 0 <= plane < len(self.stack):
+            raise PromptError(
+                f"{name} must lie in 0 to {len(self.stack) - 1}, the planes of the "
+                f"stack: got {plane}."
+            )
+        return int(plane)
+
+    def _outcome(self, object_id: int, plane: int) -> PlaneOutcome:
+        stored = self._objects[object_id].planes[plane]
+        mask = None if stored.mask is None else self._resolved(object_id, plane)
+        return PlaneOutcome(
+            object_id,
+            plane,
+            mask,
+            stored.iou,
+            stored.object_score,
+            stored.state,
+            stored.parts,
+        )
+
+    def _resolved(self, object_id: int, plane: int) -> CroppedMask:
+        """The mask without the pixels that other objects claim more strongly."""
+        own = self._objects[object_id].planes[plane].mask
+        if own is None:
+            raise RuntimeError("there is no mask to resolve")
+        if not self.settings.non_overlap:
+            return own.mask()
+        others = {}
+        for other, known in self._objects.items():
+            stored = known.planes.get(plane)
+            if other != object_id and stored is not None and stored.mask is not None:
+                others[other] = stored.mask
+        return without_overlap(own, others, object_id)
+
+    def _news(self, plane: int, touched: set[int]) -> list[PlaneOutcome]:
+        """Outcomes of objects tracked, and of those that may have lost pixels to them."""
+        boxes = []
+        for object_id in touched:
+            stored = self._objects[object_id].planes[plane].mask
+            if stored is not None and stored.box is not None:
+                boxes.append(stored.box)
+        found = []
+        for object_id, known in self._objects.items():
+            stored_plane = known.planes.get(plane)
+            if stored_plane is None:
+                continue
+            box = None if stored_plane.mask is None else stored_plane.mask.box
+            met = box is not None and any(_meet(box, other) for other in boxes)
+            if object_id in touched or (met and self.settings.non_overlap):
+                found.append(self._outcome(object_id, plane))
+        return found
+
+
+def _given(prompts: Prompts, shape: tuple[int, int]) -> StoredPlane:
+    """A plane whose mask was painted."""
+    if prompts.mask is None or tuple(prompts.mask.size) != tuple(shape):
+        size = None if prompts.mask is None else prompts.mask.size
+        raise PromptError(f"The mask prompt has {size} pixels, the plane has {shape}.")
+    mask = CroppedMask(decode_rle(prompts.mask), (0, 0), shape)
+    if mask.box is None:
+        raise PromptError("The mask prompt is empty.")
+    packed = PackedMask.pack(mask, rank=1)
+    return StoredPlane(packed, 1.0, 1.0, "prompted", len(main_parts(mask)), prompts=prompts)
+
+
+def _with_prior(prompts: Prompts, prior: PackedMask | None) -> Prompts:
+    if prior is None or prior.area == 0:
+        return prompts
+    return replace(prompts, mask=encode_rle(prior.mask().to_plane()))
+
+
+def _meet(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    return (
+        one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    )

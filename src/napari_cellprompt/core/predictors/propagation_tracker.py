@@ -1,0 +1,341 @@
+"""Takes objects from plane to plane: where each is looked for, and what it remembers."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from .propagation_objects import Reach, StoredPlane, TrackedObject
+from .propagation_rules import has_left, main_parts
+from .propagation_views import ViewOfPlane, choose_view, follow, from_view, is_cut, to_view
+from .stack_masks import PackedMask
+from .tracking import (
+    ObjectFrame,
+    ObjectMemory,
+    TrackSettings,
+    encode_frames,
+    mask_frame,
+    track_frame,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_cellprompt.core.images.stack import Stack
+    from napari_cellprompt.core.types import CroppedMask
+
+    from .plane import PlaneSegmenter
+    from .propagation_types import PropagationSettings, State
+
+__all__ = ["Pass", "Tracker"]
+
+_BATCH = 16
+"""Objects tracked together; bounds the memory that many objects of one tile take."""
+_MOVED = 3
+"""So many of the planes before are remembered again when an object changes its tile."""
+
+
+@dataclass(slots=True)
+class Pass:
+    """One object on its way from an anchor in one direction."""
+
+    object: TrackedObject
+    reach: Reach
+    next: int
+    """The plane to be tracked next."""
+    view: ViewOfPlane
+    memory: ObjectMemory | None = None
+    """Of ``view``; None when it has to be made from the masks of planes done."""
+    recent: list[CroppedMask] = field(default_factory=list)
+    """Masks of the last planes on which the object was, the nearest last."""
+    failed: int = 0
+    """Planes in a row on which the object was not found."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last plane is behind it."""
+        return (self.next - self.reach.last) * self.reach.step > 0
+
+    @property
+    def remaining(self) -> int:
+        """Planes still to be tracked, unless the object ends before."""
+        return max(0, (self.reach.last - self.next) * self.reach.step + 1)
+
+
+class Tracker:
+    """Runs passes; knows the network, the planes and what is remembered.
+
+    Parameters
+    ----------
+    segmenter, stack, settings
+        As in :class:`.propagation.StackPropagator`.
+    """
+
+    def __init__(
+        self, segmenter: PlaneSegmenter, stack: Stack, settings: PropagationSettings
+    ) -> None:
+        self.segmenter = segmenter
+        self.stack = stack
+        self.settings = settings
+        self.seconds: float | None = None
+        """Of one object on one plane, lately; None before the first."""
+        self._passes: dict[tuple[int, int, int], Pass] = {}
+        self._anchored: dict[tuple[int, int], dict[ViewOfPlane, ObjectFrame]] = {}
+
+    @property
+    def track_settings(self) -> TrackSettings:
+        """Which memories are used, as the model wants it."""
+        track = self.settings.track
+        drawing = self.segmenter.model.spec.drawing
+        if drawing is None:
+            return track
+        # such models offer one mask; whether they carry logits on, they know themselves
+        return replace(track, multimask=False, carry=track.carry or drawing.carry)
+
+    def begin(self, known: TrackedObject, reach: Reach, pending: int) -> Pass:
+        """Go on with a pass that was interrupted, or begin one."""
+        key = (known.id, reach.anchor, reach.step)
+        item = self._passes.get(key)
+        if item is not None and item.next == pending:
+            item.reach = reach
+            return item
+        recent: list[CroppedMask] = []
+        for plane in range(pending - reach.step, reach.anchor - reach.step, -reach.step):
+            stored = known.planes[plane]
+            if stored.mask is not None and len(recent) < 3:
+                recent.insert(0, stored.mask.mask())
+        box = recent[-1].box
+        if box is None:
+            raise RuntimeError("an anchor has an empty mask")
+        source = self.stack.plane(pending)
+        view = choose_view(
+            box, source.shape, self.segmenter.image_size, self.settings.geometry
+        )
+        item = Pass(known, reach, pending, view, recent=recent)
+        self._passes[key] = item
+        return item
+
+    def forget(self, object_id: int, plane: int | None = None) -> None:
+        """Drop memories of an object that a statement about a plane made obsolete.
+
+        Without a plane, all of them.
+        """
+        for place in [p for p in self._anchored if p[0] == object_id]:
+            if plane is None or place[1] == plane:
+                del self._anchored[place]
+        for key in [key for key in self._passes if key[0] == object_id]:
+            del self._passes[key]
+
+    def forget_all(self) -> None:
+        """Drop all memories."""
+        self._passes.clear()
+        self._anchored.clear()
+
+    # -- tracking --------------------------------------------------------------
+    def advance(
+        self,
+        plane: int,
+        due: Sequence[Pass],
+        touched: set[int],
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        """Track all passes that are due on a plane.
+
+        Parameters
+        ----------
+        plane
+            The next one of every pass.
+        due
+            Passes of one direction.
+        touched
+            Receives the ids of the objects whose outcome is kept; also when cancelled.
+        cancelled
+            Asked before each slow step.
+
+        Raises
+        ------
+        concurrent.futures.CancelledError
+            Where ``cancelled`` said so; passes not taken can go on from here.
+        """
+        started = time.perf_counter()
+        waiting, looks = list(due), 0
+        while waiting:
+            again = []
+            for view, group in _by_view(waiting):
+                for at in range(0, len(group), _BATCH):
+                    part = group[at : at + _BATCH]
+                    frames = self._look(plane, view, part, cancelled)
+                    for item, frame in zip(part, frames, strict=True):
+                        if self._take(plane, item, frame, final=looks > 0):
+                            touched.add(item.object.id)
+                        else:
+                            again.append(item)
+            waiting, looks = again, looks + 1
+        seconds = (time.perf_counter() - started) / max(len(due), 1)
+        # the latest planes count most: the first may have been in the cache
+        self.seconds = (
+            seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
+        )
+
+    def seconds_per_plane(self, item: Pass, cancelled: Callable[[], bool] | None) -> float:
+        """Seconds that one object takes on one plane; timed where it is not known yet."""
+        if self.seconds is not None:
+            return self.seconds
+        # what the first plane alone needs is not timed
+        self._prepare(item)
+        started = time.perf_counter()
+        self._look(item.next, item.view, [item], cancelled)
+        return time.perf_counter() - started
+
+    def estimate_nbytes(self, passes: Sequence[Pass]) -> int:
+        """Memory that features and memories of these passes will take, at most."""
+        first = passes[0]
+        features = self.segmenter.features(self.stack.plane(first.reach.anchor), first.view)
+        views: dict[tuple[ViewOfPlane, int], int] = {}
+        for item in passes:
+            key = (item.view, item.reach.step)
+            views[key] = max(views.get(key, 0), item.remaining)
+        cached = min(
+            self.segmenter.cache.budget_bytes, sum(views.values()) * features.nbytes
+        )
+        one = max(frame.nbytes for frame in self._prepare(first).prompted.values())
+        return cached + len(passes) * one * (self.settings.track.max_memories + 1)
+
+    @torch.inference_mode()
+    def _look(
+        self,
+        plane: int,
+        view: ViewOfPlane,
+        group: Sequence[Pass],
+        cancelled: Callable[[], bool] | None,
+    ) -> list[ObjectFrame]:
+        """What the network finds of some objects in one view of a plane."""
+        memories = []
+        for item in group:
+            if cancelled is not None and cancelled():
+                raise CancelledError
+            memories.append(self._prepare(item))
+        features = self.segmenter.features(
+            self.stack.plane(plane), view, cancelled=cancelled
+        )
+        if cancelled is not None and cancelled():
+            raise CancelledError
+        return track_frame(
+            self.segmenter.model.network,
+            features,
+            memories,
+            plane,
+            reverse=group[0].reach.step < 0,
+            num_frames=len(self.stack),
+            settings=self.track_settings,
+        )
+
+    def _take(self, plane: int, item: Pass, frame: ObjectFrame, *, final: bool) -> bool:
+        """Keep what was found; False when the object has to be looked at again."""
+        source_shape = self.stack.plane(plane).shape
+        found = from_view(frame.low_res, item.view, source_shape, frame.iou)
+        score = 1 / (1 + math.exp(-min(max(frame.object_logit, -60.0), 60.0)))
+        gone = has_left(found.mask, score, item.recent, self.settings)
+        box = found.mask.box
+        imgsz = self.segmenter.image_size
+        if not gone and box is not None:
+            better = follow(item.view, box, source_shape, imgsz)
+            if better != item.view:
+                cut = is_cut(item.view, box, source_shape)
+                item.view = better
+                item.memory = None
+                if cut and not final:
+                    return False
+        step = item.reach.step
+        stored: StoredPlane
+        if gone:
+            item.failed += 1
+            ended = item.failed >= self.settings.stop_patience
+            state: State = "ended" if ended else "absent"
+            stored = StoredPlane(None, frame.iou, score, state, 0, step)
+            item.next = item.reach.last + step if ended else plane + step
+        else:
+            item.failed = 0
+            item.recent = [*item.recent[-2:], found.mask]
+            packed = PackedMask.pack(found.mask, found.logits)
+            parts = len(main_parts(found.mask))
+            stored = StoredPlane(packed, frame.iou, score, "tracked", parts, step)
+            item.next = plane + step
+            if item.memory is not None:
+                item.memory.tracked[plane] = frame
+                item.memory.prune(plane, settings=self.settings.track)
+        item.object.track(plane, stored)
+        if stored.state == "ended":
+            item.object.forget_beyond(plane, item.reach)
+            self._passes.pop((item.object.id, item.reach.anchor, step), None)
+        return True
+
+    # -- memory ----------------------------------------------------------------
+    @torch.inference_mode()
+    def _prepare(self, item: Pass) -> ObjectMemory:
+        """What is remembered of an object in its present view."""
+        if item.memory is None:
+            memory = ObjectMemory()
+            for anchor in self._chosen_anchors(item):
+                memory.prompted[anchor] = self._anchor_frame(item.object, anchor, item.view)
+            for plane in self._planes_before(item):
+                stored = item.object.planes[plane].mask
+                if stored is not None:
+                    memory.tracked[plane] = self._frame(plane, stored.mask(), item.view)
+            item.memory = memory
+        return item.memory
+
+    def _chosen_anchors(self, item: Pass) -> list[int]:
+        """The anchor that a pass began at, and the ones nearest to where it is."""
+        own = item.reach.anchor
+        others = sorted(
+            (anchor for anchor in item.object.anchors if anchor != own),
+            key=lambda anchor: abs(anchor - item.next),
+        )
+        limit = self.settings.track.max_prompted
+        return [own, *(others if limit is None else others[: limit - 1])]
+
+    def _planes_before(self, item: Pass) -> list[int]:
+        """Planes from the anchor on that are still worth remembering, nearest first."""
+        step = item.reach.step
+        planes = range(item.next - step, item.reach.anchor, -step)
+        count = min(_MOVED, self.settings.track.max_memories - 1)
+        return list(planes)[: count * self.settings.track.stride]
+
+    def _anchor_frame(
+        self, known: TrackedObject, plane: int, view: ViewOfPlane
+    ) -> ObjectFrame:
+        """The memory of an anchor, in the view or where the anchor's mask can be seen."""
+        stored = known.planes[plane].mask
+        if stored is None or stored.box is None:
+            raise RuntimeError("an anchor has an empty mask")
+        shape = self.stack.plane(plane).shape
+        if is_cut(view, stored.box, shape):
+            view = choose_view(stored.box, shape, self.segmenter.image_size, "roi")
+        frames = self._anchored.setdefault((known.id, plane), {})
+        if view not in frames:
+            frame = self._frame(plane, stored.mask(), view)
+            while len(frames) >= 4:
+                del frames[next(iter(frames))]
+            frames[view] = replace(frame, prompted=True)
+        return frames[view]
+
+    def _frame(self, plane: int, mask: CroppedMask, view: ViewOfPlane) -> ObjectFrame:
+        """Remember a mask as it is."""
+        network = self.segmenter.model.network
+        features = self.segmenter.features(self.stack.plane(plane), view)
+        shown = to_view(mask, view, self.segmenter.image_size)
+        frames = mask_frame(network, features, shown.to(self.segmenter.model.device))
+        return encode_frames(network, features, frames, binarize=True)[0]
+
+
+def _by_view(items: Sequence[Pass]) -> list[tuple[ViewOfPlane, list[Pass]]]:
+    groups: dict[ViewOfPlane, list[Pass]] = {}
+    for item in items:
+        groups.setdefault(item.view, []).append(item)
+    return list(groups.items())
