@@ -66,6 +66,7 @@ class LayerNorm2d(nn.Module):
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # training uses the same encodings
 def sine_position_encoding(
     height: int, width: int, channels: int, device: torch.device
 ) -> Tensor:

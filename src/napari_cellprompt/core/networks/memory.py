@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -14,34 +16,63 @@ from .layers import LayerNorm2d, sine_position_encoding
 __all__ = ["MemoryAttention", "MemoryEncoder"]
 
 
+_SCORE_BYTES = 64 * 1024**2
+"""Attention scores that are held at once on the CPU."""
+
+
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # training uses the same tables
 def _rotation_table(
-    channels: int, side: int, theta: float, device: torch.device
+    channels: int, side: int, pooled: int, theta: float, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, ``(side * side, channels / 2)``, of axial rotary positions.
+    """Cosines and sines of axial rotary positions, ``((side / pooled)², channels / 2)``.
 
     The first half of the pairs turns with the column, the second with the row
     (RoPE-ViT, arXiv:2403.13298, section 3.2). Real numbers, since complex ones
-    are missing on some devices.
+    are missing on some devices. Tokens of a grid that was pooled stand at the centres
+    of their ``pooled x pooled`` blocks.
     """
     frequencies = theta ** -(torch.arange(0, channels, 4, dtype=torch.float32) / channels)
-    place = torch.arange(side * side, dtype=torch.float32)
-    column = place % side
-    row = torch.div(place, side, rounding_mode="floor")
+    along = torch.arange(side // pooled, dtype=torch.float32) * pooled + (pooled - 1) / 2
+    row, column = torch.meshgrid(along, along, indexing="ij")
     angles = torch.cat(
-        (torch.outer(column, frequencies), torch.outer(row, frequencies)), dim=1
+        [torch.outer(place.flatten(), frequencies) for place in (column, row)], dim=1
     )
     return angles.cos().to(device), angles.sin().to(device)
 
 
 def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn channel pairs of ``(B, heads, L, C)``; L is a multiple of the grid."""
-    repeats = x.shape[-2] // cosine.shape[0]
-    if repeats > 1:
-        cosine, sine = cosine.repeat(repeats, 1), sine.repeat(repeats, 1)
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    """Turn channel pairs of ``(B, L, D)`` by ``(L, D / 2)`` angles.
+
+    The first of each pair stand in the first half of the channels, the second in the
+    second half.
+    """
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat(
+        (first * cosine - second * sine, first * sine + second * cosine), dim=-1
+    )
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of one head, ``(B or 1, L, D)`` to ``(B, M, D)`` and ``(B, M, V)``.
+
+    As matrix products of a bounded number of queries: on the CPU that is faster than
+    the fused kernel, which takes values as wide as the keys only.
+    """
+    count, keys = k.shape[:2]
+    queries = q.shape[1]
+    out = v.new_empty(count, queries, v.shape[2])
+    step = min(queries, max(1, _SCORE_BYTES // (keys * k.element_size())))
+    scores = k.new_empty(step, keys)
+    for row in range(count):
+        query = q[row % len(q)] * (1 / math.sqrt(q.shape[2]))
+        key = k[row].t()
+        for start in range(0, queries, step):
+            part = query[start : start + step]
+            weights = torch.mm(part, key, out=scores[: len(part)])
+            torch.softmax(weights, dim=-1, out=weights)
+            torch.mm(weights, v[row], out=out[row, start : start + step])
+    return out
 
 
 class _RotaryAttention(nn.Module):
@@ -56,22 +87,60 @@ class _RotaryAttention(nn.Module):
         self.v_proj = nn.Linear(key_dim, dim)
         self.out_proj = nn.Linear(dim, dim)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, *, unplaced: int = 0) -> Tensor:
-        """Attend ``(B, L, D)`` to keys whose last ``unplaced`` tokens have no position."""
-        q, k, v = (
-            self.q_proj(q)[:, None],
-            self.k_proj(k)[:, None],
-            self.v_proj(v)[:, None],
-        )
-        side = math.isqrt(q.shape[-2])
-        cosine, sine = _rotation_table(self.dim, side, self.theta, q.device)
-        q = _rotate(q, cosine, sine)
-        placed = k.shape[-2] - unplaced
-        if placed:
-            turned = _rotate(k[:, :, :placed], cosine, sine)
-            k = torch.cat((turned, k[:, :, placed:]), dim=2) if unplaced else turned
-        out = F.scaled_dot_product_attention(q, k, v)
-        result: Tensor = self.out_proj(out[:, 0])
+    def _project(self, x: Tensor, layer: nn.Linear) -> Tensor:
+        """Project with the channels of the rotary pairs in two halves.
+
+        Queries and keys are permuted alike, which leaves their products as they are
+        and makes the rotation cheap.
+        """
+        weight = layer.weight.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+        bias = layer.bias.unflatten(0, (-1, 2)).t().flatten()
+        return F.linear(x, weight, bias)
+
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, *, pooled: Sequence[int] = (1,)
+    ) -> Tensor:
+        """Attend from one grid to tokens of several.
+
+        Parameters
+        ----------
+        q
+            ``(B or 1, L, D)``, L a square.
+        k, v
+            ``(B, M, key_dim)``: a grid of ``L / pooled²`` tokens for each of ``pooled``,
+            then tokens without position.
+        pooled
+            By how much each grid is coarser than that of the queries.
+
+        Returns
+        -------
+        Tensor
+            ``(B, L, D)``.
+        """
+        side = math.isqrt(q.shape[1])
+
+        def table(pool: int) -> tuple[Tensor, Tensor]:
+            return _rotation_table(self.dim, side, pool, self.theta, q.device)
+
+        q = _rotate(self._project(q, self.q_proj), *table(1))
+        k = self._project(k, self.k_proj)
+        lengths = [(side // pool) ** 2 for pool in pooled]
+        *grids, rest = k.split([*lengths, k.shape[1] - sum(lengths)], dim=1)
+        turned = [
+            _rotate(grid, *table(pool)) for grid, pool in zip(grids, pooled, strict=True)
+        ]
+        k = torch.cat((*turned, rest), dim=1)
+        narrow = v.shape[2] < self.dim
+        if narrow and q.device.type == "cpu" and not torch.is_grad_enabled():
+            # the weights of a query sum to one: values may be projected after the sum,
+            # when they are fewer, and until then memories are narrow
+            out = self.v_proj(_attend(q, k, v))
+        else:
+            q = q.expand(len(k), -1, -1)
+            out = F.scaled_dot_product_attention(
+                q[:, None], k[:, None], self.v_proj(v)[:, None]
+            )[:, 0]
+        result: Tensor = self.out_proj(out)
         return result
 
 
@@ -88,10 +157,17 @@ class _Layer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, keys: Tensor, memory: Tensor, unplaced: int) -> Tensor:
+    def look(self, x: Tensor) -> Tensor:
+        """The part that no memory enters."""
         normed = self.norm1(x)
-        x = x + self.self_attn(normed, normed, normed)
-        x = x + self.cross_attn_image(self.norm2(x), keys, memory, unplaced=unplaced)
+        result: Tensor = x + self.self_attn(normed, normed, normed)
+        return result
+
+    def recall(
+        self, x: Tensor, keys: Tensor, memory: Tensor, pooled: Sequence[int]
+    ) -> Tensor:
+        """The part in which memories enter."""
+        x = x + self.cross_attn_image(self.norm2(x), keys, memory, pooled=pooled)
         result: Tensor = x + self.linear2(F.relu(self.linear1(self.norm3(x))))
         return result
 
@@ -114,6 +190,62 @@ class MemoryAttention(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
+    def start(self, features: Tensor, positions: Tensor) -> Tensor:
+        """What is the same for all objects of a frame: the first self-attention.
+
+        Takes ``(B or 1, L, D)`` features and positions, L a square; what it returns, of
+        the same shape, goes into :meth:`finish`.
+        """
+        first, *_ = cast("list[_Layer]", list(self.layers))
+        return first.look(features + 0.1 * positions)
+
+    def finish(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        memory_positions: Tensor,
+        *,
+        pooled: Sequence[int],
+    ) -> Tensor:
+        """Everything after :meth:`start`.
+
+        Parameters
+        ----------
+        x
+            ``(B or 1, L, D)``.
+        memory, memory_positions
+            ``(B, M, mem_dim)`` and ``(B or 1, M, mem_dim)``: grids of spatial memory,
+            then tokens without position.
+        pooled
+            By how much each of the grids is coarser than that of the features.
+
+        Returns
+        -------
+        Tensor
+            ``(B, L, D)``.
+        """
+        alone = memory.device.type == "cpu" and not torch.is_grad_enabled()
+        if alone and len(memory) > 1:
+            # one object at a time: what is computed in between stays small
+            return torch.cat(
+                [
+                    self.finish(
+                        x[row % len(x)][None],
+                        memory[row][None],
+                        memory_positions[row % len(memory_positions)][None],
+                        pooled=pooled,
+                    )
+                    for row in range(len(memory))
+                ]
+            )
+        keys = memory + memory_positions
+        for index, layer in enumerate(cast("list[_Layer]", list(self.layers))):
+            if index:
+                x = layer.look(x)
+            x = layer.recall(x, keys, memory, pooled)
+        result: Tensor = self.norm(x)
+        return result
+
     def forward(
         self,
         features: Tensor,
@@ -121,31 +253,11 @@ class MemoryAttention(nn.Module):
         memory: Tensor,
         memory_positions: Tensor,
         *,
-        pointer_tokens: int,
+        pooled: Sequence[int],
     ) -> Tensor:
-        """Condition the features.
-
-        Parameters
-        ----------
-        features, positions
-            ``(B, L, D)`` and ``(B or 1, L, D)`` of the current frame, L a square.
-        memory, memory_positions
-            ``(B, M, mem_dim)``: whole grids of spatial memory, then pointer tokens.
-        pointer_tokens
-            How many tokens at the end of the memory are pointers; these get no
-            rotary position.
-
-        Returns
-        -------
-        Tensor
-            ``(B, L, D)``.
-        """
-        x = features + 0.1 * positions
-        keys = memory + memory_positions
-        for layer in self.layers:
-            x = layer(x, keys, memory, pointer_tokens)
-        result: Tensor = self.norm(x)
-        return result
+        """:meth:`start` and :meth:`finish`."""
+        start = self.start(features, positions)
+        return self.finish(start, memory, memory_positions, pooled=pooled)
 
 
 class _MaskDownsampler(nn.Module):

@@ -31,8 +31,8 @@ class ImageFeatures:
 
     embed: Tensor
     """``(B, D, S/16, S/16)``."""
-    high_res: tuple[Tensor, Tensor]
-    """``(B, D/8, S/4, S/4)`` and ``(B, D/4, S/8, S/8)``."""
+    high_res: tuple[Tensor, ...]
+    """``(B, D/8, S/4, S/4)`` and ``(B, D/4, S/8, S/8)``; nothing in SAM 1."""
 
     @property
     def nbytes(self) -> int:
@@ -288,6 +288,16 @@ class SAM2(nn.Module):
             memory = memory + absent * self.no_obj_embed_spatial[..., None, None]
         return memory, positions
 
+    def attention_start(self, features: ImageFeatures) -> Tensor:
+        """What :meth:`condition` needs of a frame, the same for all objects.
+
+        ``features`` are of one frame, from :meth:`frame_features`.
+        """
+        height, width = features.embed.shape[-2:]
+        embed = features.embed.flatten(2).transpose(1, 2)
+        place = sine_position_encoding(height, width, self.dim, embed.device)
+        return self.memory_attention.start(embed, place.flatten(2).transpose(1, 2))
+
     def condition(
         self,
         features: ImageFeatures,
@@ -296,6 +306,7 @@ class SAM2(nn.Module):
         *,
         max_distance: int,
         count: int,
+        start: Tensor | None = None,
     ) -> ImageFeatures:
         """Condition one frame's features on what is remembered of N objects.
 
@@ -304,7 +315,8 @@ class SAM2(nn.Module):
         features
             Of one frame, from :meth:`frame_features`.
         memories
-            In any order; all of N objects.
+            In any order; all of N objects. Their grid may be coarser than that of the
+            features by a whole number.
         pointers
             Of N objects; may be empty.
         max_distance
@@ -312,6 +324,8 @@ class SAM2(nn.Module):
             ``min(number of frames, 16) - 1``.
         count
             N.
+        start
+            From :meth:`attention_start`, where it is needed more than once.
 
         Returns
         -------
@@ -319,34 +333,28 @@ class SAM2(nn.Module):
             ``embed`` is ``(N, D, h, w)``.
         """
         height, width = features.embed.shape[-2:]
-        tokens, positions = [], []
+        tokens, positions, pooled = [], [], []
         for memory in memories:
             tokens.append(
                 memory.features.flatten(2).transpose(1, 2).to(features.embed.dtype)
             )
             # code 0 belongs to the neighbouring frame, the last one to prompted frames
             code = self.maskmem_tpos_enc[memory.distance - 1]
-            place = memory.positions.flatten(2).transpose(1, 2) + code
-            positions.append(place.expand(count, -1, -1))
-        pointer_tokens = 0
+            positions.append(memory.positions.flatten(2).transpose(1, 2) + code)
+            pooled.append(height // memory.features.shape[-2])
         if pointers:
             stacked = torch.stack([item.pointer for item in pointers], dim=1)
             place = self._pointer_positions(
                 [item.distance for item in pointers], max_distance, stacked
             )
-            parts = self.dim // self.mem_dim
             tokens.append(stacked.reshape(count, -1, self.mem_dim))
-            place = place.repeat_interleave(parts, dim=0)[None].expand(count, -1, -1)
-            positions.append(place)
-            pointer_tokens = tokens[-1].shape[1]
-        embed = features.embed.flatten(2).transpose(1, 2).expand(count, -1, -1)
-        image_positions = sine_position_encoding(height, width, self.dim, embed.device)
-        conditioned = self.memory_attention(
-            embed,
-            image_positions.flatten(2).transpose(1, 2),
+            parts = self.dim // self.mem_dim
+            positions.append(place.repeat_interleave(parts, dim=0)[None])
+        conditioned = self.memory_attention.finish(
+            self.attention_start(features) if start is None else start,
             torch.cat(tokens, dim=1),
             torch.cat(positions, dim=1),
-            pointer_tokens=pointer_tokens,
+            pooled=pooled,
         )
         shaped = conditioned.transpose(1, 2).reshape(count, -1, height, width)
         return ImageFeatures(shaped, features.high_res)
