@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_cellprompt.core._errors import CellpromptError
-from napari_cellprompt.layers.grids import match_grid
+from napari_cellprompt.layers.grids import GridMatch, match_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +26,14 @@ __all__ = [
     "LabelIds",
     "LabelsError",
     "Policy",
+    "check_id",
     "check_writable",
     "commit",
+    "find_grid",
     "max_label",
+    "nd_indices",
     "needs_widening",
+    "place_mask",
     "widen",
 ]
 
@@ -89,41 +93,62 @@ def commit(
         is left to write.
     """
     check_writable(layer)
-    if object_id < 1 or needs_widening(layer, object_id):
-        raise LabelsError(
-            f"'{layer.name}' ({layer.data.dtype}) cannot hold the id {object_id}."
-        )
-    match = match_grid(image, layer, view)
-    if isinstance(match, str):
-        raise LabelsError(match)
-    rows, columns = mask.indices()
-    if rows.size == 0:
+    check_id(layer, object_id)
+    indices = place_mask(layer, mask, view, image)
+    if indices[0].size == 0:
         raise LabelsError("There is no mask to accept: click on an object first.")
-    rows, columns = rows + match.offset[0], columns + match.offset[1]
-    height, width = (layer.data.shape[axis] for axis in match.axes)
-    if min(rows.min(), columns.min()) < 0 or rows.max() >= height or columns.max() >= width:
-        raise LabelsError(
-            f"Part of the object lies outside '{layer.name}', which is {width} x "
-            f"{height} pixels here."
-        )
-    indices = _nd_indices(layer.ndim, match.axes, match.index, rows, columns)
     current = np.asarray(layer.data[indices])
+    total = int(indices[0].size)
     if policy == "keep":
         free = (current == 0) | (current == object_id)
         if not free.any():
             others = ", ".join(str(other) for other in np.unique(current)[:3])
             raise LabelsError(
-                f"All {rows.size} pixels of this mask already belong to other objects "
+                f"All {total} pixels of this mask already belong to other objects "
                 f"({others}) of '{layer.name}', which are kept."
             )
         indices = tuple(axis_indices[free] for axis_indices in indices)
     with layer.block_history():
         layer.data_setitem(indices, object_id)
     written = int(indices[0].size)
-    return CommitResult(layer, object_id, written, int(rows.size) - written)
+    return CommitResult(layer, object_id, written, total - written)
 
 
-def _nd_indices(
+def check_id(layer: Labels, object_id: int) -> None:
+    """Raise ``LabelsError`` when a layer cannot hold an id."""
+    if object_id < 1 or needs_widening(layer, object_id):
+        raise LabelsError(
+            f"'{layer.name}' ({layer.data.dtype}) cannot hold the id {object_id}."
+        )
+
+
+def find_grid(layer: Labels, view: PlaneView, image: Image) -> GridMatch:
+    """Where the plane's pixels are in the layer, or ``LabelsError``."""
+    match = match_grid(image, layer, view)
+    if isinstance(match, str):
+        raise LabelsError(match)
+    return match
+
+
+def place_mask(
+    layer: Labels, mask: CroppedMask, view: PlaneView, image: Image
+) -> tuple[NDArray[np.intp], ...]:
+    """Index arrays of a mask's pixels in the layer; ``LabelsError`` if one is outside."""
+    match = find_grid(layer, view, image)
+    rows, columns = mask.indices()
+    rows, columns = rows + match.offset[0], columns + match.offset[1]
+    height, width = (layer.data.shape[axis] for axis in match.axes)
+    if rows.size and (
+        min(rows.min(), columns.min()) < 0 or rows.max() >= height or columns.max() >= width
+    ):
+        raise LabelsError(
+            f"Part of the object lies outside '{layer.name}', which is {width} x "
+            f"{height} pixels here."
+        )
+    return nd_indices(layer.ndim, match.axes, match.index, rows, columns)
+
+
+def nd_indices(
     ndim: int,
     axes: tuple[int, int],
     index: Any,
