@@ -11,9 +11,12 @@ from .image_encoder import FpnNeck, ImageEncoder
 from .mask_decoder import MaskDecoder
 from .memory import MemoryAttention, MemoryEncoder
 from .prompt_encoder import PromptEncoder
+from .sam1 import SAM1
 from .sam2 import SAM2
+from .tiny_vit import TinyViT
+from .vit import ViT
 
-__all__ = ["build_sam2"]
+__all__ = ["build_sam1", "build_sam2"]
 
 
 def build_sam2(
@@ -95,6 +98,55 @@ def build_sam2(
     )
     _initialise(network)
     return network
+
+
+def build_sam1(
+    *,
+    image_size: int = 1024,
+    encoder: str = "vit",
+    embed_dim: int = 768,
+    depth: int = 12,
+    heads: int = 12,
+    global_blocks: Sequence[int] = (2, 5, 8, 11),
+    native_size: int = 1024,
+) -> SAM1:
+    """Build SAM with fresh weights; the defaults are ViT-B.
+
+    Parameters
+    ----------
+    image_size
+        Side of the square input in pixels, a multiple of 32.
+    encoder
+        "vit", or "tiny_vit" for MobileSAM, whose sizes are fixed.
+    embed_dim, depth, heads, global_blocks, native_size
+        The encoder, see :class:`~.vit.ViT`.
+
+    Raises
+    ------
+    ValueError
+        Where sizes do not fit together.
+    """
+    if encoder not in ("vit", "tiny_vit"):
+        raise ValueError(f'encoder must be "vit" or "tiny_vit": got {encoder!r}.')
+    if image_size % 32:
+        raise ValueError(f"image_size must be a multiple of 32: got {image_size}.")
+    if encoder == "vit" and embed_dim % heads:
+        raise ValueError(f"heads must divide embed_dim: got {heads} and {embed_dim}.")
+    image_encoder: nn.Module = TinyViT()
+    if encoder == "vit":
+        image_encoder = ViT(
+            embed_dim=embed_dim,
+            depth=depth,
+            heads=heads,
+            global_blocks=global_blocks,
+            native_size=native_size,
+        )
+    return SAM1(
+        image_encoder=image_encoder,
+        prompt_encoder=PromptEncoder(embed_dim=256),
+        mask_decoder=MaskDecoder(dim=256, mlp_dim=2048, sam1=True),
+        image_size=image_size,
+    )
 
 
 def _initialise(network: SAM2) -> None:

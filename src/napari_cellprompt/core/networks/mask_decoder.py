@@ -1,4 +1,4 @@
-"""The mask decoder of SAM 2 (arXiv:2408.00714, section D.1)."""
+"""The mask decoder of SAM (arXiv:2304.02643) and SAM 2 (arXiv:2408.00714, section D.1)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ __all__ = ["DecoderOutput", "MaskDecoder", "single_is_stable", "stable_single"]
 # +-0.05 is replaced by the best of the three (values of the reference build)
 _STABILITY_DELTA = 0.05
 _STABILITY_THRESHOLD = 0.98
+# SAM 1 knows no absent objects
+_CERTAIN = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,16 +44,19 @@ class MaskDecoder(nn.Module):
         Width of image and prompt embeddings.
     mlp_dim
         Hidden width in the transformer.
+    sam1
+        Leave out what SAM 2 added: high-resolution features, the object score, and the
+        choice of another mask where the single one is unstable.
     """
 
     _MASKS = 4
 
-    def __init__(self, *, dim: int, mlp_dim: int) -> None:
+    def __init__(self, *, dim: int, mlp_dim: int, sam1: bool = False) -> None:
         super().__init__()
+        self.sam1 = sam1
         self.transformer = TwoWayTransformer(dim=dim, heads=8, mlp_dim=mlp_dim)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(self._MASKS, dim)
-        self.obj_score_token = nn.Embedding(1, dim)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
             LayerNorm2d(dim // 4),
@@ -59,13 +64,15 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
             nn.GELU(),
         )
-        self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
-        self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(dim, dim, dim, dim // 8) for _ in range(self._MASKS)
         )
-        self.iou_prediction_head = MLP(dim, 256, 256, self._MASKS, sigmoid_output=True)
-        self.pred_obj_score_head = MLP(dim, dim, dim, 1)
+        self.iou_prediction_head = MLP(dim, 256, 256, self._MASKS, sigmoid_output=not sam1)
+        if not sam1:
+            self.obj_score_token = nn.Embedding(1, dim)
+            self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
+            self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
+            self.pred_obj_score_head = MLP(dim, dim, dim, 1)
 
     def forward(
         self,
@@ -73,7 +80,7 @@ class MaskDecoder(nn.Module):
         image_pe: Tensor,
         sparse: Tensor,
         dense: Tensor,
-        high_res: tuple[Tensor, Tensor],
+        high_res: tuple[Tensor, ...],
         *,
         multimask: bool | None,
     ) -> DecoderOutput:
@@ -89,25 +96,30 @@ class MaskDecoder(nn.Module):
             ``(N, K, D)`` and ``(N, D, h, w)`` from the prompt encoder.
         high_res
             Features at strides 4 and 8 of the input, ``(N or 1, D/8, 4h, 4w)`` and
-            ``(N or 1, D/4, 2h, 2w)``.
+            ``(N or 1, D/4, 2h, 2w)``; none in SAM 1.
         multimask
             True: the three masks of an ambiguous prompt. False: one mask, taken
-            from the three where the single one is unstable. None: all four as
+            from the three where the single one is unstable (SAM 2). None: all four as
             they come (for training).
         """
         count = sparse.shape[0]
-        own = torch.cat(
-            (self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight)
-        )
-        tokens = torch.cat((own[None].expand(count, -1, -1), sparse), dim=1)
+        own = [self.iou_token.weight, self.mask_tokens.weight]
+        if not self.sam1:
+            own.insert(0, self.obj_score_token.weight)
+        first = torch.cat(own)
+        tokens = torch.cat((first[None].expand(count, -1, -1), sparse), dim=1)
         queries, keys = self.transformer(image + dense, image_pe, tokens)
-        mask_tokens = queries[:, 2 : 2 + self._MASKS]
+        iou_at = 0 if self.sam1 else 1
+        mask_tokens = queries[:, iou_at + 1 : iou_at + 1 + self._MASKS]
 
         height, width = image.shape[-2:]
         features = keys.transpose(1, 2).reshape(count, -1, height, width)
-        up1, norm, activation, up2, _ = self.output_upscaling
-        features = activation(norm(up1(features) + high_res[1]))
-        features = F.gelu(up2(features) + high_res[0])
+        if self.sam1:
+            features = self.output_upscaling(features)
+        else:
+            up1, norm, activation, up2, _ = self.output_upscaling
+            features = activation(norm(up1(features) + high_res[1]))
+            features = F.gelu(up2(features) + high_res[0])
         weights = torch.stack(
             [
                 mlp(mask_tokens[:, i])
@@ -116,8 +128,11 @@ class MaskDecoder(nn.Module):
             dim=1,
         )
         masks = (weights @ features.flatten(2)).unflatten(-1, (4 * height, 4 * width))
-        iou = self.iou_prediction_head(queries[:, 1])
-        object_logits = self.pred_obj_score_head(queries[:, 0])
+        iou = self.iou_prediction_head(queries[:, iou_at])
+        if self.sam1:
+            object_logits = iou.new_full((count, 1), _CERTAIN)
+        else:
+            object_logits = self.pred_obj_score_head(queries[:, 0])
 
         if multimask is None:
             return DecoderOutput(masks, iou, mask_tokens, object_logits)
@@ -125,7 +140,10 @@ class MaskDecoder(nn.Module):
             return DecoderOutput(
                 masks[:, 1:], iou[:, 1:], mask_tokens[:, 1:], object_logits
             )
-        masks, iou = stable_single(masks, iou)
+        if self.sam1:
+            masks, iou = masks[:, :1], iou[:, :1]
+        else:
+            masks, iou = stable_single(masks, iou)
         return DecoderOutput(masks, iou, mask_tokens[:, :1], object_logits)
 
 

@@ -102,15 +102,17 @@ class PromptEncoder(nn.Module):
         *,
         image_size: int,
         grid_size: tuple[int, int],
+        pad: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Sparse ``(N, K, D)`` and dense ``(N, D, h, w)`` embeddings of N objects.
 
-        A padding point is always appended to the points, as SAM 2 does.
+        With ``pad``, a padding point is appended to the points, as SAM 2 always does.
         """
         if points is not None and labels is not None:
             count = points.shape[0]
-            points = torch.cat((points, points.new_zeros(count, 1, 2)), dim=1)
-            labels = torch.cat((labels, labels.new_full((count, 1), -1)), dim=1)
+            if pad:
+                points = torch.cat((points, points.new_zeros(count, 1, 2)), dim=1)
+                labels = torch.cat((labels, labels.new_full((count, 1), -1)), dim=1)
             sparse = self.embed_points(points, labels, image_size)
         else:
             count = 1 if masks is None else masks.shape[0]
