@@ -33,6 +33,8 @@ class ObjectRecord:
 
     id: int
     planes: tuple[ObjectPlane, ...]
+    parent: int | None = None
+    """The object that divided into this one and a sister; None for all others."""
 
     @property
     def size(self) -> float:

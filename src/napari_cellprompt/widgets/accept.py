@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_cellprompt.jobs.objects import ObjectPlane, ObjectRecord, ObjectStore
+from napari_cellprompt.jobs.objects import Change, ObjectPlane, ObjectRecord, ObjectStore
 from napari_cellprompt.layers.commit import (
     LabelIds,
     Policy,
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.layers.resolve import SegmentState
 
-__all__ = ["Accepted", "Acceptor", "Overlap"]
+__all__ = ["Accepted", "Acceptor", "Overlap", "Region", "region_of"]
 
 Overlap = Literal["keep", "replace", "new layer"]
+Region = tuple[slice | int, ...]
+"""Index of a part of a Labels layer's array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ class Acceptor:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._stores: dict[str, ObjectStore] = {}
-        self._where: dict[tuple[str, int], tuple[slice | int, ...]] = {}
+        # Where to look whether a record is still in its layer, by the record's identity;
+        # the record is held so that no other one gets the same.
+        self._where: dict[tuple[str, int], tuple[ObjectRecord, Region]] = {}
         self.ids = LabelIds()
 
     def store(self, layer: Labels) -> ObjectStore:
@@ -78,13 +82,13 @@ class Acceptor:
         view, mask = state.view, candidate.mask
         check_writable(labels)
         if overlap == "new layer" and _touches_others(labels, image, view, mask):
-            labels = self._new_layer(image, view)
+            labels = self.new_layer(image, view)
         store = self.store(labels)
         self._sync(labels, store)
         object_id = store.next_id(self.ids.largest(labels))
         notes = []
         if needs_widening(labels, object_id):
-            labels, store = self._widen(labels)
+            labels, store = self.widen(labels)
             notes.append(
                 f"Ids have outgrown 16 bits: '{labels.name}' is now a 32-bit layer."
             )
@@ -98,23 +102,36 @@ class Acceptor:
             state.plane, state.prompts, candidate.score, result.written, box
         )
         record = ObjectRecord(object_id, (plane,))
-        store.put(record)
-        self._where[str(labels.unique_id), object_id] = _region(labels, image, view, box)
+        self.remember(labels, record, region_of(labels, image, view, box))
         first = f"Object {object_id}: {result.written} pixels in '{labels.name}'."
         return Accepted(labels, record, " ".join([first, *notes]))
+
+    def remember(self, labels: Labels, record: ObjectRecord, region: Region) -> None:
+        """Take over an object that was written.
+
+        Parameters
+        ----------
+        labels : napari.layers.Labels
+            Where it was written.
+        record : ObjectRecord
+            What it is now.
+        region : tuple
+            Index of a part of the layer's array that holds the id since this step.
+        """
+        self.store(labels).put(record)
+        self._where[str(labels.unique_id), id(record)] = record, region
 
     def undo(self, labels: Labels) -> str:
         """Take the last step of the layer back; returns what to tell the user."""
         store = self.store(labels)
         self._sync(labels, store)
         labels.undo()
-        before = store.done
-        self._sync(labels, store)
-        if before is not None and store.done is not before:
-            return f"Object {before.id} is undone."
+        undone = self._sync(labels, store)
+        if undone:
+            return f"{_names(undone)} undone."
         return (
             f"The last change of '{labels.name}' is undone."
-            if before
+            if store.done
             else ("There is no object to undo.")
         )
 
@@ -123,36 +140,42 @@ class Acceptor:
         store = self.store(labels)
         self._sync(labels, store)
         labels.redo()
-        before = store.undone
-        self._sync(labels, store)
-        if before is not None and store.undone is not before:
-            return f"Object {before.id} is back."
-        return "There is nothing to redo."
+        redone = self._sync(labels, store)
+        return f"{_names(redone)} back." if redone else "There is nothing to redo."
 
     def close(self) -> None:
         """Stop following layers."""
         self.ids.close()
         self._where.clear()
 
-    def _sync(self, labels: Labels, store: ObjectStore) -> None:
+    def sync(self, labels: Labels) -> None:
         """Follow undo and redo that the user did in the Labels layer itself."""
-        while store.done is not None and not self._shows(labels, store.done.id):
+        self._sync(labels, self.store(labels))
+
+    def _sync(self, labels: Labels, store: ObjectStore) -> list[int]:
+        """Ids of the objects whose steps were undone or redone in the layer."""
+        moved = []
+        while store.done is not None and not self._shows(labels, store.done):
+            moved.append(store.done.id)
             store.undo()
-        while store.undone is not None and self._shows(labels, store.undone.id):
+        while store.undone is not None and self._shows(labels, store.undone):
+            moved.append(store.undone.id)
             store.redo()
+        return sorted(set(moved))
 
-    def _shows(self, labels: Labels, object_id: int) -> bool:
-        region = self._where.get((str(labels.unique_id), object_id))
-        return region is not None and bool(np.any(labels.data[region] == object_id))
+    def _shows(self, labels: Labels, change: Change) -> bool:
+        found = self._where.get((str(labels.unique_id), id(change.after)))
+        return found is not None and bool(np.any(labels.data[found[1]] == change.id))
 
-    def _new_layer(self, image: Image, view: PlaneView) -> Labels:
+    def new_layer(self, image: Image, view: PlaneView) -> Labels:
+        """Add an empty layer for objects of an image."""
         active = self._viewer.layers.selection.active
         labels = add_labels_layer(self._viewer, image, channel_axis=view.channel_axis)
         self.ids.know(labels, 0)
         self._viewer.layers.selection.active = active
         return labels
 
-    def _widen(self, labels: Labels) -> tuple[Labels, ObjectStore]:
+    def widen(self, labels: Labels) -> tuple[Labels, ObjectStore]:
         """Replace the layer by one with room, and take over what is known of it."""
         old = str(labels.unique_id)
         largest = self.ids.largest(labels)
@@ -160,16 +183,24 @@ class Acceptor:
         wide = widen(self._viewer, labels)
         new = str(wide.unique_id)
         self._stores[new] = store
-        for (name, object_id), region in list(self._where.items()):
+        for (name, record), region in list(self._where.items()):
             if name == old:
-                self._where[new, object_id] = region
+                self._where[new, record] = region
         self.ids.know(wide, largest)
         return wide, store
 
 
-def _region(
+def _names(ids: list[int]) -> str:
+    """Objects as the beginning of a sentence."""
+    if len(ids) == 1:
+        return f"Object {ids[0]} is"
+    shown = ", ".join(str(number) for number in ids[:5])
+    return f"Objects {shown}{', ...' if len(ids) > 5 else ''} are"
+
+
+def region_of(
     labels: Labels, image: Image, view: PlaneView, box: tuple[int, int, int, int]
-) -> tuple[slice | int, ...]:
+) -> Region:
     """Index of the object's box in the labels' array."""
     match = match_grid(image, labels, view)
     if isinstance(match, str):
@@ -187,7 +218,7 @@ def _touches_others(
 ) -> bool:
     """Whether the layer already holds something where the mask is."""
     box = mask.box
-    region = () if box is None else _region(labels, image, view, box)
+    region = () if box is None else region_of(labels, image, view, box)
     if box is None or not region:
         return False
     x0, y0, x1, y1 = box
