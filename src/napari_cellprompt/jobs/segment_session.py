@@ -261,6 +261,26 @@ class SegmentSession:
 
         return self._submit(job, "limits", Priority.CLICK)
 
+    def submit(
+        self,
+        job: Callable[[Segmenter, JobContext], T],
+        *,
+        kind: str,
+        priority: Priority = Priority.CLICK,
+    ) -> Future[T]:
+        """Run something else with the model, on its thread.
+
+        Parameters
+        ----------
+        job : callable
+            Called with the model that is loaded by then.
+        kind : str
+            A newer job of the same kind makes an older one stale.
+        priority : Priority
+            Which jobs go first.
+        """
+        return self._submit(lambda context: job(self._segmenter(), context), kind, priority)
+
     def models_on_disk(self) -> Future[list[str]]:
         """Names of the models that can be loaded without a download."""
 

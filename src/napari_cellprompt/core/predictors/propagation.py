@@ -17,7 +17,8 @@ from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.types import CroppedMask, Prompts
 
 from .propagation_objects import StoredPlane, TrackedObject
-from .propagation_rules import confidence_of, find_divisions, main_parts
+from .propagation_outcomes import Outcomes, differences, divisions_of, outcome_of
+from .propagation_rules import confidence_of, main_parts, next_worst
 from .propagation_tracker import Pass, Tracker
 from .propagation_types import (
     DIRECTIONS,
@@ -28,7 +29,7 @@ from .propagation_types import (
     PlaneOutcome,
     PropagationSettings,
 )
-from .stack_masks import PackedMask, without_overlap
+from .stack_masks import PackedMask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +54,11 @@ class StackPropagator:
         The planes.
     settings
         See :class:`PropagationSettings`.
+
+    Raises
+    ------
+    PromptError
+        When the model has no memory to follow objects with.
     """
 
     def __init__(
@@ -61,10 +67,12 @@ class StackPropagator:
         stack: Stack,
         settings: PropagationSettings | None = None,
     ) -> None:
+        _check_family(segmenter)
         self.segmenter = segmenter
         self.stack = stack
         self._tracker = Tracker(segmenter, stack, settings or PropagationSettings())
         self._objects: dict[int, TrackedObject] = {}
+        self._running: list[Pass] = []
 
     @property
     def settings(self) -> PropagationSettings:
@@ -176,8 +184,10 @@ class StackPropagator:
         known = self._objects[object_id]
         if stored.state != "locked":
             known.lock(plane)
-            sure = PackedMask.pack(self._resolved(object_id, plane), rank=2)
-            known.planes[plane] = replace(known.planes[plane], mask=sure)
+            mask = self._outcome(object_id, plane).mask
+            if mask is not None:
+                sure = PackedMask.pack(mask, rank=2)
+                known.planes[plane] = replace(known.planes[plane], mask=sure)
             self._tracker.forget(object_id, plane)
         return self._outcome(object_id, plane)
 
@@ -227,45 +237,91 @@ class StackPropagator:
             return None
         return self._outcome(object_id, plane)
 
+    def confidence_at(self, object_id: int, plane: int) -> PlaneConfidence | None:
+        """How far one plane can be trusted; None where it was not looked at (yet)."""
+        outcome = self.outcome(object_id, plane)
+        if outcome is None:
+            return None
+        step = self._objects[object_id].planes[plane].step
+        return confidence_of(
+            outcome, self.outcome(object_id, plane - step) if step else None
+        )
+
     def confidence(self, object_id: int) -> list[PlaneConfidence]:
         """How far each plane of an object can be trusted, in order of planes."""
-        known = self._known(object_id)
-        found = {plane: self._outcome(object_id, plane) for plane in sorted(known.planes)}
-        return [
-            confidence_of(
-                outcome,
-                found.get(plane - known.planes[plane].step)
-                if known.planes[plane].step
-                else None,
-            )
-            for plane, outcome in found.items()
-        ]
+        found = (self.confidence_at(object_id, p) for p in self.planes(object_id))
+        return [item for item in found if item is not None]
 
     def worst_plane(self, object_id: int, after: int | None = None) -> int | None:
         """The plane most worth a look; with ``after``, the next one in that ranking.
 
         Planes that the user vouched for are left out; None when there is no other.
         """
-        ranked = [
-            item.plane
-            for item in sorted(self.confidence(object_id), key=lambda c: c.confidence)
-            if self._objects[object_id].planes[item.plane].step
-        ]
-        if after in ranked:
-            ranked = ranked[ranked.index(after) + 1 :]
-        return ranked[0] if ranked else None
+        known = self._known(object_id)
+        return next_worst(
+            [c for c in self.confidence(object_id) if known.planes[c.plane].step], after
+        )
 
     def divisions(self) -> list[Division]:
         """Objects that stay in two parts for two planes or more, for time series."""
-        found = []
-        for object_id, known in self._objects.items():
-            masks = {p: s.mask.mask() for p, s in known.planes.items() if s.mask}
-            found += find_divisions(masks, object_id)
-        return found
+        return divisions_of(self._objects)
+
+    def prompts_at(self, object_id: int, plane: int) -> Prompts | None:
+        """What a plane was prompted with; None where it was not."""
+        stored = self._stored(object_id, plane)
+        return None if stored is None else stored.prompts
+
+    def differences(
+        self, snapshot: Mapping[int, TrackedObject]
+    ) -> list[tuple[int, int, PlaneOutcome | None, PlaneOutcome | None]]:
+        """Id, plane, old and new outcome of every mask that a snapshot has otherwise."""
+        old = Outcomes(snapshot, non_overlap=self.settings.non_overlap)
+        return differences(old, self.outcomes())
+
+    def outcomes(self) -> Outcomes:
+        """Everything that is known now, by id and plane; safe from any thread."""
+        return Outcomes(self._objects, non_overlap=self.settings.non_overlap)
 
     def snapshot(self) -> dict[int, TrackedObject]:
         """What is known of all objects, for :meth:`restore`; cheap."""
         return {object_id: known.copy() for object_id, known in self._objects.items()}
+
+    def use(self, segmenter: PlaneSegmenter) -> None:
+        """Go on with another model; what is known of planes stays."""
+        _check_family(segmenter)
+        self.segmenter = segmenter
+        self._tracker.segmenter = segmenter
+        self._tracker.forget_all()
+        self._tracker.seconds = None
+
+    def split(self, division: Division, ids: tuple[int, int]) -> None:
+        """Accept a division: the object ends before it, its parts go on as new objects.
+
+        Parameters
+        ----------
+        division
+            As proposed by :meth:`divisions`.
+        ids
+            Of the daughters, the larger one first; not in use yet.
+
+        Raises
+        ------
+        PromptError
+            When an id is taken.
+        """
+        taken = [i for i in ids if i in self._objects or i <= 0]
+        if taken or ids[0] == ids[1]:
+            raise PromptError(f"The daughters need two new ids: got {ids}.")
+        plane, parent = division.plane, division.id
+        before = self._stored(parent, plane - 1)
+        if before is not None and before.mask is not None:
+            # what came before the division stays as it is
+            self.lock(parent, plane - 1)
+        self.clear(parent, plane)
+        for object_id, part in zip(ids, division.parts, strict=True):
+            self.prompt(object_id, plane, Prompts(mask=encode_rle(part.to_plane())))
+            if plane > 0:
+                self.clear(object_id, plane - 1)
 
     def restore(self, snapshot: Mapping[int, TrackedObject]) -> None:
         """Go back to what was known when the snapshot was taken."""
@@ -311,7 +367,7 @@ class StackPropagator:
         PromptError
             Where range or direction make no sense, or there is nothing to follow.
         """
-        passes = self._plan(ids, start, stop, direction)
+        self._running = passes = self._plan(ids, start, stop, direction)
         for step in (1, -1):
             active = [item for item in passes if item.reach.step == step]
             while active:
@@ -338,6 +394,11 @@ class StackPropagator:
         """Planes of objects that :meth:`propagate` would track now, at most."""
         passes = self._plan(ids, start, stop, direction)
         return sum(item.remaining for item in passes)
+
+    @property
+    def remaining(self) -> int:
+        """Planes of objects that the running :meth:`propagate` has still to track."""
+        return sum(item.remaining for item in self._running)
 
     def estimate(
         self,
@@ -420,31 +481,8 @@ class StackPropagator:
         return int(plane)
 
     def _outcome(self, object_id: int, plane: int) -> PlaneOutcome:
-        stored = self._objects[object_id].planes[plane]
-        mask = None if stored.mask is None else self._resolved(object_id, plane)
-        return PlaneOutcome(
-            object_id,
-            plane,
-            mask,
-            stored.iou,
-            stored.object_score,
-            stored.state,
-            stored.parts,
-        )
-
-    def _resolved(self, object_id: int, plane: int) -> CroppedMask:
-        """The mask without the pixels that other objects claim more strongly."""
-        own = self._objects[object_id].planes[plane].mask
-        if own is None:
-            raise RuntimeError("there is no mask to resolve")
-        if not self.settings.non_overlap:
-            return own.mask()
-        others = {}
-        for other, known in self._objects.items():
-            stored = known.planes.get(plane)
-            if other != object_id and stored is not None and stored.mask is not None:
-                others[other] = stored.mask
-        return without_overlap(own, others, object_id)
+        overlap = self.settings.non_overlap
+        return outcome_of(self._objects, object_id, plane, non_overlap=overlap)
 
     def _news(self, plane: int, touched: set[int]) -> list[PlaneOutcome]:
         """Outcomes of objects tracked, and of those that may have lost pixels to them."""
@@ -463,6 +501,15 @@ class StackPropagator:
             if object_id in touched or (met and self.settings.non_overlap):
                 found.append(self._outcome(object_id, plane))
         return found
+
+
+def _check_family(segmenter: PlaneSegmenter) -> None:
+    spec = segmenter.model.spec
+    if spec.family != "sam2":
+        raise PromptError(
+            f"The model {spec.name} has no memory to follow objects with: "
+            "use cellprompt-nano or one of SAM 2."
+        )
 
 
 def _given(prompts: Prompts, shape: tuple[int, int]) -> StoredPlane:

@@ -26,6 +26,7 @@ __all__ = [
     "find_divisions",
     "has_left",
     "main_parts",
+    "next_worst",
     "overlap",
 ]
 
@@ -146,6 +147,17 @@ def confidence_of(outcome: PlaneOutcome, neighbour: PlaneOutcome | None) -> Plan
         area_jump=jump,
         confidence=min(max(value, 0.0), 1.0),
     )
+
+
+def next_worst(planes: Sequence[PlaneConfidence], after: int | None = None) -> int | None:
+    """The plane to be trusted least; with ``after``, the one that follows it in rank.
+
+    None when there is none (left).
+    """
+    ranked = [item.plane for item in sorted(planes, key=lambda item: item.confidence)]
+    if after in ranked:
+        ranked = ranked[ranked.index(after) + 1 :]
+    return ranked[0] if ranked else None
 
 
 def find_divisions(

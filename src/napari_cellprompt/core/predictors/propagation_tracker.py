@@ -226,7 +226,7 @@ class Tracker:
         if cancelled is not None and cancelled():
             raise CancelledError
         return track_frame(
-            self.segmenter.model.network,
+            self.segmenter.model.with_memory,
             features,
             memories,
             plane,
@@ -327,7 +327,7 @@ class Tracker:
 
     def _frame(self, plane: int, mask: CroppedMask, view: ViewOfPlane) -> ObjectFrame:
         """Remember a mask as it is."""
-        network = self.segmenter.model.network
+        network = self.segmenter.model.with_memory
         features = self.segmenter.features(self.stack.plane(plane), view)
         shown = to_view(mask, view, self.segmenter.image_size)
         frames = mask_frame(network, features, shown.to(self.segmenter.model.device))
