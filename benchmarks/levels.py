@@ -23,12 +23,13 @@ import torch.nn.functional as F
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from data import load_planes
-from evaluate import innermost, pick_objects
+from evaluate import pick_objects
 from napari_cellprompt import load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import LEVELS, Tile, read_tile, tile_for_box
 from napari_cellprompt.core.predictors.preprocess import normalise
 from napari_cellprompt.core.predictors.prompting import decode_prompts
+from napari_cellprompt.jobs.evaluation_prompts import innermost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 
 from augment import to_network
 from mask_prompts import disturbed
@@ -28,6 +27,7 @@ from napari_cellprompt.core.images.tiles import (
 )
 from napari_cellprompt.core.predictors.drawing import draw_prompts
 from napari_cellprompt.core.predictors.prompting import mask_to_logits
+from napari_cellprompt.jobs.evaluation_prompts import ellipse_iou, innermost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from data import Plane
     from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
 
-__all__ = ["Score", "ellipse_iou", "evaluate", "innermost", "pick_objects", "summarise"]
+__all__ = ["Score", "evaluate", "pick_objects", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +73,6 @@ _VALUES = (
     "error",
     "ellipse",
 )
-
-
-def ellipse_iou(mask: NDArray[np.bool_]) -> float:
-    """IoU of a mask that fills its array with the ellipse inscribed in that array."""
-    height, width = mask.shape
-    y = (np.arange(height) + 0.5) * 2 / height - 1
-    x = (np.arange(width) + 0.5) * 2 / width - 1
-    ellipse = y[:, None] ** 2 + x[None] ** 2 <= 1
-    return float((ellipse & mask).sum() / (ellipse | mask).sum())
-
-
-def innermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """``x, y`` of the maximum of the distance transform."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = divmod(int(depth.argmax()), mask.shape[1])
-    return np.array((x, y))
 
 
 def pick_objects(

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 from augment import cut, jitter_looks, to_network
 from auxiliary import DenseHead, dense_loss, dense_targets
 from data import Plane, load_planes, load_splits, stretch
-from evaluate import ellipse_iou, evaluate, innermost, pick_objects, summarise
+from evaluate import evaluate, pick_objects, summarise
 from export import export
 from losses import decoder_loss, mask_loss
 from napari_cellprompt.core.zoo.load import load_model
@@ -249,14 +249,6 @@ def test_evaluation_scores_every_picked_object(plane, config):
     assert all(0 <= score.click <= score.click_best <= 1 for score in scores)
     assert 0.8 < table["toy"]["ellipse"] <= 1
     assert network.image_size == SIZE
-
-
-def test_ellipse_and_innermost_pixel():
-    square = np.ones((40, 40), dtype=bool)
-    assert ellipse_iou(square) == pytest.approx(np.pi / 4, abs=0.01)
-    mask = np.zeros((9, 9), dtype=bool)
-    mask[2:7, 0:5] = True
-    assert innermost(mask).tolist() == [2, 4]
 
 
 def test_export_is_what_the_package_loads(config, tmp_path):

@@ -67,6 +67,20 @@ def _run(arguments: argparse.Namespace) -> int:
 
         run_demo(arguments.output, model=arguments.model, device=arguments.device)
         return SUCCESS
+    if arguments.command == "evaluate":
+        from .evaluate import EvaluateRequest, run_evaluate
+
+        run_evaluate(
+            EvaluateRequest(
+                folder=arguments.folder,
+                output=arguments.output,
+                model=arguments.model,
+                device=arguments.device,
+                limit=arguments.limit,
+                datasets=None if arguments.datasets is None else tuple(arguments.datasets),
+            )
+        )
+        return SUCCESS
     from .segment import SegmentRequest, run_segment
 
     run_segment(
@@ -138,6 +152,32 @@ def _parser() -> argparse.ArgumentParser:
         help="grey values shown as black and white (default: the percentiles 0.1 and 99.9 "
         "of the whole image)",
     )
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        parents=[shared],
+        help="measure a model on images whose objects are known",
+        description="Predict known objects from clicks, boxes and masks; print the mean "
+        "IoU of each data set, and write all figures and a picture.",
+    )
+    evaluate.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="NAME_img.tif and NAME_lab.tif, and perhaps a manifest.json with their axes",
+    )
+    evaluate.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="FOLDER",
+        help="where figures and picture go (default: %(default)s)",
+    )
+    evaluate.add_argument(
+        "--limit", type=int, metavar="N", help="at most N objects of each data set"
+    )
+    evaluate.add_argument("--datasets", nargs="+", metavar="NAME", help="only these")
 
     demo = commands.add_parser(
         "demo",
