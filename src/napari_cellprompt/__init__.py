@@ -8,16 +8,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .core.predictors.plane import PlaneSegmenter
     from .core.predictors.results import Results
+    from .core.predictors.sam import Predictor
     from .core.predictors.sam2_image import SAM2Predictor
+    from .core.predictors.sam2_video import SAM2VideoPredictor
     from .core.predictors.segment import segment
     from .core.zoo.load import load_model
 
-__all__ = ["PlaneSegmenter", "Results", "SAM2Predictor", "load_model", "segment"]
+__all__ = [
+    "PlaneSegmenter",
+    "Predictor",
+    "Results",
+    "SAM2Predictor",
+    "SAM2VideoPredictor",
+    "load_model",
+    "segment",
+]
 
 _HOMES = {
     "PlaneSegmenter": ".core.predictors.plane",
+    "Predictor": ".core.predictors.sam",
     "Results": ".core.predictors.results",
     "SAM2Predictor": ".core.predictors.sam2_image",
+    "SAM2VideoPredictor": ".core.predictors.sam2_video",
     "load_model": ".core.zoo.load",
     "segment": ".core.predictors.segment",
 }

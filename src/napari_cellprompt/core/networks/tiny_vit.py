@@ -131,7 +131,8 @@ class _Block(nn.Module):
         """Transform ``(B, dim, H, W)``."""
         x = x + self._in_windows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         x = self.local_conv(x).permute(0, 2, 3, 1)
-        return (x + self.mlp(x)).permute(0, 3, 1, 2)
+        result: Tensor = x + self.mlp(x)
+        return result.permute(0, 3, 1, 2)
 
     def _in_windows(self, x: Tensor) -> Tensor:
         batch, height, width, dim = x.shape

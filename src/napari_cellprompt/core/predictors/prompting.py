@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_cellprompt.core._errors import PromptError
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
+from napari_cellprompt.core.networks.sam1 import SAM1
 from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
 
 from .drawing import draw_prompts
@@ -243,7 +244,7 @@ def mask_to_logits(masks: Tensor, low_res: int) -> Tensor:
 
 
 def decode_prompts(
-    network: SAM2,
+    network: SAM1 | SAM2,
     features: ImageFeatures,
     points: Tensor,
     labels: Tensor,

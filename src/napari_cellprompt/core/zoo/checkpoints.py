@@ -1,8 +1,9 @@
 """Read files of weights safely and tell from their tensors which network they fit.
 
-Three layouts: Meta's ``{"model": tensors}`` archives, safetensors as Hugging Face
-stores ``Sam2VideoModel``, and this package's own safetensors with the network's
-configuration in their metadata.
+The layouts: archives of tensors by name (SAM, MobileSAM, micro-sam), within ``"model"``
+(SAM 2) or ``"model_state"`` (training checkpoints of micro-sam, names beginning with
+``sam.``); safetensors as Hugging Face stores ``Sam2VideoModel``; and this package's own
+safetensors with the network's configuration in their metadata.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from torch import Tensor
 from napari_cellprompt.core._errors import CheckpointError
 
 from .huggingface import is_huggingface, to_meta
-from .registry import NETWORKS
+from .registry import NETWORKS, SAM1_NETWORKS
 
-__all__ = ["detect_variant", "first_few", "read_state_dict"]
+__all__ = ["detect_family", "detect_variant", "first_few", "read_state_dict"]
 
 _TRUNK = "image_encoder.trunk"
+_VIT = "image_encoder.patch_embed.proj.weight"
+_TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
 
 
 def first_few(names: Iterable[str], count: int = 3) -> str:
@@ -47,8 +50,9 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     Returns
     -------
     state_dict : dict
-        Tensors under the names that Meta's checkpoints use, on the CPU; floating point
-        ones as float32.
+        Tensors under the names that the networks here use, on the CPU; floating point
+        ones as float32. (SAM 2's are Meta's; in SAM's the two layers of an MLP are
+        called as in SAM 2.)
     metadata : dict
         The configuration in a file of this package; empty for the other layouts.
 
@@ -80,7 +84,23 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in state.items()
     }
-    return (to_meta(state) if is_huggingface(state) else state), metadata
+    if is_huggingface(state):
+        return to_meta(state), metadata
+    return _sam1_names(state), metadata
+
+
+def _sam1_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names of SAM as the networks here have them; tensors without use are left out."""
+    names = {name: name.removeprefix("sam.") for name in state}
+    unused = tuple(f"image_encoder.{part}." for part in ("norm_head", "head"))
+    return {
+        short.replace(".mlp.lin1.", ".mlp.layers.0.").replace(
+            ".mlp.lin2.", ".mlp.layers.1."
+        ): state[name]
+        for name, short in names.items()
+        # MobileSAM's file keeps the classifier that its encoder was trained with
+        if not short.startswith(unused) and short not in ("pixel_mean", "pixel_std")
+    }
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -125,8 +145,9 @@ def _read_archive(path: Path) -> dict[str, Tensor]:
             f"The checkpoint {path} is damaged or cut short "
             f"({type(error).__name__}: {_one_line(error)}). Fetch it again."
         ) from error
-    if isinstance(payload, Mapping) and isinstance(payload.get("model"), Mapping):
-        payload = payload["model"]
+    for key in ("model", "model_state"):
+        if isinstance(payload, Mapping) and isinstance(payload.get(key), Mapping):
+            payload = payload[key]
     if not isinstance(payload, Mapping) or not payload:
         raise CheckpointError(
             f"The checkpoint {path} holds no tensors by name but a "
@@ -158,30 +179,67 @@ def _one_line(error: Exception) -> str:
     return lines[0] if lines else "no more is known"
 
 
+def detect_family(state: Mapping[str, Tensor]) -> str:
+    """``"sam1"`` where tensors have the names of SAM or MobileSAM, else ``"sam2"``."""
+    encoders = (_VIT, _TINY_VIT)
+    return "sam1" if any(name in state for name in encoders) else "sam2"
+
+
+def _measure_sam1(state: Mapping[str, Tensor]) -> dict[str, object]:
+    """Read the hyper-parameters of a SAM encoder from the shapes of its tensors."""
+    if _TINY_VIT in state:
+        return dict(SAM1_NETWORKS["vit_t"])
+    try:
+        width = state[_VIT].shape[0]
+        depth = _count(state, "image_encoder.blocks")
+        tables = [
+            state[f"image_encoder.blocks.{index}.attn.rel_pos_h"] for index in range(depth)
+        ]
+        side = state["image_encoder.pos_embed"].shape[1]
+        return {
+            "encoder": "vit",
+            "embed_dim": width,
+            "depth": depth,
+            "heads": width // tables[0].shape[1],
+            "global_blocks": tuple(
+                index for index, table in enumerate(tables) if len(table) == 2 * side - 1
+            ),
+            "native_size": side * 16,
+        }
+    except (KeyError, IndexError) as error:
+        raise CheckpointError(
+            f"The tensors are not those of a SAM network. First of {len(state)}: "
+            f"{first_few(state)}."
+        ) from error
+
+
 def detect_variant(
     state: Mapping[str, Tensor], config: Mapping[str, object] | None = None
 ) -> dict[str, object]:
-    """Find the hyper-parameters of the SAM 2 network that tensors belong to.
+    """Find the hyper-parameters of the network that tensors belong to.
 
     Parameters
     ----------
     state : mapping
         Tensors under Meta's names.
     config : mapping, optional
-        Keyword arguments of ``build_sam2`` from the file's configuration. They are
+        Keyword arguments of the network's builder from the file's configuration. They are
         checked against the tensors. Without them, what tensors do not show (heads,
         windows) comes from the registered network of the same dimensions.
 
     Returns
     -------
     dict
-        Keyword arguments of ``build_sam2``, without ``image_size``.
+        Keyword arguments of ``build_sam1`` or ``build_sam2`` (see
+        :func:`detect_family`), without ``image_size``.
 
     Raises
     ------
     CheckpointError
-        When the tensors are no SAM 2, of an unknown size, or contradict ``config``.
+        When the tensors are neither, of an unknown size, or contradict ``config``.
     """
+    if detect_family(state) == "sam1":
+        return _measure_sam1(state)
     measured = _measure(state)
     if config is not None:
         known = {

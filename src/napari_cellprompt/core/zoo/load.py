@@ -17,15 +17,15 @@ from torch import Tensor
 
 from napari_cellprompt.core._atomic import replacing
 from napari_cellprompt.core._errors import CheckpointError, DownloadError
-from napari_cellprompt.core.networks.build import build_sam2
+from napari_cellprompt.core.networks.build import build_sam1, build_sam2
+from napari_cellprompt.core.networks.sam1 import SAM1
+from napari_cellprompt.core.networks.sam2 import SAM2
 
-from .checkpoints import detect_variant, first_few, read_state_dict
+from .checkpoints import detect_family, detect_variant, first_few, read_state_dict
 from .registry import ALIASES, DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec, get_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from napari_cellprompt.core.networks.sam2 import SAM2
 
 __all__ = [
     "LoadedModel",
@@ -40,7 +40,7 @@ __all__ = [
 class LoadedModel:
     """A network with its weights, and what is known about it."""
 
-    network: SAM2
+    network: SAM1 | SAM2
     """In evaluation mode, float32, on its device."""
     spec: ModelSpec
     source: Path
@@ -55,6 +55,22 @@ class LoadedModel:
     def image_size(self) -> int:
         """Side of the square input in pixels."""
         return self.spec.image_size
+
+    @property
+    def with_memory(self) -> SAM2:
+        """The network, where it can follow objects from image to image.
+
+        Raises
+        ------
+        CheckpointError
+            For a model of the SAM family, which has no memory.
+        """
+        if not isinstance(self.network, SAM2):
+            raise CheckpointError(
+                f"{self.spec.name} is made for single images and has no memory: choose "
+                "cellprompt-nano or a SAM 2 model to follow objects."
+            )
+        return self.network
 
 
 def cache_folder() -> Path:
@@ -137,6 +153,9 @@ def load_model(
     return LoadedModel(network.eval().to(chosen_device), spec, path)
 
 
+_SUFFIXES = (".pt", ".pth", ".safetensors")
+
+
 def _is_path(name_or_path: str | Path) -> bool:
     if isinstance(name_or_path, Path):
         return True
@@ -159,12 +178,14 @@ def _weights_file(spec: ModelSpec) -> Iterator[Path]:
         return
     folder = cache_folder()
     names = [spec.name, *(alias for alias, name in ALIASES.items() if name == spec.name)]
-    for name in names:
-        for suffix in (".pt", ".safetensors"):
-            path = folder / f"{name}{suffix}"
-            if path.is_file():
-                yield path
-                return
+    files_there = [f"{name}{suffix}" for name in names for suffix in _SUFFIXES]
+    if spec.source is not None:
+        files_there.insert(0, spec.source.file_name)
+    for file_name in files_there:
+        path = folder / file_name
+        if path.is_file():
+            yield path
+            return
     raise DownloadError(_how_to_get(spec, folder))
 
 
@@ -183,7 +204,7 @@ def _how_to_get(spec: ModelSpec, folder: Path) -> str:
 
 def _load_file(
     path: Path, *, expected: ModelSpec | None, image_size: int | None
-) -> tuple[SAM2, ModelSpec]:
+) -> tuple[SAM1 | SAM2, ModelSpec]:
     """Build the network that a file holds and fill it."""
     state, metadata = read_state_dict(path)
     try:
@@ -208,12 +229,14 @@ def _spec_of_file(
         raise CheckpointError("Its configuration describes no network.")
     variant = detect_variant(state, config)
     known = _same_network(variant)
-    if expected is not None and known is not expected and not expected.bundled:
+    fits = known is not None and expected is not None and known.network == expected.network
+    if expected is not None and not fits and not expected.bundled:
         raise CheckpointError(
             f"It does not hold {expected.name} but "
             f"{known.name if known else 'another network'}."
         )
-    image_size = metadata.get("image_size", known.image_size if known else 1024)
+    made_for = expected or known
+    image_size = metadata.get("image_size", made_for.image_size if made_for else 1024)
     if type(image_size) is not int or image_size <= 0 or image_size % 32:
         raise CheckpointError(
             "Its configuration must give image_size as a positive multiple of 32: got "
@@ -222,7 +245,8 @@ def _spec_of_file(
     if expected is not None:
         base = expected
     else:
-        base = ModelSpec(str(metadata.get("name", path.stem)), "sam2", variant, 1024)
+        name = str(metadata.get("name", path.stem))
+        base = ModelSpec(name, detect_family(state), variant, 1024)
     return replace(
         base,
         network=variant,
@@ -258,10 +282,12 @@ def _drawing(config: object) -> DrawingSpec | None:
         ) from error
 
 
-def _build(spec: ModelSpec) -> SAM2:
+def _build(spec: ModelSpec) -> SAM1 | SAM2:
     try:
         # The configuration may come from a file, so anything may stand in it.
         arguments: dict[str, Any] = dict(spec.network)
+        if spec.family == "sam1":
+            return build_sam1(image_size=spec.image_size, **arguments)
         embed_dim, heads = arguments["embed_dim"], arguments["num_heads"]
         if type(heads) is not int or heads < 1 or embed_dim % heads:
             raise ValueError(f"num_heads = {heads} does not divide {embed_dim}")
@@ -272,7 +298,7 @@ def _build(spec: ModelSpec) -> SAM2:
         ) from error
 
 
-def _fill(network: SAM2, state: Mapping[str, Tensor], path: Path) -> None:
+def _fill(network: SAM1 | SAM2, state: Mapping[str, Tensor], path: Path) -> None:
     """Load strictly: each tensor has its place, and each place its tensor."""
     wanted = network.state_dict()
     problems = []

@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "MODELS",
     "NETWORKS",
+    "SAM1_NETWORKS",
     "DrawingSpec",
     "ModelSpec",
     "WeightsSource",
@@ -49,7 +50,8 @@ class WeightsSource:
     file_name: str
     url: str
     licence: str
-    sha256: str
+    digest: str
+    """``"sha256:"`` or ``"xxh128:"`` and the hexadecimal digest of the file."""
     nbytes: int | None = None
     """Exact size of the file; None where no public record gives it."""
 
@@ -63,9 +65,9 @@ class ModelSpec:
     name : str
         The name it has in this package, or its file's stem for a checkpoint.
     family : str
-        Which classes build it: ``"sam2"`` so far.
+        ``"sam1"`` or ``"sam2"``.
     network : mapping
-        Keyword arguments of ``build_sam2``, without ``image_size``.
+        Keyword arguments of ``build_sam1`` or ``build_sam2``, without ``image_size``.
     image_size : int
         Side of the square input in pixels.
     drawing : DrawingSpec, optional
@@ -74,6 +76,8 @@ class ModelSpec:
         Set for models whose weights are published elsewhere.
     bundled : bool
         Whether the weights are part of this package.
+    good_for : str
+        What it was made for, in a few words.
     """
 
     name: str
@@ -83,6 +87,7 @@ class ModelSpec:
     drawing: DrawingSpec | None = None
     source: WeightsSource | None = field(default=None, compare=False)
     bundled: bool = field(default=False, compare=False)
+    good_for: str = field(default="", compare=False)
 
 
 def _network(**hyper_parameters: object) -> Mapping[str, object]:
@@ -154,9 +159,39 @@ NETWORKS: Mapping[str, Mapping[str, object]] = MappingProxyType(
         ),
     }
 )
-"""Hyper-parameters of each width; keyword arguments of ``build_sam2``."""
+"""Hyper-parameters of each SAM 2 width; keyword arguments of ``build_sam2``."""
+
+
+def _vit(embed_dim: int, depth: int, heads: int, every: int) -> Mapping[str, object]:
+    return _network(
+        encoder="vit",
+        embed_dim=embed_dim,
+        depth=depth,
+        heads=heads,
+        global_blocks=tuple(range(every - 1, depth, every)),
+        native_size=1024,
+    )
+
+
+SAM1_NETWORKS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "vit_b": _vit(768, 12, 12, 3),
+        "vit_l": _vit(1024, 24, 16, 6),
+        "vit_h": _vit(1280, 32, 16, 8),
+        "vit_t": _network(encoder="tiny_vit"),
+    }
+)
+"""Hyper-parameters of each SAM encoder; keyword arguments of ``build_sam1``."""
 
 _SAM2_LICENCE = "Apache-2.0"
+_SPEED: Mapping[str, str] = MappingProxyType(
+    {
+        "tiny": "seconds per image without a GPU",
+        "small": "slow without a GPU",
+        "base_plus": "wants a GPU",
+        "large": "wants a large GPU",
+    }
+)
 _SAM2_URL = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _SAM2_FILES: Mapping[str, tuple[str, int | None]] = MappingProxyType(
     {
@@ -209,10 +244,149 @@ def _sam2_spec(name: str) -> ModelSpec:
             file_name=f"{name}.pt",
             url=f"{_SAM2_URL}/{folder}/{name}.pt",
             licence=_SAM2_LICENCE,
-            sha256=sha256,
+            digest=f"sha256:{sha256}",
             nbytes=nbytes,
         ),
+        good_for=f"anything, also stacks and movies; {_SPEED[width]}",
     )
+
+
+_SAM1_URL = "https://dl.fbaipublicfiles.com/segment_anything"
+_MICRO_SAM_URL = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io"
+_OWNCLOUD_URL = "https://owncloud.gwdg.de/index.php/s"
+_MICRO_SAM_LICENCE = "of micro-sam (code: MIT); see the page of the model"
+
+
+def _sam1_spec(
+    name: str,
+    encoder: str,
+    url: str,
+    digest: str,
+    good_for: str,
+    *,
+    licence: str = "Apache-2.0",
+    nbytes: int | None = None,
+    file_name: str = "",
+) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        family="sam1",
+        network=SAM1_NETWORKS[encoder],
+        image_size=1024,
+        source=WeightsSource(
+            file_name=file_name or f"{name}.pt",
+            url=url,
+            licence=licence,
+            digest=digest,
+            nbytes=nbytes,
+        ),
+        good_for=good_for,
+    )
+
+
+def _meta_sam1(
+    encoder: str, stamp: str, sha256: str, speed: str, nbytes: int | None
+) -> ModelSpec:
+    name = f"sam_{encoder}"
+    return _sam1_spec(
+        name,
+        encoder,
+        f"{_SAM1_URL}/{name}_{stamp}.pth",
+        f"sha256:{sha256}",
+        f"single images of any kind; {speed}",
+        nbytes=nbytes,
+        file_name=f"{name}_{stamp}.pth",
+    )
+
+
+def _micro_sam(name: str, place: str, xxh128: str, good_for: str) -> ModelSpec:
+    encoder = name[: len("vit_b")]
+    url = (
+        f"{_MICRO_SAM_URL}/{place}/files/{encoder}.pt"
+        if "/" in place
+        else f"{_OWNCLOUD_URL}/{place}/download"
+    )
+    return _sam1_spec(
+        name, encoder, url, f"xxh128:{xxh128}", good_for, licence=_MICRO_SAM_LICENCE
+    )
+
+
+_LIGHT = "cells and nuclei in light microscopy"
+_EM = "organelles in electron microscopy"
+_TISSUE = "nuclei in stained tissue"
+_SAM1_SPECS = (
+    _meta_sam1(
+        "vit_b",
+        "01ec64",
+        "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        "the smallest of the three",
+        375_042_383,
+    ),
+    _meta_sam1(
+        "vit_l",
+        "0b3195",
+        "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        "wants a GPU",
+        None,
+    ),
+    _meta_sam1(
+        "vit_h",
+        "4b8939",
+        "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        "wants a large GPU",
+        2_564_550_879,
+    ),
+    _sam1_spec(
+        "mobile_sam",
+        "vit_t",
+        "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+        "sha256:6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        "single images of any kind on a computer without a GPU",
+        nbytes=40_728_226,
+    ),
+    _micro_sam(
+        "vit_t_lm", "faithful-chicken/1.1", "72ec5074774761a6e5c05a08942f981e", _LIGHT
+    ),
+    _micro_sam(
+        "vit_b_lm", "diplomatic-bug/1.2", "fe9252a29f3f4ea53c15a06de471e186", _LIGHT
+    ),
+    _micro_sam(
+        "vit_l_lm", "idealistic-rat/1.2", "017f20677997d628426dec80a8018f9d", _LIGHT
+    ),
+    _micro_sam(
+        "vit_t_em_organelles", "greedy-whale/1", "253474720c497cce605e57c9b1d18fd9", _EM
+    ),
+    _micro_sam(
+        "vit_b_em_organelles", "noisy-ox/1.2", "f3bf2ed83d691456bae2c3f9a05fb438", _EM
+    ),
+    _micro_sam(
+        "vit_l_em_organelles", "humorous-crab/1.2", "810b084b6e51acdbf760a993d8619f2d", _EM
+    ),
+    _micro_sam(
+        "vit_b_histopathology",
+        "sBB4H8CTmIoBZsQ",
+        "ffd1a2cd84570458b257bd95fdd8f974",
+        _TISSUE,
+    ),
+    _micro_sam(
+        "vit_l_histopathology",
+        "IZgnn1cpBq2PHod",
+        "b591833c89754271023e901281dee3f2",
+        _TISSUE,
+    ),
+    _micro_sam(
+        "vit_h_histopathology",
+        "L7AcvVz7DoWJ2RZ",
+        "bd1856dafc156a43fb3aa705f1a6e92e",
+        _TISSUE,
+    ),
+    _micro_sam(
+        "vit_b_medical_imaging",
+        "f5Ol4FrjPQWfjUF",
+        "40169f1e3c03a4b67bff58249c176d92",
+        "radiology",
+    ),
+)
 
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType(
@@ -223,8 +397,18 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             network=_network(**NETWORKS["nano"], version="2.1"),
             image_size=512,
             bundled=True,
+            good_for="cells and nuclei, stacks and movies, on any computer",
         ),
         **{name: _sam2_spec(name) for name in _SAM2_FILES},
+        # The licence of its weights is not known: it is loaded from the user's own file.
+        "medsam2": ModelSpec(
+            name="medsam2",
+            family="sam2",
+            network=_network(**NETWORKS["tiny"], version="2.1"),
+            image_size=512,
+            good_for="radiology volumes; from your own file only",
+        ),
+        **{spec.name: spec for spec in _SAM1_SPECS},
     }
 )
 """Every model by its full name."""
@@ -232,7 +416,9 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
 
 def _aliases() -> dict[str, str]:
     letters = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
-    aliases = {"nano": DEFAULT_MODEL}
+    aliases = {"nano": DEFAULT_MODEL, "vit_t": "mobile_sam", "sam_vit_t": "mobile_sam"}
+    for letter in "blh":
+        aliases[f"sam_{letter}"] = aliases[f"vit_{letter}"] = f"sam_vit_{letter}"
     for name in _SAM2_FILES:
         release, width = name.split("_hiera_")
         letter = letters[width]
