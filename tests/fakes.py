@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt.core.images.tiles import Tile
+from napari_cellprompt.core.masks.rle import decode
+from napari_cellprompt.core.predictors.plane import PlaneSegmenter
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
 from napari_cellprompt.jobs.segment_session import LoadedSegmenter
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.zoo.load import LoadedModel
 
 SIDE = 64
 
@@ -123,3 +126,54 @@ def _object(grey: np.ndarray, prompts: Prompts) -> np.ndarray:
 def _candidate(mask: np.ndarray, score: float) -> Candidate:
     logits = np.where(mask, 8.0, -8.0).astype(np.float32)
     return Candidate(CroppedMask(mask, (0, 0), mask.shape), logits, score)
+
+
+class FollowingSegmenter(FakeSegmenter):
+    """A ``FakeSegmenter`` that propagation can use, together with ``follow_bright``.
+
+    A small network with random weights is there for what is remembered and measured;
+    no mask comes from it.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        super().__init__()
+        self._real = PlaneSegmenter(model)
+        self.model = model
+        self.cache = self._real.cache
+        self.corrected: list[Prompts] = []
+
+    @property
+    def image_size(self) -> int:
+        return self._real.image_size
+
+    def features(self, *arguments: Any, **options: Any) -> Any:
+        return self._real.features(*arguments, **options)
+
+    def predict_many(
+        self,
+        plane: PlaneSource,
+        prompts: Sequence[Prompts],
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Prediction]:
+        """Clicks add to the mask that came along, or cut from it."""
+        self.corrected += prompts
+        return [self._one(plane, item) for item in prompts]
+
+    def _one(self, plane: PlaneSource, prompts: Prompts) -> Prediction:
+        mask = np.zeros(plane.shape, dtype=bool)
+        if prompts.mask is not None:
+            mask |= decode(prompts.mask)
+        positive = [label == 1 for label in prompts.labels]
+        if any(positive) or prompts.box is not None:
+            mask |= _object(_grey(plane), prompts)
+        for (x, y), label in zip(prompts.points, prompts.labels, strict=True):
+            if label == 0:
+                mask &= ~_disk(mask.shape, x, y, 3)
+        return Prediction(
+            (_candidate(mask, 0.8),),
+            object_score=1.0,
+            tile=Tile(1.0, 0, 0, self.image_size),
+            seconds=0.0,
+        )

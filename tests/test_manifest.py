@@ -67,9 +67,10 @@ def test_every_contribution_has_its_command() -> None:
 
 
 def test_widget() -> None:
-    assert [(w.command, w.display_name) for w in CONTRIBUTIONS.widgets] == [
-        (f"{NAME}.segment", "Segment")
-    ]
+    assert {w.command: w.display_name for w in CONTRIBUTIONS.widgets}.items() >= {
+        f"{NAME}.segment": "Segment",
+        f"{NAME}.propagate": "Propagate",
+    }.items()
     assert list(CONTRIBUTIONS.menus) == ["napari/layers/segment"]
 
 

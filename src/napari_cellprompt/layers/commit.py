@@ -30,6 +30,7 @@ __all__ = [
     "check_writable",
     "commit",
     "find_grid",
+    "first_change",
     "max_label",
     "nd_indices",
     "needs_widening",
@@ -55,6 +56,8 @@ class CommitResult:
     """Pixels that now carry the id."""
     kept_out: int
     """Pixels of the mask that stayed with the objects that had them."""
+    changed: tuple[int, ...] | None = None
+    """Index of one pixel that did not carry the id before; None where all did."""
 
 
 def commit(
@@ -108,10 +111,19 @@ def commit(
                 f"({others}) of '{layer.name}', which are kept."
             )
         indices = tuple(axis_indices[free] for axis_indices in indices)
+    changed = first_change(layer, indices, object_id)
     with layer.block_history():
         layer.data_setitem(indices, object_id)
     written = int(indices[0].size)
-    return CommitResult(layer, object_id, written, total - written)
+    return CommitResult(layer, object_id, written, total - written, changed)
+
+
+def first_change(
+    layer: Labels, indices: tuple[NDArray[np.intp], ...], object_id: int
+) -> tuple[int, ...] | None:
+    """Index of the first of some pixels that does not carry an id."""
+    other = np.flatnonzero(np.asarray(layer.data[indices]) != object_id)
+    return tuple(int(axis[other[0]]) for axis in indices) if other.size else None
 
 
 def check_id(layer: Labels, object_id: int) -> None:

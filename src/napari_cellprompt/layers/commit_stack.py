@@ -14,6 +14,7 @@ from .commit import (
     check_id,
     check_writable,
     find_grid,
+    first_change,
     nd_indices,
     place_mask,
 )
@@ -101,10 +102,11 @@ def _write(layer: Labels, item: PlaneMask, policy: Policy, image: Image) -> Comm
         layer.data_setitem(
             *_erased(own, indices, match.axes, layer.data.shape), refresh=False
         )
-    if indices[0].size:
+    changed = first_change(layer, indices, item.object_id)
+    if changed is not None:
         layer.data_setitem(indices, item.object_id)
     written = int(indices[0].size)
-    return CommitResult(layer, item.object_id, written, total - written)
+    return CommitResult(layer, item.object_id, written, total - written, changed)
 
 
 def _erased(

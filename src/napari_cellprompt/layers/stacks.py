@@ -37,8 +37,13 @@ class StackAxis:
 
     @property
     def is_time(self) -> bool:
-        """Whether the label says so; objects divide in time and not in depth."""
+        """Whether the label says so."""
         return self.name.lower() in _TIME
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether the label says so; objects divide in time and not in depth."""
+        return self.name.lower() in _DEPTH
 
     @property
     def plane_word(self) -> str:
@@ -60,7 +65,7 @@ def stack_axes(image: Image, view: PlaneView) -> list[StackAxis]:
             named = label and not label.lstrip("-").isdigit()
             name = label if named else f"axis {axis}"
             found.append(StackAxis(axis, shape[axis], name))
-    return sorted(found, key=lambda axis: (axis.name.lower() not in _DEPTH, -axis.axis))
+    return sorted(found, key=lambda axis: (not axis.is_depth, -axis.axis))
 
 
 class LayerStack:

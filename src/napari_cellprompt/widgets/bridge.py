@@ -30,17 +30,17 @@ class ResultBridge(QObject):
 
     def deliver(self, future: Future[Any], callback: Callable[[Future[Any]], None]) -> None:
         """Call ``callback(future)`` here once the future is done, unless closed."""
+        future.add_done_callback(lambda finished: self.post(callback, finished))
 
-        def done(finished: Future[Any]) -> None:
-            if self._closed:
-                return
-            try:
-                self._arrived.emit(callback, finished)
-            except RuntimeError:
-                # Qt has deleted the bridge between the check and the call.
-                self._closed = True
-
-        future.add_done_callback(done)
+    def post(self, callback: Callable[[Any], None], value: Any) -> None:
+        """Call ``callback(value)`` here soon, unless closed; from any thread."""
+        if self._closed:
+            return
+        try:
+            self._arrived.emit(callback, value)
+        except RuntimeError:
+            # Qt has deleted the bridge between the check and the call.
+            self._closed = True
 
     def close(self) -> None:
         """Drop what is still to come."""
@@ -48,9 +48,9 @@ class ResultBridge(QObject):
             self._closed = True
             self.deleteLater()
 
-    def _run(self, callback: Callable[[Future[Any]], None], future: Future[Any]) -> None:
+    def _run(self, callback: Callable[[Any], None], value: Any) -> None:
         if not self._closed:
-            callback(future)
+            callback(value)
 
 
 def complaint(future: Future[Any]) -> str | None:

@@ -7,7 +7,7 @@ layers use none of them, apart from undo and redo, which do the same there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["KEYS", "MODIFIER", "Key", "KeyBinder", "key_table"]
+__all__ = ["KEYS", "MODIFIER", "PROPAGATE_KEYS", "Key", "KeyBinder", "key_table", "name_of"]
 
 MODIFIER = "Shift"
 """Held while clicking, it turns the sign of that click round."""
@@ -42,11 +42,23 @@ KEYS = (
 )
 
 
+PROPAGATE_KEYS = (
+    Key("W", "worst", "go to the next doubtful plane"),
+    Key("Shift-A", "lock", "this plane is right: keep its mask"),
+    Key("Shift-Q", "clear", "the object is not on this plane"),
+)
+"""The keys of the Propagate widget, bound while objects are being looked through."""
+
+
 def key_table() -> list[tuple[str, str]]:
     """Keys and their meanings for people, the mouse included."""
     rows = [("Click", "on the object"), (f"{MODIFIER}+click", "the other sign")]
-    names = [key.key.replace("Control", "Ctrl").replace("-", "+") for key in KEYS]
-    return rows + [(name, key.text) for name, key in zip(names, KEYS, strict=True)]
+    return rows + [(name_of(key), key.text) for key in KEYS]
+
+
+def name_of(key: Key) -> str:
+    """The key as people write it."""
+    return key.key.replace("Control", "Ctrl").replace("-", "+")
 
 
 class KeyBinder:
@@ -56,11 +68,20 @@ class KeyBinder:
     ----------
     actions : mapping
         A function without arguments for each ``Key.action``.
+    keys : sequence of Key
+        The table.
     """
 
-    def __init__(self, actions: Mapping[str, Callable[[], Any]]) -> None:
-        self._functions = {key.key: _without_argument(actions[key.action]) for key in KEYS}
+    def __init__(
+        self, actions: Mapping[str, Callable[[], Any]], keys: Sequence[Key] = KEYS
+    ) -> None:
+        self._functions = {key.key: _without_argument(actions[key.action]) for key in keys}
         self._bound: list[tuple[ViewerModel | Layer, dict[str, Any]]] = []
+
+    @property
+    def targets(self) -> list[ViewerModel | Layer]:
+        """Where the keys are bound now."""
+        return [target for target, _ in self._bound]
 
     def bind(self, viewer: ViewerModel, layers: list[Layer]) -> None:
         """Bind on the viewer and on these layers, and nowhere else."""

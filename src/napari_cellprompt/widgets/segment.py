@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
+from psygnal import Signal
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -15,8 +16,9 @@ from napari_cellprompt.core._errors import CellpromptError
 from napari_cellprompt.jobs.segment_session import SegmentSession
 from napari_cellprompt.layers.coordinates import plane_of
 
+from .docks import open_dock
 from .export import Exporter
-from .keys import KeyBinder
+from .keys import KeyBinder, key_table
 from .model_choice import ModelChoice
 from .prompt_layers import complete, drop_unused, same_size, start_tool
 from .segment_controller import SegmentController
@@ -42,6 +44,9 @@ class SegmentWidget(QWidget):
     session : SegmentSession, optional
         Runs the model; one of its own when left out.
     """
+
+    closed = Signal()
+    """The widget lets go of its layers and of its model."""
 
     def __init__(
         self, viewer: napari.viewer.Viewer, *, session: SegmentSession | None = None
@@ -90,6 +95,7 @@ class SegmentWidget(QWidget):
                 "undo": self.controller.undo,
                 "redo": self.controller.redo,
                 "view": self.controller.show_model_view,
+                "propagate": self.propagate,
                 "export": self.export,
             }
         )
@@ -100,7 +106,9 @@ class SegmentWidget(QWidget):
         layout.addWidget(self.form.top)
         layout.addWidget(self.panel)
         layout.addWidget(collapsible("Layers and overlaps", self.form.more))
-        layout.addWidget(collapsible("Mouse and keys", key_label(), expanded=True))
+        layout.addWidget(
+            collapsible("Mouse and keys", key_label(key_table()), expanded=True)
+        )
         layout.addStretch()
         self.controller.contrast.by_percentiles = settings.contrast == "percentiles"
         self.controller.overlap = self.form.overlap.value
@@ -158,6 +166,13 @@ class SegmentWidget(QWidget):
         else:
             self.exporter.ask(self, labels, self.form.image.value)
 
+    def propagate(self) -> None:
+        """Open the widget that follows objects through the stack."""
+        # Here, since that widget opens this one as well.
+        from .propagate import PropagateWidget
+
+        open_dock(self._viewer, PropagateWidget, "Propagate")
+
     # --- life ----------------------------------------------------------------------
 
     def event(self, event: QEvent | None) -> bool:
@@ -174,6 +189,7 @@ class SegmentWidget(QWidget):
         if self._closed:
             return
         self._closed = True
+        self.closed.emit()
         self._disconnect()
         self.controller.close(remove_layers=remove_layers)
         if remove_layers:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
@@ -97,6 +97,8 @@ class SegmentController:
         self._source: PlaneSource | None = None
         self.waiting = False
         """Whether the mask of the newest prompts is still being computed."""
+        self.held = False
+        """Whether clicks belong to someone else, who corrects a propagation with them."""
         self._accept_when_ready = False
         self._generation = 0
         self._size_hint: float | None = None
@@ -143,6 +145,31 @@ class SegmentController:
         self.changed.emit()
 
     @property
+    def session(self) -> SegmentSession:
+        """The model and its thread."""
+        return self._session
+
+    @property
+    def state(self) -> SegmentState | None:
+        """What the layers show; None before there is an image."""
+        return self._state
+
+    def pixels_of(self, image: Image) -> tuple[str, Limits | Pending | None]:
+        """Identity of an image's pixels, and the grey values that become 0 and 255."""
+        return self._revisions.key(image), self._current_limits(image)
+
+    def hold(self) -> None:
+        """Leave clicks and boxes to someone else, until ``release``."""
+        self.held = True
+        self._forget_state()
+        self.tell("Clicks correct the propagation until it is accepted or discarded.")
+
+    def release(self) -> None:
+        """Answer clicks and boxes again."""
+        self.held = False
+        self._ask_again()
+
+    @property
     def candidate(self) -> Candidate | None:
         """The mask on screen."""
         if self.prediction is None:
@@ -153,6 +180,9 @@ class SegmentController:
 
     def accept(self) -> None:
         """Write the mask on screen, or the one that is being computed once it is there."""
+        if self.held:
+            self.tell("Accept or discard the propagation first.", warn=True)
+            return
         self.refresh()
         chosen, state = self.chosen, self._state
         if self.waiting:
@@ -173,10 +203,7 @@ class SegmentController:
         except CellpromptError as error:
             self.tell(str(error), warn=True)
             return
-        if accepted.layer != chosen.labels and chosen.labels not in self._viewer.layers:
-            # A layer with room for larger ids has taken its place.
-            self.chosen = replace(chosen, labels=accepted.layer)
-            self.target_changed.emit(accepted.layer)
+        self.target_written(chosen.labels, accepted.layer)
         self._size_hint = accepted.record.size
         clear_prompts(self.chosen, state.view)
         self.refresh()
@@ -184,10 +211,16 @@ class SegmentController:
         x0, y0, x1, y1 = accepted.record.planes[0].box
         self._prepare_at(((x0 + x1) / 2, (y0 + y1) / 2))
 
+    def target_written(self, labels: Labels, written: Labels) -> None:
+        """Go on with a layer that has room for larger ids, where one took the place."""
+        if written != labels and labels not in self._viewer.layers:
+            self.chosen = replace(self.chosen, labels=written)
+            self.target_changed.emit(written)
+
     def discard(self) -> None:
         """Delete the prompts of this plane."""
         self._accept_when_ready = False
-        if self.chosen.image is None:
+        if self.chosen.image is None or self.held:
             return
         try:
             # Not from the state: prompts that cannot be used have led to none.
@@ -269,6 +302,8 @@ class SegmentController:
 
     def refresh(self) -> None:
         """Read the layers, and ask for a mask when they say something new."""
+        if self.held:
+            return
         chosen = self.chosen
         if chosen.image is None:
             self._forget_state()

@@ -14,9 +14,10 @@ from .prompt_layers import Chosen
 from .view_layer import VIEW_NAME
 
 if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
 
-__all__ = ["CONTRASTS", "OPEN_FILE", "OVERLAPS", "SegmentForm"]
+__all__ = ["CONTRASTS", "OPEN_FILE", "OVERLAPS", "SegmentForm", "fill_rows"]
 
 CONTRASTS = ("layer limits", "percentiles")
 OVERLAPS = ("keep", "replace", "new layer")
@@ -67,11 +68,11 @@ class SegmentForm:
             "that overlaps others into a new layer",
         )
         self.top = QWidget()
-        self._rows = _fill(
+        self._rows = fill_rows(
             self.top, self.image, self.channel_axis, self.channel, self.contrast, self.model
         )
         self.more = QWidget()
-        _fill(self.more, self.points, self.boxes, self.labels, self.overlap)
+        fill_rows(self.more, self.points, self.boxes, self.labels, self.overlap)
         self.update_channels()
 
     @property
@@ -198,7 +199,7 @@ class SegmentForm:
                 label.setVisible(len(box.choices) > 1)
 
 
-def _fill(widget: QWidget, *boxes: ComboBox) -> QFormLayout:
+def fill_rows(widget: QWidget, *boxes: ValueWidget[Any]) -> QFormLayout:
     """Put labelled choosers below each other, labels in one column."""
     layout = QFormLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)

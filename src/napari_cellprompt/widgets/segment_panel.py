@@ -15,14 +15,12 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from .keys import key_table
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from .segment_controller import SegmentController
 
-__all__ = ["ActionPanel", "collapsible", "key_label"]
+__all__ = ["ActionPanel", "collapsible", "ignore_state", "key_label", "text_line"]
 
 # Name, text, tool tip, and whether the button shows a state; two to a row.
 _BUTTONS = (
@@ -35,6 +33,7 @@ _BUTTONS = (
     ("undo", "Undo", "Undo the last click, else the last object (Ctrl+Z)", False),
     ("redo", "Redo", "Bring back the object that was undone (Ctrl+Shift+Z)", False),
     ("view", "What model sees", "Show exactly the pixels that the model gets", True),
+    ("propagate", "Propagate ...", "Follow objects through the stack", False),
     ("export", "Export ...", "Save the objects as a label TIFF", False),
 )
 
@@ -60,10 +59,10 @@ class ActionPanel(QWidget):
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             button.setMinimumWidth(120)
-            button.clicked.connect(_ignore_state(actions[name]))
+            button.clicked.connect(ignore_state(actions[name]))
             self.buttons[name] = button
             grid.addWidget(button, *divmod(number, 2))
-        self.status_line, self.mask_line, self.model_line = _line(), _line(), _line()
+        self.status_line, self.mask_line, self.model_line = (text_line() for _ in range(3))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(grid)
@@ -96,16 +95,16 @@ def collapsible(title: str, content: QWidget, *, expanded: bool = False) -> QCol
     return section
 
 
-def key_label() -> QLabel:
-    """The table of mouse and keys."""
+def key_label(table: Sequence[tuple[str, str]]) -> QLabel:
+    """A table of keys and what they do."""
     rows = "".join(
-        f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>"
-        for key, text in key_table()
+        f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>" for key, text in table
     )
     return QLabel(f"<table>{rows}</table>")
 
 
-def _line() -> QLabel:
+def text_line() -> QLabel:
+    """An empty text that breaks its lines and never widens the dock."""
     label = QLabel()
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
@@ -113,7 +112,9 @@ def _line() -> QLabel:
     return label
 
 
-def _ignore_state(action: Callable[[], None]) -> Callable[[bool], None]:
+def ignore_state(action: Callable[[], None]) -> Callable[[bool], None]:
+    """An action as a button calls it: with whether it is pressed."""
+
     def run(_: bool = False) -> None:
         action()
 

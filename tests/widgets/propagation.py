@@ -1,0 +1,156 @@
+"""A desk with the Segment and the Propagate widget, and what a user does there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.core.predictors.conftest import random_model
+from tests.fakes import FollowingSegmenter
+from tests.followers import discs, follow_bright, look
+
+from napari_cellprompt.core.predictors import propagation_tracker
+from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.widgets.propagate import PropagateWidget
+from napari_cellprompt.widgets.segment import SegmentWidget
+
+PLANES = 8
+
+
+class PropagateDesk:
+    """The two widgets in one viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Holds one image.
+    session : SegmentSession
+        With a ``FollowingSegmenter``.
+    wait : callable
+        Runs the event loop until something is true.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        session: SegmentSession,
+        wait: Callable[[Callable[[], bool]], None],
+    ) -> None:
+        self.viewer = viewer
+        self.wait = wait
+        self.segment = SegmentWidget(viewer, session=session)
+        viewer.window.add_dock_widget(self.segment, name="Segment (Cellprompt)")
+        self.widget = PropagateWidget(viewer)
+        viewer.window.add_dock_widget(self.widget, name="Propagate (Cellprompt)")
+        self.controller = self.widget.controller
+        self.form = self.widget.form
+        self.wait(lambda: self.segment.controller.model is not None)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.segment.form.labels.value.data
+
+    @property
+    def preview(self) -> np.ndarray:
+        return self.controller.preview.layer.data
+
+    @property
+    def engine(self) -> Any:
+        return self.controller.run.engine
+
+    @property
+    def points(self) -> Any:
+        return self.segment.form.points.value
+
+    def click(self, plane: int, x: float, y: float, *, positive: bool = True) -> None:
+        self.viewer.dims.set_current_step(0, plane)
+        if not positive:
+            self.segment.toggle_sign()
+        self.points.add([(plane, y, x)])
+        if not positive:
+            self.segment.toggle_sign()
+
+    def see_object(self, plane: int, x: float, y: float) -> None:
+        """Click, and wait for the mask."""
+        self.click(plane, x, y)
+        segment = self.segment.controller
+        segment.refresh()
+        self.wait(lambda: segment.prediction is not None and not segment.waiting)
+
+    def accept_object(self, plane: int, x: float, y: float) -> int:
+        self.see_object(plane, x, y)
+        self.segment.accept()
+        return int(self.labels.max())
+
+    def propagate(self) -> None:
+        """Start, and wait for the end."""
+        self.widget.start()
+        self.until("review")
+
+    def until(self, stage: str) -> None:
+        self.wait(lambda: self.controller.stage == stage)
+
+    def areas(self, data: np.ndarray, object_id: int = 1) -> list[int]:
+        return [int(np.count_nonzero(plane == object_id)) for plane in data]
+
+
+class Gate:
+    """Holds the engine before each plane until it is let through."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self._passes = threading.Semaphore(0)
+        self.looked = 0
+
+    def close(self) -> None:
+        self.open = False
+
+    def let(self, planes: int) -> None:
+        for _ in range(planes):
+            self._passes.release()
+
+    def release(self) -> None:
+        self.open = True
+        self.let(1000)
+
+    def look(self, *arguments: Any) -> Any:
+        if not self.open:
+            assert self._passes.acquire(timeout=20)
+        self.looked += 1
+        return look(*arguments)
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Any:
+    return random_model()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    follow_bright(monkeypatch)
+    gate = Gate()
+    # A function, so that it is bound to the tracker like a method.
+    monkeypatch.setattr(
+        propagation_tracker.Tracker, "_look", lambda *arguments: gate.look(*arguments)
+    )
+    return gate
+
+
+@pytest.fixture
+def follower(small_model: Any) -> FollowingSegmenter:
+    return FollowingSegmenter(small_model)
+
+
+@pytest.fixture
+def follow_session(thread: Any, follower: FollowingSegmenter) -> SegmentSession:
+    return SegmentSession(thread=thread, loader=follower.load)
+
+
+def two_discs() -> np.ndarray:
+    """Object one on the planes 1 to 6, object two on all of them."""
+    first = {plane: (30.0 + plane, 30.0, 9.0) for plane in range(1, 7)}
+    second = dict.fromkeys(range(PLANES), (70.0, 66.0, 12.0))
+    return discs([first, second], (PLANES, 96, 96))
