@@ -123,7 +123,8 @@ def evaluate(
             tiles[tile_for_box(source.shape, size, level, (x0, y0, x1, y1))].append(row)
         for tile, members in tiles.items():
             image = to_network(read_tile(source, tile, size).astype(np.float32) / 255)
-            features = network.image_features(torch.from_numpy(image)[None])
+            device = network.no_mem_embed.device
+            features = network.image_features(torch.from_numpy(image)[None].to(device))
             scores += _tile_scores(network, features, plane, tile, members, drawing)
     network.image_size = trained_size
     return scores
@@ -137,7 +138,7 @@ def _tile_scores(
     rows: Sequence[int],
     drawing: Mapping[str, float],
 ) -> list[Score]:
-    size = network.image_size
+    size, device = network.image_size, network.no_mem_embed.device
     masks = [plane.labels == plane.ids[row] for row in rows]
     clicks = tile.to_tile(np.stack([innermost(mask) for mask in masks]))[:, None]
     # boxes name edges, half a pixel outside of the first and last centres
@@ -166,12 +167,18 @@ def _tile_scores(
         drawn = draw_prompts(points, labels, size, **drawing)
         if name == "mask":
             drawn = drawn + rough.clamp(0, 1) * 20 - 10
-        index = torch.zeros(len(rows), dtype=torch.long)
-        out = network.decode(features, index, points, labels, drawn, multimask=None)
-        found[name] = _enlarged(out.masks, tile)
+        out = network.decode(
+            features,
+            None,
+            points.to(device),
+            labels.to(device),
+            drawn.to(device),
+            multimask=None,
+        )
+        found[name] = _enlarged(out.masks.cpu(), tile)
         if name == "click":
-            believed = out.iou
-            chosen = out.iou[:, 1:].argmax(dim=1) + 1
+            believed = out.iou.cpu()
+            chosen = believed[:, 1:].argmax(dim=1) + 1
     scores = []
     for position, (row, mask) in enumerate(zip(rows, masks, strict=True)):
         area, inside = int(mask.sum()), mask[y0:y1, x0:x1]

@@ -121,7 +121,8 @@ class BatchStream(torch.utils.data.IterableDataset[Batch]):
         self.chance = chance / chance.sum()
 
     def __iter__(self) -> Iterator[Batch]:
-        rng = np.random.default_rng(self.seed)
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng((self.seed, 0 if worker is None else worker.id))
         while True:
             chosen = rng.choice(len(self.planes), self.images, p=self.chance)
             planes = [

@@ -209,6 +209,8 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self.config: dict[str, Any] = json.loads(options.config.read_text())
         self.options, self.device = options, torch.device(options.device)
+        if self.device.type == "cuda":
+            self.config |= self.config["gpu"]
         self.out: Path = options.out
         self.out.mkdir(parents=True, exist_ok=True)
         self.network = build_network(self.config).to(self.device)
@@ -406,13 +408,20 @@ def main() -> None:
         "--config", type=Path, default=Path(__file__).with_name("config.json")
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--workers", type=int, default=1, help="processes that cut crops")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help="processes that cut crops (default: 1, with a GPU 12 at most)",
+    )
     parser.add_argument("--validate-every", type=float, default=10.0, metavar="MINUTES")
     parser.add_argument(
         "--start-from", type=Path, help="a checkpoint to go on from with a new schedule"
     )
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
     options = parser.parse_args()
+    if options.workers is None:
+        spare = max((os.cpu_count() or 2) - 1, 1)
+        options.workers = 1 if options.device == "cpu" else min(spare, 12)
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
     torch.manual_seed(0)

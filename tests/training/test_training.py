@@ -145,6 +145,17 @@ def test_streams_repeat_with_their_seed(plane):
     assert not torch.equal(first.images, other.images)
 
 
+def test_every_worker_cuts_its_own_crops(plane):
+    loader = torch.utils.data.DataLoader(stream(plane), batch_size=None, num_workers=2)
+    first, second = itertools.islice(loader, 2)
+    assert not torch.equal(first.images, second.images)
+
+
+def test_a_gpu_gets_settings_that_the_recipe_knows(config):
+    assert set(config["gpu"]) <= set(config)
+    assert all(set(stage) == set(config["stages"][0]) for stage in config["gpu"]["stages"])
+
+
 def test_dense_targets_point_to_the_centre():
     labels = np.zeros((SIZE, SIZE), np.uint16)
     labels[16:32, 8:40] = 1
