@@ -1,0 +1,446 @@
+"""Finds all cells of a plane without a prompt.
+
+A coarse grid of clicks asks the model everywhere; most answers are background, and the
+model says so. What it said teaches a linear rule where else there are objects, and these
+are clicked in their middle. Clicks that agree on one mask vote for it; the box of the
+best of them is asked once more, since boxes are answered better than clicks. Where
+nothing is known of the size of the cells, a look at a few tiles tells it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_cellprompt.core.images.tiles import (
+    Tile,
+    choose_magnification,
+    tile_grid,
+)
+from napari_cellprompt.core.masks.crop import cut_candidate
+from napari_cellprompt.core.masks.found import FoundObject
+
+from .foreground import Foreground, peaks
+from .generate import stability
+from .prompting import decode_prompts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.networks.sam2 import ImageFeatures
+
+    from .plane import PlaneSegmenter
+
+__all__ = ["AutoSettings", "find_candidates", "find_size"]
+
+_BATCH = 32
+"""Clicks decoded together."""
+_STABILITY_OFFSET = 1.0
+"""In logits."""
+_SAME = 0.6
+"""Two masks of one tile with a larger IoU are answers about the same object."""
+_SHARE = 0.09
+"""Share of its tile at which an object is found best from a click."""
+_SURVEYED = 6
+"""Tiles per level at which the size of the cells is found."""
+_MIN_SPAN = 8
+"""Low-resolution pixels."""
+_ABSENT = 0.3
+"""A click with an object score below it says that there is background."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class AutoSettings:
+    """How :func:`find_candidates` looks; the defaults are tuned on training images."""
+
+    size: float | None = None
+    """Longer side of the objects in image pixels; None: found from the image."""
+    spacing: float = 44.0
+    """Distance of the clicks of the coarse grid in model pixels."""
+    min_object_score: float = 0.6
+    """Clicks whose answer is below it hit background."""
+    min_score: float = 0.42
+    """Predicted IoU below which an answer is not looked at further."""
+    refine: bool = True
+    """Ask once more with the box of what was found."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answers:
+    """What the model said to N prompts on one tile, one mask each."""
+
+    xy: NDArray[np.float64]
+    """``(N, 2)`` clicks in model pixels."""
+    masks: Tensor
+    """``(N, s, s)`` logits."""
+    scores: Tensor
+    """``(N,)`` predicted IoU."""
+    present: Tensor
+    """``(N,)`` object score."""
+
+    def pick(self, rows: Tensor) -> _Answers:
+        """Some of them."""
+        return _Answers(
+            self.xy[rows.cpu().numpy()],
+            self.masks[rows],
+            self.scores[rows],
+            self.present[rows],
+        )
+
+    def join(self, others: _Answers) -> _Answers:
+        """These and others of the same tile."""
+        return _Answers(
+            np.concatenate((self.xy, others.xy)),
+            torch.cat((self.masks, others.masks)),
+            torch.cat((self.scores, others.scores)),
+            torch.cat((self.present, others.present)),
+        )
+
+
+def find_candidates(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    settings: AutoSettings | None = None,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[FoundObject]:
+    """Find what may be cells, with all that is known of each.
+
+    Nothing is chosen yet: the same object may be found twice, and two found objects may
+    share pixels; :func:`~napari_cellprompt.core.masks.found.filter_candidates` decides.
+
+    Parameters
+    ----------
+    segmenter
+        The model, with its cache of features.
+    plane
+        What to look at.
+    settings
+        How to look.
+    region
+        ``x0, y0, x1, y1`` in pixels, the last two exclusive: only objects whose click
+        lies in it; default the whole plane.
+    progress
+        Called with the number of tiles done and of all tiles.
+    cancelled
+        Asked before each slow step.
+
+    Raises
+    ------
+    concurrent.futures.CancelledError
+        Where ``cancelled`` said so.
+    """
+    settings = AutoSettings() if settings is None else settings
+    size = settings.size
+    if size is None:
+        size = find_size(segmenter, plane, settings, region=region, cancelled=cancelled)
+    level = choose_magnification(size, segmenter.image_size, share=_SHARE)
+    tiles = tile_grid(plane.shape, segmenter.image_size, level)
+    clicks = _clicks(tiles, plane.shape, settings.spacing, region)
+    rule = Foreground()
+    found: list[FoundObject] = []
+    for number, (tile, xy) in enumerate(clicks):
+        if progress is not None:
+            progress(number, len(clicks))
+        _stop_if(cancelled)
+        if _is_blank(plane, tile):
+            continue
+        found += _search_tile(segmenter, plane, tile, xy, size, rule, settings, cancelled)
+    if progress is not None:
+        progress(len(clicks), len(clicks))
+    return found
+
+
+def find_size(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    settings: AutoSettings | None = None,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> float | None:
+    """How large the cells of a plane are: their longer side in pixels.
+
+    A few tiles are looked at at natural size and, where the image is larger than one of
+    them, at a quarter of it; the median of what is found decides. None where there is
+    nothing.
+    """
+    settings = AutoSettings() if settings is None else settings
+    side = segmenter.image_size
+    sizes: list[float] = []
+    for level in [1.0] if max(plane.shape) <= side else [1.0, 0.25]:
+        tiles = tile_grid(plane.shape, side, level)
+        clicks = _clicks(tiles, plane.shape, settings.spacing, region)
+        step = -(-len(clicks) // _SURVEYED)
+        for tile, xy in clicks[step // 2 :: step]:
+            _stop_if(cancelled)
+            if _is_blank(plane, tile):
+                continue
+            features = _features(segmenter, plane, tile, cancelled)
+            answers = _ask(segmenter, features, xy, None, cancelled)
+            answers = answers.pick(_plausible(answers, settings))
+            for row in _representatives(answers)[0]:
+                x0, y0, x1, y1 = _box_of(answers.masks[row] > 0)
+                span = max(x1 - x0, y1 - y0)
+                # of a quarter of the size, only what is large there is believed
+                if level == 1.0 or span >= _MIN_SPAN:
+                    sizes.append(span * 4 / level)
+    return float(np.median(sizes)) if sizes else None
+
+
+# -- clicks ----------------------------------------------------------------------------
+def _clicks(
+    tiles: Sequence[Tile],
+    shape: tuple[int, int],
+    spacing: float,
+    region: tuple[int, int, int, int] | None,
+) -> list[tuple[Tile, NDArray[np.float64]]]:
+    """A grid of clicks over the plane, each given to the tile whose middle is nearest.
+
+    Tiles without a click are left out. Clicks ``(N, 2)`` are in model pixels.
+    """
+    step = spacing / tiles[0].magnification
+    x0, y0, x1, y1 = (0, 0, shape[1], shape[0]) if region is None else region
+    xs, ys = _ticks(x0, x1, step), _ticks(y0, y1, step)
+    points = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    centres = np.array([(t.x0 + t.size / 2, t.y0 + t.size / 2) for t in tiles])
+    distance = np.abs(points[:, None] - centres[None]).max(axis=2)
+    nearest = distance.argmin(axis=1)
+    return [
+        (tile, tile.to_tile(points[nearest == number]))
+        for number, tile in enumerate(tiles)
+        if (nearest == number).any()
+    ]
+
+
+def _ticks(start: int, stop: int, step: float) -> NDArray[np.float64]:
+    """Middles of equal parts of about ``step`` between two edges, in pixel centres."""
+    count = max(1, round((stop - start) / step))
+    return start - 0.5 + (np.arange(count) + 0.5) * (stop - start) / count
+
+
+def _is_blank(plane: PlaneSource, tile: Tile) -> bool:
+    """Whether there is nothing at all to see in a tile."""
+    pixels = plane.read(*tile.crop(plane.shape))
+    return int(pixels.max()) == int(pixels.min())
+
+
+# -- asking the model ------------------------------------------------------------------
+def _features(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    tile: Tile,
+    cancelled: Callable[[], bool] | None,
+) -> ImageFeatures:
+    with torch.inference_mode():
+        found = segmenter.features(plane, tile, cancelled=cancelled)
+        return segmenter.model.network.without_memory(found)
+
+
+@torch.inference_mode()
+def _ask(
+    segmenter: PlaneSegmenter,
+    features: ImageFeatures,
+    xy: NDArray[np.float64],
+    boxes: NDArray[np.float64] | None,
+    cancelled: Callable[[], bool] | None,
+) -> _Answers:
+    """One answer to each click ``(N, 2)`` or, where there are any, box ``(N, 4)``."""
+    model = segmenter.model
+    if boxes is None:
+        points = xy[:, None]
+        labels = np.ones(points.shape[:2], np.int32)
+    else:
+        points = boxes.reshape(-1, 2, 2)
+        labels = np.tile(np.array([2, 3], np.int32), (len(points), 1))
+    parts = []
+    for start in range(0, len(points), _BATCH):
+        _stop_if(cancelled)
+        output = decode_prompts(
+            model.network,
+            features,
+            torch.from_numpy(points[start : start + _BATCH].astype(np.float32)).to(
+                model.device
+            ),
+            torch.from_numpy(labels[start : start + _BATCH]).to(model.device),
+            None,
+            drawing=model.spec.drawing,
+            multimask=None,
+        )
+        parts.append(
+            (
+                output.masks[:, 0].float(),
+                output.iou[:, 0].float(),
+                output.object_logits[:, 0].float().sigmoid(),
+            )
+        )
+    masks, scores, present = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _Answers(xy, masks, scores, present)
+
+
+def _plausible(answers: _Answers, settings: AutoSettings) -> Tensor:
+    """Rows of the answers that may be objects, ``(M,)``."""
+    masks = answers.masks > 0
+    covered = masks.flatten(1).sum(1)
+    side = masks.shape[-1]
+    columns, rows = torch.from_numpy(answers.xy / 4).long().clamp(0, side - 1).T
+    hit = masks[torch.arange(len(masks)), rows, columns]
+    return (
+        (answers.present >= settings.min_object_score)
+        & (answers.scores >= settings.min_score)
+        & hit
+        & (covered > 0)
+        & (covered < 0.5 * side * side)
+    ).nonzero()[:, 0]
+
+
+def _representatives(answers: _Answers) -> tuple[list[int], list[int], list[float]]:
+    """The best answer about each object, the clicks for it, and their share."""
+    flat = (answers.masks > 0).flatten(1).float()
+    if len(flat) == 0:
+        return [], [], []
+    both = flat @ flat.T
+    areas = both.diagonal()
+    iou = both / (areas[:, None] + areas[None] - both)
+    same = iou > _SAME
+    votes = same.sum(1)
+    side = answers.masks.shape[-1]
+    columns, rows = torch.from_numpy(answers.xy / 4).long().clamp(0, side - 1).T
+    # [mask, click]: whether a click that hit an object lies in a mask
+    inside = flat.reshape(-1, side, side)[:, rows, columns] > 0
+    consensus = (same & inside).sum(1) / inside.sum(1).clamp(min=1)
+    rank = answers.scores * answers.present * (0.5 + 0.5 * consensus)
+    chosen: list[int] = []
+    for row in rank.argsort(descending=True).tolist():
+        if not any(bool(same[row, other]) for other in chosen):
+            chosen.append(row)
+    return chosen, votes[chosen].tolist(), consensus[chosen].tolist()
+
+
+def _search_tile(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    tile: Tile,
+    xy: NDArray[np.float64],
+    size: float | None,
+    rule: Foreground,
+    settings: AutoSettings,
+    cancelled: Callable[[], bool] | None,
+) -> list[FoundObject]:
+    """What the clicks ``(N, 2)``, and others that follow from them, find in a tile."""
+    features = _features(segmenter, plane, tile, cancelled)
+    answers = _ask(segmenter, features, xy, None, cancelled)
+    further = _further_clicks(answers, features, xy, tile, size, rule, settings)
+    answers = answers.pick(_plausible(answers, settings))
+    if len(further):
+        more = _ask(segmenter, features, further, None, cancelled)
+        answers = answers.join(more.pick(_plausible(more, settings)))
+    chosen, votes, consensus = _representatives(answers)
+    if not chosen:
+        return []
+    first = answers.pick(torch.tensor(chosen))
+    final, agreement = first, [1.0] * len(chosen)
+    if settings.refine:
+        boxes = np.array([_box_of(mask > 0) for mask in first.masks], dtype=np.float64)
+        # the edges of low-resolution pixels, in model pixels
+        final = _ask(segmenter, features, first.xy, boxes * 4 - 0.5, cancelled)
+        a, b = (first.masks > 0).flatten(1), (final.masks > 0).flatten(1)
+        agreement = ((a & b).sum(1) / (a | b).sum(1).clamp(min=1)).tolist()
+    steady = stability(final.masks, 0.0, _STABILITY_OFFSET).nan_to_num().tolist()
+    found = []
+    for row in range(len(chosen)):
+        candidate = cut_candidate(
+            _upsample(final.masks[row], tile, plane.shape),
+            float(final.scores[row]),
+            origin=(tile.y0, tile.x0),
+            plane_shape=plane.shape,
+        )
+        box = candidate.mask.box
+        if box is None:
+            continue
+        x, y = tile.from_tile(first.xy[row])
+        found.append(
+            FoundObject(
+                candidate,
+                # a box always holds something: only the click was a question
+                object_score=float(first.present[row]),
+                stability=steady[row],
+                votes=votes[row],
+                consensus=consensus[row],
+                agreement=agreement[row],
+                touches_border=box[0] == 0
+                or box[1] == 0
+                or box[2] == plane.shape[1]
+                or box[3] == plane.shape[0],
+                point=(float(x), float(y)),
+                tile=tile,
+            )
+        )
+    return found
+
+
+def _further_clicks(
+    answers: _Answers,
+    features: ImageFeatures,
+    xy: NDArray[np.float64],
+    tile: Tile,
+    size: float | None,
+    rule: Foreground,
+    settings: AutoSettings,
+) -> NDArray[np.float64]:
+    """Where the answers say that there are more objects, ``(M, 2)`` in model pixels."""
+    side = answers.masks.shape[-1]
+    good = answers.pick(_plausible(answers, settings))
+    objects = (good.masks > 0).any(0)
+    missed = xy[(answers.present < _ABSENT).cpu().numpy()] / 4
+    ticks = np.arange(side)
+    near = np.zeros((side, side), bool)
+    for x, y in missed:
+        near |= np.hypot(ticks - x, ticks[:, None] - y) <= settings.spacing / 16
+    background = torch.from_numpy(near).to(objects.device) & ~objects
+    rule.learn(features, objects, background)
+    if not rule.is_fitted:
+        return np.zeros((0, 2))
+    span = settings.spacing if size is None else size * tile.magnification
+    points = peaks(rule.predict(features), span / 4) * 4 + 1.5
+    # of overlapping tiles, each clicks only about where its grid does
+    low, high = xy.min(0) - settings.spacing, xy.max(0) + settings.spacing
+    inside: NDArray[np.bool_] = ((points >= low) & (points <= high)).all(axis=1)
+    return points[inside]
+
+
+def _box_of(mask: Tensor) -> Box:
+    """``x0, y0, x1, y1`` of a mask that is not empty, the last two exclusive."""
+    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+    return (
+        float(columns[0]),
+        float(rows[0]),
+        float(columns[-1] + 1),
+        float(rows[-1] + 1),
+    )
+
+
+def _upsample(logits: Tensor, tile: Tile, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Logits ``(s, s)`` of a tile at image resolution, cut to the image."""
+    y0, y1, x0, x1 = tile.crop(shape)
+    size = (tile.size, tile.size)
+    full = F.interpolate(logits[None, None], size=size, mode="bilinear")
+    cut: NDArray[np.float32] = full[0, 0, : y1 - y0, : x1 - x0].cpu().numpy()
+    return cut
+
+
+def _stop_if(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise CancelledError
