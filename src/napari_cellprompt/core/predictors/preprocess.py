@@ -12,7 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["normalise", "resize_square"]
+__all__ = ["normalise", "resize_bicubic", "resize_square"]
 
 # mean and spread of ImageNet's red, green and blue, on a scale of 0 to 1
 _MEAN = (0.485, 0.456, 0.406)
@@ -27,6 +27,19 @@ def resize_square(image: NDArray[np.uint8], size: int) -> Tensor:
     """
     x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)[0]
+
+
+def resize_bicubic(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Bring ``(H, W, 3)`` uint8 to ``(size, size, 3)`` float32 in 0..1.
+
+    As SAM 2's video predictor reads its frames: bicubic on 8 bits.
+    """
+    from PIL import Image
+
+    square = np.asarray(
+        Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+    )
+    return (square / 255.0).astype(np.float32)
 
 
 def normalise(x: Tensor) -> Tensor:
