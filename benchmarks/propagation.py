@@ -58,6 +58,7 @@ ECONOMY: dict[str, dict[str, Any]] = {
     "1 memory": {"max_memories": 1},
     "7, older ones pooled": {"pool_older": True},
     "4, stride 2": {"max_memories": 4, "stride": 2},
+    "neighbour": {"method": "neighbour"},
 }
 
 
@@ -204,6 +205,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["box", "mask"])
     parser.add_argument("--limit", type=int, help="at most so many objects of a stack")
     parser.add_argument("--geometry", default="auto", choices=("auto", "roi", "field"))
+    parser.add_argument("--method", default="memory", choices=("memory", "neighbour"))
     parser.add_argument("--carry", choices=("on", "off"), help="default: as the model says")
     parser.add_argument("--no-stop", action="store_true", help="without stop criteria")
     parser.add_argument("--economy", action="store_true", help="all economy settings")
@@ -214,7 +216,7 @@ def main() -> None:
     if options.carry is not None and model.spec.drawing is not None:
         drawing = replace(model.spec.drawing, carry=options.carry == "on")
         model = replace(model, spec=replace(model.spec, drawing=drawing))
-    settings = PropagationSettings(geometry=options.geometry)
+    settings = PropagationSettings(geometry=options.geometry, method=options.method)
     if options.no_stop:
         settings = replace(
             settings, stop_object_score=0.0, stop_area_ratio=0.0, stop_overlap=0.0
@@ -232,10 +234,12 @@ def main() -> None:
         copy = float(np.mean([score for item in items for score in copied(labels, item)]))
         for kind in options.kinds:
             for label, economy in variants.items():
-                track = replace(settings.track, **economy)
-                found = measure(
-                    model, image, labels, axes, items, kind, replace(settings, track=track)
+                economy = dict(economy)
+                method = economy.pop("method", options.method)
+                chosen = replace(
+                    settings, method=method, track=replace(settings.track, **economy)
                 )
+                found = measure(model, image, labels, axes, items, kind, chosen)
                 usage = resource.getrusage(resource.RUSAGE_SELF)
                 peak = usage.ru_maxrss / 1024
                 row = {

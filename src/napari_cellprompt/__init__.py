@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .core.predictors.plane import PlaneSegmenter
+    from .core.predictors.propagate import propagate
     from .core.predictors.results import Results
     from .core.predictors.sam import Predictor
     from .core.predictors.sam2_image import SAM2Predictor
@@ -21,6 +22,7 @@ __all__ = [
     "SAM2Predictor",
     "SAM2VideoPredictor",
     "load_model",
+    "propagate",
     "segment",
 ]
 
@@ -31,6 +33,7 @@ _HOMES = {
     "SAM2Predictor": ".core.predictors.sam2_image",
     "SAM2VideoPredictor": ".core.predictors.sam2_video",
     "load_model": ".core.zoo.load",
+    "propagate": ".core.predictors.propagate",
     "segment": ".core.predictors.segment",
 }
 

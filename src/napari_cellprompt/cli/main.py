@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core._errors import CellpromptError
 
+from .propagate_arguments import add_propagate, propagate_request
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -81,6 +83,11 @@ def _run(arguments: argparse.Namespace) -> int:
             )
         )
         return SUCCESS
+    if arguments.command == "propagate":
+        from .propagate import run_propagate
+
+        complete = run_propagate(propagate_request(arguments))
+        return SUCCESS if complete else INTERRUPTED
     from .segment import SegmentRequest, run_segment
 
     run_segment(
@@ -178,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=int, metavar="N", help="at most N objects of each data set"
     )
     evaluate.add_argument("--datasets", nargs="+", metavar="NAME", help="only these")
+
+    add_propagate(commands, shared)
 
     demo = commands.add_parser(
         "demo",

@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from napari_cellprompt.io.image_files import ImageFile
     from napari_cellprompt.io.prompts_json import ObjectPrompts
 
-__all__ = ["SegmentRequest", "Segmenter", "counted", "load_segmenter", "run_segment"]
+__all__ = [
+    "PlacedObject",
+    "SegmentRequest",
+    "Segmenter",
+    "check_output",
+    "contrast_of",
+    "counted",
+    "load_segmenter",
+    "place_objects",
+    "run_segment",
+    "say",
+]
 
 
 class Segmenter(Protocol):
@@ -58,7 +69,7 @@ class SegmentRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class PlacedObject:
     """One object on one plane of the result."""
 
     position: tuple[int, ...]
@@ -76,7 +87,7 @@ class _Stack:
     limits: dict[int | None, tuple[float, float]]
     """Contrast of each channel, from the whole stack."""
 
-    def plane(self, task: _Task) -> PlaneSource:
+    def plane(self, task: PlacedObject) -> PlaneSource:
         axes = self.image.axes
         return PlaneSource.from_image(
             self.image.data,
@@ -106,23 +117,23 @@ def run_segment(request: SegmentRequest) -> None:
     CellpromptError
         With a sentence on what was wrong.
     """
-    _check_output(request)
+    check_output(request)
     objects = read_prompts(request.prompts)
     if not objects:
         raise PromptError(f"{request.prompts.name} holds no objects.")
     image = read_image(request.image, request.axes)
-    tasks = _tasks(request, image, objects)
-    _say(f"{request.image.name}: {image.data.shape} {image.data.dtype}, {image.axes}")
+    tasks = place_objects(request, image, objects)
+    say(f"{request.image.name}: {image.data.shape} {image.data.dtype}, {image.axes}")
 
     started = time.perf_counter()
     segmenter = load_segmenter(request.model, request.device)
-    _say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
+    say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
     stack = _Stack(
         image,
         fingerprint(image.data),
         {
-            channel: _limits(request, image, channel)
+            channel: contrast_of(request, image, channel)
             for channel in {t.channel for t in tasks}
         },
     )
@@ -132,7 +143,7 @@ def run_segment(request: SegmentRequest) -> None:
         started = time.perf_counter()
         group = [task for task in tasks if task.position == position]
         planes[position] = _segment_plane(stack, group, segmenter)
-        _say(
+        say(
             f"plane {number} of {len(positions)}: {counted(len(group))} "
             f"in {time.perf_counter() - started:.1f} s"
         )
@@ -150,10 +161,12 @@ def run_segment(request: SegmentRequest) -> None:
         scale=[image.scale[i] for i in kept],
         unit=image.unit,
     )
-    _say(f"{counted(len({item.id for item in objects}))} written to {request.output}")
+    say(f"{counted(len({item.id for item in objects}))} written to {request.output}")
 
 
-def _segment_plane(stack: _Stack, tasks: list[_Task], segmenter: Segmenter) -> NDArray[Any]:
+def _segment_plane(
+    stack: _Stack, tasks: list[PlacedObject], segmenter: Segmenter
+) -> NDArray[Any]:
     candidates = []
     # Objects of one plane may be looked for in different channels.
     for channel in sorted({task.channel for task in tasks}, key=lambda value: value or 0):
@@ -162,25 +175,32 @@ def _segment_plane(stack: _Stack, tasks: list[_Task], segmenter: Segmenter) -> N
         found = segmenter.predict_many(plane, [task.item.prompts for task in group])
         for task, prediction in zip(group, found, strict=True):
             if prediction.best.mask.area == 0:
-                _say(f"object {task.item.id} was not found{_where(task.item)}")
+                say(f"object {task.item.id} was not found{_where(task.item)}")
             candidates.append((task.item.id, prediction.best))
     ids = [object_id for object_id, _ in candidates]
     return resolve_overlaps([candidate for _, candidate in candidates], ids)
 
 
-def _limits(
+def contrast_of(
     request: SegmentRequest, image: ImageFile, channel: int | None
 ) -> tuple[float, float]:
+    """Grey values shown as black and white: as asked for, or of the whole image."""
     if request.contrast is not None:
         return check_limits(request.contrast)
     axis = image.axes.index("C") if "C" in image.axes else None
     return percentile_limits(image.data, channel_axis=axis, channel=channel)
 
 
-def _tasks(
+def place_objects(
     request: SegmentRequest, image: ImageFile, objects: list[ObjectPrompts]
-) -> list[_Task]:
-    """Place each object on its plane, and refuse what does not fit the image."""
+) -> list[PlacedObject]:
+    """Place each object on its plane, and refuse what does not fit the image.
+
+    Raises
+    ------
+    PromptError, ImageError
+        With the file and the place in it.
+    """
     along = _along(request, image.axes)
     lengths = dict(zip(image.axes, (int(n) for n in image.data.shape), strict=True))
     tasks = []
@@ -211,7 +231,7 @@ def _tasks(
                 )
         _check_inside(item.prompts, (lengths["Y"], lengths["X"]), name)
         tasks.append(
-            _Task(
+            PlacedObject(
                 position=tuple(at.get(letter, 0) for letter in _outer(image.axes)),
                 channel=_channel(request, lengths, at.get("C")),
                 item=item,
@@ -264,7 +284,8 @@ def _check_inside(prompts: Prompts, shape: tuple[int, int], name: str) -> None:
         raise PromptError(f"{name}.mask is {columns} x {rows} pixels, unlike {size}.")
 
 
-def _check_output(request: SegmentRequest) -> None:
+def check_output(request: SegmentRequest) -> None:
+    """Refuse before the work what could not be written after it."""
     output = request.output
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise ImageError(f"The labels must go to a .tif file: got {output}.")
@@ -287,7 +308,8 @@ def counted(number: int) -> str:
     return f"{number} object" if number == 1 else f"{number} objects"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell the user; the standard output stays free."""
     print(text, file=sys.stderr, flush=True)
 
 

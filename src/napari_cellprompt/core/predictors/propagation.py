@@ -67,10 +67,11 @@ class StackPropagator:
         stack: Stack,
         settings: PropagationSettings | None = None,
     ) -> None:
-        _check_family(segmenter)
+        settings = settings or PropagationSettings()
+        _check_family(segmenter, settings)
         self.segmenter = segmenter
         self.stack = stack
-        self._tracker = Tracker(segmenter, stack, settings or PropagationSettings())
+        self._tracker = Tracker(segmenter, stack, settings)
         self._objects: dict[int, TrackedObject] = {}
         self._running: list[Pass] = []
 
@@ -81,6 +82,7 @@ class StackPropagator:
 
     @settings.setter
     def settings(self, value: PropagationSettings) -> None:
+        _check_family(self.segmenter, value)
         self._tracker.settings = value
         self._tracker.forget_all()
 
@@ -288,7 +290,7 @@ class StackPropagator:
 
     def use(self, segmenter: PlaneSegmenter) -> None:
         """Go on with another model; what is known of planes stays."""
-        _check_family(segmenter)
+        _check_family(segmenter, self.settings)
         self.segmenter = segmenter
         self._tracker.segmenter = segmenter
         self._tracker.forget_all()
@@ -503,12 +505,12 @@ class StackPropagator:
         return found
 
 
-def _check_family(segmenter: PlaneSegmenter) -> None:
+def _check_family(segmenter: PlaneSegmenter, settings: PropagationSettings) -> None:
     spec = segmenter.model.spec
-    if spec.family != "sam2":
+    if spec.family != "sam2" and settings.method == "memory":
         raise PromptError(
-            f"The model {spec.name} has no memory to follow objects with: "
-            "use cellprompt-nano or one of SAM 2."
+            f"The model {spec.name} has no memory to follow objects with: use "
+            "cellprompt-nano or one of SAM 2, or the method neighbour."
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_cellprompt.core.masks.labels import smallest_dtype
 
 from .propagation_rules import find_divisions
 from .propagation_types import PlaneOutcome
@@ -13,6 +15,8 @@ from .stack_masks import without_overlap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from napari_cellprompt.core.types import CroppedMask
 
@@ -87,6 +91,15 @@ class Outcomes(Mapping[tuple[int, int], PlaneOutcome]):
     def __getitem__(self, place: tuple[int, int]) -> PlaneOutcome:
         object_id, plane = place
         return outcome_of(self._objects, object_id, plane, non_overlap=self._non_overlap)
+
+    def labels(self, plane: int, shape: tuple[int, int]) -> NDArray[Any]:
+        """The label image of a plane, ``(H, W)`` of the smallest sufficient type."""
+        found = np.zeros(shape, smallest_dtype(max(self._objects, default=0)))
+        for object_id, known in self._objects.items():
+            mask = self[object_id, plane].mask if plane in known.planes else None
+            if mask is not None:
+                found[mask.indices()] = object_id
+        return found
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         for object_id, known in self._objects.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .prompting import decode_prompts, mask_to_logits
 from .propagation_objects import Reach, StoredPlane, TrackedObject
 from .propagation_rules import has_left, main_parts
 from .propagation_views import ViewOfPlane, choose_view, follow, from_view, is_cut, to_view
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_cellprompt.core.images.stack import Stack
+    from napari_cellprompt.core.networks.sam2 import ImageFeatures
     from napari_cellprompt.core.types import CroppedMask
 
     from .plane import PlaneSegmenter
@@ -187,7 +189,8 @@ class Tracker:
         if self.seconds is not None:
             return self.seconds
         # what the first plane alone needs is not timed
-        self._prepare(item)
+        if self.settings.method == "memory":
+            self._prepare(item)
         started = time.perf_counter()
         self._look(item.next, item.view, [item], cancelled)
         return time.perf_counter() - started
@@ -203,6 +206,8 @@ class Tracker:
         cached = min(
             self.segmenter.cache.budget_bytes, sum(views.values()) * features.nbytes
         )
+        if self.settings.method == "neighbour":
+            return cached
         one = max(frame.nbytes for frame in self._prepare(first).prompted.values())
         return cached + len(passes) * one * (self.settings.track.max_memories + 1)
 
@@ -219,12 +224,15 @@ class Tracker:
         for item in group:
             if cancelled is not None and cancelled():
                 raise CancelledError
-            memories.append(self._prepare(item))
+            if self.settings.method == "memory":
+                memories.append(self._prepare(item))
         features = self.segmenter.features(
             self.stack.plane(plane), view, cancelled=cancelled
         )
         if cancelled is not None and cancelled():
             raise CancelledError
+        if self.settings.method == "neighbour":
+            return self._from_neighbours(view, group, features)
         return track_frame(
             self.segmenter.model.with_memory,
             features,
@@ -234,6 +242,33 @@ class Tracker:
             num_frames=len(self.stack),
             settings=self.track_settings,
         )
+
+    def _from_neighbours(
+        self, view: ViewOfPlane, group: Sequence[Pass], features: ImageFeatures
+    ) -> list[ObjectFrame]:
+        """Give each object's mask on the plane before as the prompt, and nothing else."""
+        model = self.segmenter.model
+        side = self.segmenter.image_size
+        shown = torch.cat([to_view(item.recent[-1], view, side) for item in group])
+        output = decode_prompts(
+            model.network,
+            model.network.without_memory(features),
+            torch.zeros(len(group), 0, 2, device=model.device),
+            torch.zeros(len(group), 0, dtype=torch.int32, device=model.device),
+            mask_to_logits(shown, side // 4).to(model.device),
+            drawing=model.spec.drawing,
+            multimask=False,
+        )
+        nothing = torch.zeros(0)
+        return [
+            ObjectFrame(mask, None, nothing, float(score), float(iou), False)
+            for mask, score, iou in zip(
+                output.masks[:, :1],
+                output.object_logits[:, 0],
+                output.iou[:, 0],
+                strict=True,
+            )
+        ]
 
     def _take(self, plane: int, item: Pass, frame: ObjectFrame, *, final: bool) -> bool:
         """Keep what was found; False when the object has to be looked at again."""

@@ -27,6 +27,7 @@ __all__ = [
 Direction = Literal["both", "forward", "backward"]
 DIRECTIONS: tuple[Direction, ...] = ("both", "forward", "backward")
 Geometry = Literal["auto", "roi", "field"]
+Method = Literal["memory", "neighbour"]
 State = Literal["prompted", "locked", "tracked", "ended", "absent"]
 
 
@@ -44,6 +45,10 @@ class PropagationSettings:
     """``"roi"``: a tile that follows the object, at the scale at which the model
     resolves it. ``"field"``: the whole plane squeezed to the model's square, as SAM 2
     looks at videos. ``"auto"``: the field for objects that are large in it, else roi."""
+    method: Method = "memory"
+    """``"memory"``: what SAM 2 remembers of several planes. ``"neighbour"``: the mask of
+    the plane before is the prompt of the next one, and nothing else is remembered: the
+    fastest, for slow changes; works with models that have no memory."""
     track: TrackSettings = field(default_factory=lambda: TrackSettings(max_prompted=4))
     """What is remembered; fewer memories are faster. A prompted or locked plane costs as
     much as a tracked one, so that only four of them are attended to unless said."""
@@ -65,6 +70,8 @@ class PropagationSettings:
             raise PromptError(
                 f"geometry must be auto, roi or field: got {self.geometry!r}."
             )
+        if self.method not in ("memory", "neighbour"):
+            raise PromptError(f"method must be memory or neighbour: got {self.method!r}.")
         for name in ("stop_object_score", "stop_area_ratio", "stop_overlap"):
             value = getattr(self, name)
             if not 0 <= value <= 1:

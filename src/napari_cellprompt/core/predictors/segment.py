@@ -18,11 +18,11 @@ from .plane import PlaneSegmenter
 from .prompting import gather_prompts
 from .results import Results
 
-__all__ = ["segment"]
+__all__ = ["cached_segmenter", "segment"]
 
 
 @lru_cache(maxsize=2)
-def _segmenter(model: str, device: str | None) -> PlaneSegmenter:
+def cached_segmenter(model: str, device: str | None) -> PlaneSegmenter:
     """Models and features stay between calls on the same image."""
     return PlaneSegmenter(load_model(model, device=device))
 
@@ -92,7 +92,7 @@ def segment(
         low_res=-1,
     )
     started = time.perf_counter()
-    segmenter = _segmenter(str(model), device)
+    segmenter = cached_segmenter(str(model), device)
     loaded = time.perf_counter()
     prompts = []
     for row in range(len(batch)):
