@@ -511,6 +511,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--start-from", type=Path, help="checkpoint of the image part")
     parser.add_argument(
+        "--memory-from", type=Path, help="checkpoint to take the memory's weights from"
+    )
+    parser.add_argument(
         "--minutes", type=float, default=45.0, help="time for the whole run"
     )
     parser.add_argument("--simulated", type=int, default=8, help="simulated stacks to make")
