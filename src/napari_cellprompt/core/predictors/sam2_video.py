@@ -472,8 +472,8 @@ class SAM2VideoPredictor(SAM2Predictor):
         ------
         int, Results
             Each frame when it is done, with all objects in the order of
-            ``inference_state.obj_ids``, empty where they are not. With "both", frames on
-            which an object is tracked backwards come a second time.
+            ``inference_state.obj_ids``, empty where they are not. With "both", frames
+            between the first prompts of several objects come a second time.
 
         Raises
         ------

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FramePrompts", "Outcome", "VideoState"]
 
-_PACKED_FLOOR = -10.0
-"""Logits below it are not kept of frames that tracking has left behind."""
+_OUTSIDE = -10.0
+"""Stands for the logits away from the object, of frames that tracking has left behind."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,16 +62,16 @@ class Outcome:
 
     def packed(self) -> Outcome:
         """The same mask in little memory: cut to the object, half precision, on the CPU."""
-        inside = self.logits > _PACKED_FLOOR
+        inside = self.logits > 0
         rows, columns = torch.nonzero(inside.any(1)), torch.nonzero(inside.any(0))
         if not len(rows):
             empty = torch.empty(0, 0, dtype=torch.float16)
             return Outcome(empty, (0, 0), self.side, self.object_logit, self.iou)
-        top, left = int(rows[0]), int(columns[0])
-        part = self.logits[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
-        origin = (self.origin[0] + top, self.origin[1] + left)
-        small = part.clamp(_PACKED_FLOOR, -_PACKED_FLOOR * 6).half().cpu().clone()
-        return Outcome(small, origin, self.side, self.object_logit, self.iou)
+        # one pixel more on each side, between which and the object the outline lies
+        top, left = max(0, int(rows[0]) - 1), max(0, int(columns[0]) - 1)
+        part = self.logits[top : int(rows[-1]) + 2, left : int(columns[-1]) + 2]
+        small = part.clamp(-1024, 1024).half().cpu().clone()
+        return Outcome(small, (top, left), self.side, self.object_logit, self.iou)
 
     def low_res(self) -> Tensor:
         """``(side, side)`` float32 logits."""
@@ -79,7 +79,7 @@ class Outcome:
             return self.logits
         full = torch.full((self.side, self.side), NO_OBJECT_LOGIT)
         if self.logits.numel():
-            full.fill_(_PACKED_FLOOR)
+            full.fill_(_OUTSIDE)
             height, width = self.logits.shape
             top, left = self.origin
             full[top : top + height, left : left + width] = self.logits.float()
