@@ -210,9 +210,11 @@ def _groups(
     from napari_cellprompt.core.predictors.propagation_types import PropagationSettings
     from napari_cellprompt.core.predictors.tracking import TrackSettings
 
-    settings = PropagationSettings(
-        **request.settings, track=TrackSettings(**{"max_prompted": 4, **request.memory})
-    )
+    try:
+        track = TrackSettings(**{"max_prompted": 4, **request.memory})
+    except ValueError as error:
+        raise PromptError(str(error)) from error
+    settings = PropagationSettings(**request.settings, track=track)
     started = time.perf_counter()
     segmenter: Any = segment.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
