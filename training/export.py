@@ -1,6 +1,6 @@
 """Writes the averaged weights of a run as the file that the package ships.
 
-``python training/export.py training/runs/nano`` writes
+``python training/export.py training/runs/memory --after training/runs/nano`` writes
 ``src/napari_cellprompt/core/zoo/weights/cellprompt-nano.safetensors``.
 """
 
@@ -9,38 +9,62 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_cellprompt.core.zoo.load import load_model, save_checkpoint
 from napari_cellprompt.core.zoo.registry import DrawingSpec, ModelSpec
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["export"]
 
 
-def export(run: Path, target: Path) -> Path:
+def export(
+    run: Path, target: Path, *, carry: bool = False, after: Sequence[Path] = ()
+) -> Path:
     """Export a run in half precision and check that the package can load the file.
 
     Parameters
     ----------
     run
-        The folder that ``train.py`` wrote.
+        The folder that ``train.py`` or ``memory.py`` wrote.
     target
         The file to write.
+    carry
+        Whether tracking gives the neighbouring frame's logits as a mask prompt: what
+        measured better (``benchmarks/propagation.py``).
+    after
+        Folders of the runs that this one went on from; their steps and minutes are
+        added up in the file's metadata.
     """
-    saved = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    saved = _load(run)
     config = json.loads(saved["config"])
+    drawing = config["drawing"]
     spec = ModelSpec(
         name=config["name"],
         family="sam2",
         network=config["network"],
         image_size=config["image_size"],
-        drawing=DrawingSpec(config["drawing"]["amplitude"], config["drawing"]["sigma"]),
+        drawing=DrawingSpec(drawing["amplitude"], drawing["sigma"], carry),
     )
-    training = {"steps": saved["step"], "minutes": round(saved["elapsed"] / 60, 1)}
+    runs = [*(_load(folder) for folder in after), saved]
+    training = {
+        "steps": sum(one["step"] for one in runs),
+        "minutes": round(sum(one["elapsed"] for one in runs) / 60, 1),
+    }
     written = save_checkpoint(target, saved["average"], spec, half=True, training=training)
     load_model(written)
     return written
+
+
+def _load(run: Path) -> dict[str, Any]:
+    saved: dict[str, Any] = torch.load(
+        run / "checkpoint.pt", map_location="cpu", weights_only=True
+    )
+    return saved
 
 
 def main() -> None:
@@ -54,8 +78,16 @@ def main() -> None:
         default=package / "core" / "zoo" / "weights" / "cellprompt-nano.safetensors",
         help="the file to write",
     )
+    parser.add_argument(
+        "--carry",
+        action="store_true",
+        help="tracking gives the neighbouring frame's logits as a mask prompt",
+    )
+    parser.add_argument(
+        "--after", type=Path, nargs="*", default=[], help="folders of the runs before"
+    )
     options = parser.parse_args()
-    written = export(options.run, options.to)
+    written = export(options.run, options.to, carry=options.carry, after=options.after)
     print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
@@ -273,8 +274,12 @@ def test_export_is_what_the_package_loads(config, tmp_path):
         },
         tmp_path / "checkpoint.pt",
     )
-    written = export(tmp_path, tmp_path / "tiny.safetensors")
+    written = export(tmp_path, tmp_path / "tiny.safetensors", carry=True, after=[tmp_path])
     model = load_model(written)
+    with safe_open(written, framework="pt") as file:
+        told = json.loads(file.metadata()["config"])
+    assert told["training"] == {"steps": 14, "minutes": 3.0}
+    assert told["drawing"]["carry"]
     assert model.spec.drawing is not None and model.spec.drawing.amplitude == 16.0
     assert model.spec.image_size == SIZE
     expected = network.state_dict()["maskmem_tpos_enc"].half().float()
