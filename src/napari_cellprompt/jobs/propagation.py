@@ -7,10 +7,8 @@ job of its own: clicks and corrections get their turn in between.
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from napari_cellprompt.core._errors import PromptError
@@ -21,12 +19,13 @@ from .propagation_requests import (
     PlaneChange,
     Progress,
     RunRequest,
+    RunState,
     RunSummary,
     Seed,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_cellprompt.core.images.stack import Stack
     from napari_cellprompt.core.predictors.plane import PlaneSegmenter
@@ -61,23 +60,6 @@ __all__ = [
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Run:
-    """A run in progress."""
-
-    request: RunRequest
-    on_plane: OnPlane | None
-    on_progress: OnProgress | None
-    future: Future[RunSummary]
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    planes: Iterator[tuple[int, list[PlaneOutcome]]] | None = None
-    plan: int = -1
-    """Number of the plan that ``planes`` follows."""
-    done: int = 0
-    seconds: float = 0.0
-    not_found: list[int] = field(default_factory=list)
-
-
 class PropagationRun:
     """One stack and the objects followed through it.
 
@@ -106,7 +88,7 @@ class PropagationRun:
         self._stack = stack
         self._settings = settings
         self._engine: StackPropagator | None = None
-        self._run: _Run | None = None
+        self._run: RunState | None = None
         self._last = RunRequest()
         self._plan = 0
         self._before: dict[int, TrackedObject] | None = None
@@ -346,7 +328,7 @@ class PropagationRun:
             raise PromptError("A propagation is running: cancel it first.")
         future: Future[RunSummary] = Future()
         future.set_running_or_notify_cancel()
-        run = _Run(request, on_plane, on_progress, future)
+        run = RunState(request, on_plane, on_progress, future)
         self._run = run
         self._last = request
 
@@ -363,7 +345,7 @@ class PropagationRun:
         self._submit(run, job)
         return future
 
-    def _submit(self, run: _Run, job: Callable[[Segmenter, JobContext], None]) -> None:
+    def _submit(self, run: RunState, job: Callable[[Segmenter, JobContext], None]) -> None:
         """Queue a part of a run; a part that never runs ends it."""
         queued = self._session.submit(
             job,
@@ -379,7 +361,7 @@ class PropagationRun:
 
         queued.add_done_callback(check)
 
-    def _next(self, run: _Run) -> None:
+    def _next(self, run: RunState) -> None:
         """Queue the next plane."""
 
         def job(segmenter: Segmenter, context: JobContext) -> None:
@@ -390,7 +372,7 @@ class PropagationRun:
 
         self._submit(run, job)
 
-    def _step(self, run: _Run, engine: StackPropagator) -> bool:
+    def _step(self, run: RunState, engine: StackPropagator) -> bool:
         """Track one plane; False when there is no other."""
         if run.cancelled.is_set():
             return False
@@ -416,7 +398,7 @@ class PropagationRun:
             run.on_progress(Progress(plane, run.done, run.done + left, each, left * each))
         return True
 
-    def _finish(self, run: _Run) -> None:
+    def _finish(self, run: RunState) -> None:
         engine = self._engine
         remaining = 0
         if engine is not None and engine.ids:

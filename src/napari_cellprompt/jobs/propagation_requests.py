@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
     from napari_cellprompt.core.predictors.propagation_types import Direction, PlaneOutcome
     from napari_cellprompt.core.types import Prompts
 
-__all__ = ["Changes", "PlaneChange", "Progress", "RunRequest", "RunSummary", "Seed"]
+    OnPlane = Callable[[int, tuple[PlaneOutcome, ...]], None]
+    OnProgress = Callable[["Progress"], None]
+
+__all__ = [
+    "Changes",
+    "PlaneChange",
+    "Progress",
+    "RunRequest",
+    "RunState",
+    "RunSummary",
+    "Seed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +101,20 @@ class Changes:
 
     summary: RunSummary
     planes: tuple[PlaneChange, ...]
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run in progress."""
+
+    request: RunRequest
+    on_plane: OnPlane | None
+    on_progress: OnProgress | None
+    future: Future[RunSummary]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    planes: Iterator[tuple[int, list[PlaneOutcome]]] | None = None
+    plan: int = -1
+    """Number of the plan that ``planes`` follows."""
+    done: int = 0
+    seconds: float = 0.0
+    not_found: list[int] = field(default_factory=list)

@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core._errors import PromptError
-from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.masks.rle import encode as encode_rle
-from napari_cellprompt.core.types import CroppedMask, Prompts
+from napari_cellprompt.core.types import Prompts
 
 from .propagation_objects import StoredPlane, TrackedObject
 from .propagation_outcomes import Outcomes, differences, divisions_of, outcome_of
-from .propagation_rules import confidence_of, main_parts, next_worst
+from .propagation_prompts import check_family, predict_anchors
+from .propagation_rules import confidence_of, next_worst
 from .propagation_tracker import Pass, Tracker
 from .propagation_types import (
     DIRECTIONS,
@@ -68,7 +68,7 @@ class StackPropagator:
         settings: PropagationSettings | None = None,
     ) -> None:
         settings = settings or PropagationSettings()
-        _check_family(segmenter, settings)
+        check_family(segmenter, settings)
         self.segmenter = segmenter
         self.stack = stack
         self._tracker = Tracker(segmenter, stack, settings)
@@ -82,7 +82,7 @@ class StackPropagator:
 
     @settings.setter
     def settings(self, value: PropagationSettings) -> None:
-        _check_family(self.segmenter, value)
+        check_family(self.segmenter, value)
         self._tracker.settings = value
         self._tracker.forget_all()
 
@@ -127,33 +127,8 @@ class StackPropagator:
         for object_id in prompts:
             if object_id <= 0:
                 raise PromptError(f"Ids of objects must be positive: got {object_id}.")
-        found: dict[int, StoredPlane] = {}
-        asked: list[tuple[int, Prompts, PackedMask | None]] = []
-        for object_id, item in prompts.items():
-            if item.mask is not None and not item.points and item.box is None:
-                found[object_id] = _given(item, source.shape)
-            else:
-                prior = self._prior(object_id, plane, item)
-                asked.append((object_id, item, prior))
-        if asked:
-            predictions = self.segmenter.predict_many(
-                source,
-                [_with_prior(item, prior) for _, item, prior in asked],
-                cancelled=cancelled,
-            )
-            for (object_id, item, prior), prediction in zip(
-                asked, predictions, strict=True
-            ):
-                best = prediction.best
-                found[object_id] = StoredPlane(
-                    PackedMask.pack(best.mask, best.logits, rank=1),
-                    best.score,
-                    prediction.object_score,
-                    "prompted",
-                    len(main_parts(best.mask)),
-                    prompts=item,
-                    prior=prior,
-                )
+        priors = {i: self._prior(i, plane, item) for i, item in prompts.items()}
+        found = predict_anchors(self.segmenter, source, prompts, priors, cancelled)
         outcomes = []
         for object_id in prompts:
             stored = found[object_id]
@@ -290,7 +265,7 @@ class StackPropagator:
 
     def use(self, segmenter: PlaneSegmenter) -> None:
         """Go on with another model; what is known of planes stays."""
-        _check_family(segmenter, self.settings)
+        check_family(segmenter, self.settings)
         self.segmenter = segmenter
         self._tracker.segmenter = segmenter
         self._tracker.forget_all()
@@ -503,33 +478,6 @@ class StackPropagator:
             if object_id in touched or (met and self.settings.non_overlap):
                 found.append(self._outcome(object_id, plane))
         return found
-
-
-def _check_family(segmenter: PlaneSegmenter, settings: PropagationSettings) -> None:
-    spec = segmenter.model.spec
-    if spec.family != "sam2" and settings.method == "memory":
-        raise PromptError(
-            f"The model {spec.name} has no memory to follow objects with: use "
-            "cellprompt-nano or one of SAM 2, or the method neighbour."
-        )
-
-
-def _given(prompts: Prompts, shape: tuple[int, int]) -> StoredPlane:
-    """A plane whose mask was painted."""
-    if prompts.mask is None or tuple(prompts.mask.size) != tuple(shape):
-        size = None if prompts.mask is None else prompts.mask.size
-        raise PromptError(f"The mask prompt has {size} pixels, the plane has {shape}.")
-    mask = CroppedMask(decode_rle(prompts.mask), (0, 0), shape)
-    if mask.box is None:
-        raise PromptError("The mask prompt is empty.")
-    packed = PackedMask.pack(mask, rank=1)
-    return StoredPlane(packed, 1.0, 1.0, "prompted", len(main_parts(mask)), prompts=prompts)
-
-
-def _with_prior(prompts: Prompts, prior: PackedMask | None) -> Prompts:
-    if prior is None or prior.area == 0:
-        return prompts
-    return replace(prompts, mask=encode_rle(prior.mask().to_plane()))
 
 
 def _meet(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
