@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .core.predictors.sam2_video import SAM2VideoPredictor
     from .core.predictors.segment import segment
     from .core.zoo.load import load_model
+    from .jobs.everything import everything
 
 __all__ = [
     "PlaneSegmenter",
@@ -21,6 +22,7 @@ __all__ = [
     "Results",
     "SAM2Predictor",
     "SAM2VideoPredictor",
+    "everything",
     "load_model",
     "propagate",
     "segment",
@@ -32,6 +34,7 @@ _HOMES = {
     "Results": ".core.predictors.results",
     "SAM2Predictor": ".core.predictors.sam2_image",
     "SAM2VideoPredictor": ".core.predictors.sam2_video",
+    "everything": ".jobs.everything",
     "load_model": ".core.zoo.load",
     "propagate": ".core.predictors.propagate",
     "segment": ".core.predictors.segment",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core._errors import CellpromptError
 
+from .everything_arguments import add_everything, everything_request
 from .propagate_arguments import add_propagate, propagate_request
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ def _run(arguments: argparse.Namespace) -> int:
                 datasets=None if arguments.datasets is None else tuple(arguments.datasets),
             )
         )
+        return SUCCESS
+    if arguments.command == "everything":
+        from .everything import run_everything
+
+        run_everything(everything_request(arguments))
         return SUCCESS
     if arguments.command == "propagate":
         from .propagate import run_propagate
@@ -187,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--datasets", nargs="+", metavar="NAME", help="only these")
 
     add_propagate(commands, shared)
+    add_everything(commands, shared)
 
     demo = commands.add_parser(
         "demo",

@@ -380,7 +380,12 @@ class PromptPredictor(ABC):
             pixels, features = as_rgb8(im), None
         if pixels is None:
             raise ImageError("There is no image: give one or call set_image first.")
-        model = MaskModel(
+        found = generate(self.mask_model(), pixels, settings, features=features)
+        return as_tensors(found, (pixels.shape[0], pixels.shape[1]))
+
+    def mask_model(self) -> MaskModel:
+        """Encoding and decoding as the module ``generate`` needs them."""
+        return MaskModel(
             encode=lambda crop: self.get_im_features(self.preprocess([crop])),
             decode=lambda seen, batch, shape: self._decode(
                 seen, batch, shape, multimask=True
@@ -388,9 +393,6 @@ class PromptPredictor(ABC):
             upsample=self._to_source,
             threshold=self.mask_threshold,
         )
-        with torch.inference_mode():
-            found = generate(model, pixels, settings, features=features)
-        return as_tensors(found, (pixels.shape[0], pixels.shape[1]))
 
     def prompt_inference(
         self,

@@ -45,6 +45,8 @@ _BATCH = 32
 """Clicks decoded together."""
 _STABILITY_OFFSET = 1.0
 """In logits."""
+_GROWTH = 1.0
+"""Model pixels by which a box is larger than the mask it asks about."""
 _SAME = 0.6
 """Two masks of one tile with a larger IoU are answers about the same object."""
 _SHARE = 0.09
@@ -143,10 +145,42 @@ def find_candidates(
         Where ``cancelled`` said so.
     """
     settings = AutoSettings() if settings is None else settings
-    size = settings.size
-    if size is None:
-        size = find_size(segmenter, plane, settings, region=region, cancelled=cancelled)
-    level = choose_magnification(size, segmenter.image_size, share=_SHARE)
+    if settings.size is not None:
+        return _search(
+            segmenter, plane, settings, settings.size, region, progress, cancelled
+        )
+    size = find_size(segmenter, plane, settings, region=region, cancelled=cancelled)
+    found = _search(segmenter, plane, settings, size, region, progress, cancelled)
+    # a few clicks rather hit large objects: what was found now tells the size better
+    again = _median_side(found)
+    side = segmenter.image_size
+    if again is not None and _level(again, side) != _level(size, side):
+        found = _search(segmenter, plane, settings, again, region, progress, cancelled)
+    return found
+
+
+def _level(size: float | None, side: int) -> float:
+    return choose_magnification(size, side, share=_SHARE)
+
+
+def _median_side(found: Sequence[FoundObject]) -> float | None:
+    """Median of the longer sides of objects that the border leaves whole, in pixels."""
+    boxes = [item.mask.box for item in found if not item.touches_border]
+    sides = [max(box[2] - box[0], box[3] - box[1]) for box in boxes if box is not None]
+    return float(np.median(sides)) if sides else None
+
+
+def _search(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    settings: AutoSettings,
+    size: float | None,
+    region: tuple[int, int, int, int] | None,
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> list[FoundObject]:
+    """Everything at the level that fits objects of this size."""
+    level = _level(size, segmenter.image_size)
     tiles = tile_grid(plane.shape, segmenter.image_size, level)
     clicks = _clicks(tiles, plane.shape, settings.spacing, region)
     rule = Foreground()
@@ -155,9 +189,10 @@ def find_candidates(
         if progress is not None:
             progress(number, len(clicks))
         _stop_if(cancelled)
-        if _is_blank(plane, tile):
-            continue
-        found += _search_tile(segmenter, plane, tile, xy, size, rule, settings, cancelled)
+        if not _is_blank(plane, tile):
+            found += _search_tile(
+                segmenter, plane, tile, xy, size, rule, settings, cancelled
+            )
     if progress is not None:
         progress(len(clicks), len(clicks))
     return found
@@ -355,7 +390,8 @@ def _search_tile(
     if settings.refine:
         boxes = np.array([_box_of(mask > 0) for mask in first.masks], dtype=np.float64)
         # the edges of low-resolution pixels, in model pixels
-        final = _ask(segmenter, features, first.xy, boxes * 4 - 0.5, cancelled)
+        asked = boxes * 4 - 0.5 + _GROWTH * np.array([-1, -1, 1, 1])
+        final = _ask(segmenter, features, first.xy, asked, cancelled)
         a, b = (first.masks > 0).flatten(1), (final.masks > 0).flatten(1)
         agreement = ((a & b).sum(1) / (a | b).sum(1).clamp(min=1)).tolist()
     steady = stability(final.masks, 0.0, _STABILITY_OFFSET).nan_to_num().tolist()
@@ -404,7 +440,8 @@ def _further_clicks(
     side = answers.masks.shape[-1]
     good = answers.pick(_plausible(answers, settings))
     objects = (good.masks > 0).any(0)
-    missed = xy[(answers.present < _ABSENT).cpu().numpy()] / 4
+    absent = (answers.present < _ABSENT) | (answers.scores < settings.min_score / 2)
+    missed = xy[absent.cpu().numpy()] / 4
     ticks = np.arange(side)
     near = np.zeros((side, side), bool)
     for x, y in missed:

@@ -75,7 +75,7 @@ class Foreground:
         penalty = _RIDGE * torch.eye(len(square), dtype=square.dtype, device=square.device)
         penalty[-1, -1] = 0  # the constant is free
         rule = torch.linalg.solve(square + penalty, wanted / objects)
-        side = features.high_res[0].shape[-1]
+        side = 4 * features.embed.shape[-1]
         found: NDArray[np.float32] = (
             (_table(features) @ rule.float()).reshape(side, side).cpu().numpy()
         )
@@ -118,10 +118,10 @@ def _table(features: ImageFeatures) -> Tensor:
 
     Levels of unlike scale are brought to one spread; the last column is constant.
     """
-    fine, middle = features.high_res
-    size = fine.shape[-2:]
+    # where the decoder takes no finer levels (SAM 1), the embedding alone has to do
+    size = tuple(4 * length for length in features.embed.shape[-2:])
     levels = []
-    for level in (fine, middle, features.embed):
+    for level in (*features.high_res, features.embed):
         centred = level - level.mean(dim=(2, 3), keepdim=True)
         spread = centred.std() + 1e-6
         levels.append(F.interpolate(level / spread, size=size, mode="bilinear"))

@@ -156,6 +156,7 @@ class GridMask:
     """The part of the image that the model saw: x0, y0, x1, y1, the last two exclusive."""
 
 
+@torch.inference_mode()
 def generate(
     model: MaskModel,
     pixels: NDArray[np.uint8],
