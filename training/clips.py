@@ -64,6 +64,17 @@ class Clip:
     masks: Tensor
     """``(T, N, S, S)`` bool."""
 
+    def to(self, device: torch.device) -> Clip:
+        """The clip on a device."""
+        return Clip(
+            self.images.to(device, non_blocking=True),
+            self.masks.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> Clip:
+        """The clip in memory that a GPU can copy from by itself."""
+        return Clip(self.images.pin_memory(), self.masks.pin_memory())
+
 
 def make_stack(
     dataset: str, images: NDArray[np.uint8], labels: NDArray[np.uint16], smallest: int = 25
@@ -334,7 +345,8 @@ class ClipStream(torch.utils.data.IterableDataset[Clip]):
         self.chance = chance / chance.sum()
 
     def __iter__(self) -> Iterator[Clip]:
-        rng = np.random.default_rng(self.seed)
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng((self.seed, 0 if worker is None else worker.id))
         while True:
             source = int(rng.choice(3, p=self.shares))
             members = self.sources[source]

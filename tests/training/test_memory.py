@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
 from clips import ClipStream, clip_from_plane, clip_from_stack, load_stacks, make_stack
 from data import Plane
-from memory import clip_loss, follow, prepare_memory
 from napari_cellprompt.core.networks.sam2 import FrameMemory, ImageFeatures
+from tracking import clip_loss, follow, prepare_memory
 from train import build_network
 
 SIZE = 128

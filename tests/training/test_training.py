@@ -20,8 +20,9 @@ from evaluate import evaluate, pick_objects, summarise
 from export import export
 from losses import decoder_loss, mask_loss
 from napari_cellprompt.core.zoo.load import load_model
+from objective import batch_loss
 from prompts import BatchStream, corrective_clicks, sample
-from train import Average, batch_loss, build_network
+from train import Average, build_network
 
 SIZE = 64
 
