@@ -146,7 +146,8 @@ def measure(
             plane, {item.id: prompt_of(labels, item, kind) for item in group}
         )
     started = time.perf_counter()
-    steps = sum(len(news) for _, news in engine.propagate()) if engine.ids else 0
+    for _ in engine.propagate() if engine.ids else ():
+        pass
     seconds = time.perf_counter() - started
     scores: list[float] = []
     first: list[float] = []
@@ -182,7 +183,7 @@ def measure(
         "beyond": beyond,
         "missed": missed,
         "confidence_rank_correlation": rho,
-        "seconds_per_plane": seconds / max(steps, 1),
+        "seconds_per_plane": seconds / max(engine.tracked, 1),
     }
 
 
@@ -221,7 +222,7 @@ def main() -> None:
         settings = replace(
             settings, stop_object_score=0.0, stop_area_ratio=0.0, stop_overlap=0.0
         )
-    variants = ECONOMY if options.economy else {"7 memories": {}}
+    variants = ECONOMY if options.economy else {options.method: {}}
     root = Path(os.environ["CELLPROMPT_DATA"])
     rows: list[dict[str, Any]] = []
     print(

@@ -225,3 +225,16 @@ def test_another_model_goes_on_with_what_is_known(run, session, stack) -> None:
     planes = []
     run.start([], on_plane=lambda plane, _: planes.append(plane)).result(WAIT)
     assert planes == [8, 9, 10, 11]
+
+
+def test_progress_counts_only_what_was_tracked(session) -> None:
+    stack = discs([dict.fromkeys(range(12), (40.0, 50.0, 9.0))])
+    run = PropagationRun(session, ImageStack(stack))
+    run.start([seed(stack, number=5)]).result(WAIT)
+    progress = []
+    summary = run.start(
+        [seed(stack, number=2)], stop=8, on_progress=progress.append
+    ).result(WAIT)
+    assert summary.done == 8
+    assert [item.done for item in progress] == list(range(1, 9))
+    assert {item.total for item in progress} == {8}

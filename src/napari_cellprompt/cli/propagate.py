@@ -259,14 +259,14 @@ def _follow(request: PropagateRequest, group: _Group, interrupted: threading.Eve
             f"{expected.nbytes / 2**20:.0f} MB of features and memories"
         )
     started = told = time.perf_counter()
-    done = 0
-    for plane, news in engine.propagate(**arguments):
-        done += len(news)
+    before = engine.tracked
+    for plane, _ in engine.propagate(**arguments):
         now = time.perf_counter()
         if now - told >= 1.0:
             told = now
-            left = engine.remaining * (now - started) / max(done, 1)
+            left = engine.remaining * (now - started) / max(engine.tracked - before, 1)
             say(f"plane {plane} done, {_duration(left)} left")
+    done = engine.tracked - before
     say(f"{done} planes of objects in {_duration(time.perf_counter() - started)}")
     return not interrupted.is_set()
 

@@ -382,13 +382,13 @@ class PropagationRun:
                 **run.request.arguments(), cancelled=run.cancelled.is_set
             )
             run.plan = self._plan
-        started = time.perf_counter()
+        started, before = time.perf_counter(), engine.tracked
         found = next(run.planes, None)
         run.seconds += time.perf_counter() - started
+        run.done += engine.tracked - before
         if found is None:
             return False
         plane, outcomes = found
-        run.done += sum(1 for item in outcomes if item.state not in ("prompted", "locked"))
         self._note(engine, outcomes)
         if run.on_plane is not None:
             run.on_plane(plane, tuple(outcomes))

@@ -74,6 +74,8 @@ class StackPropagator:
         self._tracker = Tracker(segmenter, stack, settings)
         self._objects: dict[int, TrackedObject] = {}
         self._running: list[Pass] = []
+        self.tracked = 0
+        """Planes of objects that were tracked so far, those tracked again included."""
 
     @property
     def settings(self) -> PropagationSettings:
@@ -354,9 +356,11 @@ class StackPropagator:
                 try:
                     self._tracker.advance(plane, due, touched, cancelled)
                 except CancelledError:
+                    self.tracked += len(touched)
                     if touched:
                         yield plane, self._news(plane, touched)
                     return
+                self.tracked += len(touched)
                 active = [item for item in active if not item.is_done]
                 yield plane, self._news(plane, touched)
 
@@ -392,11 +396,7 @@ class StackPropagator:
         stay in the cache.
         """
         passes = self._plan(ids, start, stop, direction)
-        planes = sum(item.remaining for item in passes)
-        if not passes:
-            return Estimate(0, 0.0, 0)
-        seconds = self._tracker.seconds_per_plane(passes[0], cancelled)
-        return Estimate(planes, planes * seconds, self._tracker.estimate_nbytes(passes))
+        return self._tracker.estimate(passes, cancelled)
 
     # -- planning --------------------------------------------------------------
     def _plan(

@@ -13,6 +13,7 @@ import torch
 from .prompting import decode_prompts, mask_to_logits
 from .propagation_objects import Reach, StoredPlane, TrackedObject
 from .propagation_rules import has_left, main_parts
+from .propagation_types import Estimate
 from .propagation_views import ViewOfPlane, choose_view, follow, from_view, is_cut, to_view
 from .stack_masks import PackedMask
 from .tracking import (
@@ -184,32 +185,39 @@ class Tracker:
             seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
         )
 
-    def seconds_per_plane(self, item: Pass, cancelled: Callable[[], bool] | None) -> float:
-        """Seconds that one object takes on one plane; timed where it is not known yet."""
-        if self.seconds is not None:
-            return self.seconds
-        # what the first plane alone needs is not timed
-        if self.settings.method == "memory":
-            self._prepare(item)
-        started = time.perf_counter()
-        self._look(item.next, item.view, [item], cancelled)
-        return time.perf_counter() - started
-
-    def estimate_nbytes(self, passes: Sequence[Pass]) -> int:
-        """Memory that features and memories of these passes will take, at most."""
+    def estimate(
+        self, passes: Sequence[Pass], cancelled: Callable[[], bool] | None
+    ) -> Estimate:
+        """What these passes will take; one plane is timed where nothing is known yet."""
+        planes = sum(item.remaining for item in passes)
+        if not passes:
+            return Estimate(0, 0.0, 0)
         first = passes[0]
-        features = self.segmenter.features(self.stack.plane(first.reach.anchor), first.view)
-        views: dict[tuple[ViewOfPlane, int], int] = {}
+        longest: dict[tuple[ViewOfPlane, int], int] = {}
         for item in passes:
             key = (item.view, item.reach.step)
-            views[key] = max(views.get(key, 0), item.remaining)
-        cached = min(
-            self.segmenter.cache.budget_bytes, sum(views.values()) * features.nbytes
-        )
-        if self.settings.method == "neighbour":
-            return cached
-        one = max(frame.nbytes for frame in self._prepare(first).prompted.values())
-        return cached + len(passes) * one * (self.settings.track.max_memories + 1)
+            longest[key] = max(longest.get(key, 0), item.remaining)
+        looks = sum(longest.values())
+        if self.seconds is None:
+            memory = self._prepare(first) if self.settings.method == "memory" else None
+            source = self.stack.plane(first.next)
+            started = time.perf_counter()
+            features = self.segmenter.features(source, first.view, cancelled=cancelled)
+            encoded = time.perf_counter()
+            self._look(first.next, first.view, [first], cancelled)
+            # objects in one view share its features
+            seconds = looks * (encoded - started)
+            seconds += planes * (time.perf_counter() - encoded)
+        else:
+            memory = first.memory
+            anchor = self.stack.plane(first.reach.anchor)
+            features = self.segmenter.features(anchor, first.view, cancelled=cancelled)
+            seconds = planes * self.seconds
+        nbytes = min(self.segmenter.cache.budget_bytes, looks * features.nbytes)
+        if memory is not None:
+            one = max(frame.nbytes for frame in memory.prompted.values())
+            nbytes += len(passes) * one * (self.settings.track.max_memories + 1)
+        return Estimate(planes, seconds, nbytes)
 
     @torch.inference_mode()
     def _look(
