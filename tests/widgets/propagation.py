@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -129,14 +129,15 @@ def small_model() -> Any:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     follow_bright(monkeypatch)
     gate = Gate()
     # A function, so that it is bound to the tracker like a method.
     monkeypatch.setattr(
         propagation_tracker.Tracker, "_look", lambda *arguments: gate.look(*arguments)
     )
-    return gate
+    yield gate
+    gate.release()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfidenceStrip"]
 
-_LEFT = 52
+_LEFT = 58
 _RIGHT = 6
 _MARKS, _LANE, _ROW, _GAP = 14, 20, 10, 3
 # Below this a value is drawn as a stub that can still be seen.

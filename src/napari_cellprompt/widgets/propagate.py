@@ -30,6 +30,7 @@ __all__ = ["PropagateWidget"]
 _HELP = [
     ("Click, box", "correct the object on this plane"),
     ("Brush", "paint into the Propagation layer"),
+    ("\u25c6 \u25a0 \u2715", "prompted, accepted, object ends here"),
 ]
 
 

@@ -20,6 +20,7 @@ from napari_cellprompt.layers.stacks import LayerStack, show_plane
 
 from .bridge import ResultBridge, complaint
 from .contrast import Pending
+from .prompt_layers import put_below_prompts
 from .propagate_commit import StackCommit
 from .propagate_review import Review
 from .propagate_seeds import collect, make_seeds
@@ -246,6 +247,7 @@ class PropagateController:
             self.tell(str(error), warn=True)
             return
         segment.hold()
+        put_below_prompts(self.viewer, self.preview.layer, segment.chosen)
         self.review.begin(run)
         self.enter("running", "Following ...")
         future = run.engine.start(run.seeds, **run.limits, **self.listeners(run))

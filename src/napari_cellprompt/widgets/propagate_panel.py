@@ -154,6 +154,7 @@ class ChoiceList(QGroupBox):
         layout = QVBoxLayout(self)
         layout.addWidget(self.items)
         layout.addLayout(grid)
+        self.setVisible(False)
 
     def offer(self, found: list[tuple[str, int, Any]]) -> None:
         """Show ``(text, plane, value)`` of each; nothing to decide hides the list."""
