@@ -128,8 +128,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--memories",
         type=int,
         default=7,
-        help="planes remembered, prompted ones counted as one; time falls about in "
-        "proportion, and looks of long ago are forgotten (default: %(default)s)",
+        help="planes remembered, prompted ones counted as one; fewer are faster, and "
+        "looks of long ago are forgotten (default: %(default)s)",
     )
     economy.add_argument(
         "--memory-stride",
@@ -141,8 +141,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     economy.add_argument(
         "--pool-memories",
         action="store_true",
-        help="keep older planes at half the resolution: a quarter of their cost, outlines "
-        "may get a little coarser",
+        help="attend to older planes at half the resolution, a quarter of the values: "
+        "faster, outlines may get coarser",
     )
 
 
