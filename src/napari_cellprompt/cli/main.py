@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core._errors import CellpromptError
 
+from .doctor import add_doctor, run_doctor
 from .everything_arguments import add_everything, everything_request
+from .models import add_models, run_models
 from .propagate_arguments import add_propagate, propagate_request
 
 if TYPE_CHECKING:
@@ -70,6 +72,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
         run_demo(arguments.output, model=arguments.model, device=arguments.device)
         return SUCCESS
+    if arguments.command == "models":
+        return run_models(arguments)
+    if arguments.command == "doctor":
+        return run_doctor(arguments)
     if arguments.command == "evaluate":
         from .evaluate import EvaluateRequest, run_evaluate
 
@@ -194,6 +200,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add_propagate(commands, shared)
     add_everything(commands, shared)
+
+    add_models(commands, shared)
+    add_doctor(commands, shared)
 
     demo = commands.add_parser(
         "demo",

@@ -285,16 +285,9 @@ class SegmentSession:
         """Names of the models that can be loaded without a download."""
 
         def job(context: JobContext) -> list[str]:
-            from napari_cellprompt.core.zoo.load import cache_folder
-            from napari_cellprompt.core.zoo.registry import MODELS
+            from napari_cellprompt.core.zoo.user_models import models_here
 
-            folder = cache_folder()
-            return [
-                spec.name
-                for spec in MODELS.values()
-                if spec.bundled
-                or (spec.source is not None and (folder / spec.source.file_name).is_file())
-            ]
+            return models_here()
 
         return self._submit(job, "models", Priority.PRECOMPUTE)
 

@@ -131,7 +131,8 @@ def test_official_name_without_weights_says_where_to_put_them(cache: Path) -> No
     with pytest.raises(DownloadError) as raised:
         load_model("sam2.1_hiera_tiny")
     message = str(raised.value)
-    assert "092824/sam2.1_hiera_tiny.pt (156 MB)" in message
+    assert "092824/sam2.1_hiera_tiny.pt" in message and "(156 MB)" in message
+    assert "cellprompt models download sam2.1_hiera_tiny" in message
     assert str(cache) in message
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core._errors import DownloadError
 
-from .load import cache_folder
+from .folder import cache_folder
+from .user_models import local_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +45,7 @@ def address(source: WeightsSource) -> str:
 
 def is_downloaded(spec: ModelSpec) -> bool:
     """Whether the weights of a model are on this computer."""
-    if spec.bundled:
-        return True
-    name = spec.source.file_name if spec.source else f"{spec.name}.pt"
-    return (cache_folder() / name).is_file()
+    return spec.bundled or local_file(spec) is not None
 
 
 def download_weights(

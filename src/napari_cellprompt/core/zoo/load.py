@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -22,7 +20,9 @@ from napari_cellprompt.core.networks.sam1 import SAM1
 from napari_cellprompt.core.networks.sam2 import SAM2
 
 from .checkpoints import detect_family, detect_variant, first_few, read_state_dict
-from .registry import ALIASES, DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec, get_spec
+from .folder import cache_folder
+from .registry import DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec, get_spec
+from .user_models import find_user_model, local_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +33,7 @@ __all__ = [
     "choose_device",
     "load_model",
     "save_checkpoint",
+    "weights_path",
 ]
 
 
@@ -73,14 +74,6 @@ class LoadedModel:
         return self.network
 
 
-def cache_folder() -> Path:
-    """Name the folder of downloaded weights; ``CELLPROMPT_CACHE`` chooses another."""
-    chosen = os.environ.get("CELLPROMPT_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_cache_path("napari-cellprompt") / "models"
-
-
 def choose_device(device: str | torch.device | None = None) -> torch.device:
     """Take the named device, or a CUDA GPU where there is one, else the CPU.
 
@@ -117,7 +110,8 @@ def load_model(
     Parameters
     ----------
     name_or_path : str or Path
-        A name or alias (``"cellprompt-nano"``, ``"sam2.1_t"``); an existing file, or
+        A name or alias (``"cellprompt-nano"``, ``"sam2.1_t"``), or the name of an imported
+        model; an existing file, or
         anything with a path separator, is a checkpoint. What it holds is read from its
         tensors: the file's name does not matter.
     image_size : int, optional
@@ -143,7 +137,13 @@ def load_model(
     if image_size is not None and (image_size <= 0 or image_size % 32):
         raise ValueError(f"image_size must be a positive multiple of 32: got {image_size}.")
     chosen_device = choose_device(device)
-    if _is_path(name_or_path):
+    mine = None if _is_path(name_or_path) else find_user_model(str(name_or_path))
+    if mine is not None:
+        path = Path(mine.path)
+        size = image_size or mine.image_size
+        network, spec = _load_file(path, expected=None, image_size=size)
+        spec = replace(spec, name=mine.name)
+    elif _is_path(name_or_path):
         path = Path(name_or_path).expanduser()
         network, spec = _load_file(path, expected=None, image_size=image_size)
     else:
@@ -153,7 +153,19 @@ def load_model(
     return LoadedModel(network.eval().to(chosen_device), spec, path)
 
 
-_SUFFIXES = (".pt", ".pth", ".safetensors")
+def weights_path(name: str) -> Path:
+    """The file that :func:`load_model` would read for a name.
+
+    Raises
+    ------
+    CheckpointError, DownloadError
+        As there.
+    """
+    mine = find_user_model(name)
+    if mine is not None:
+        return Path(mine.path)
+    with _weights_file(get_spec(name)) as path:
+        return path
 
 
 def _is_path(name_or_path: str | Path) -> bool:
@@ -176,29 +188,25 @@ def _weights_file(spec: ModelSpec) -> Iterator[Path]:
         with as_file(resource) as path:
             yield path
         return
-    folder = cache_folder()
-    names = [spec.name, *(alias for alias, name in ALIASES.items() if name == spec.name)]
-    files_there = [f"{name}{suffix}" for name in names for suffix in _SUFFIXES]
-    if spec.source is not None:
-        files_there.insert(0, spec.source.file_name)
-    for file_name in files_there:
-        path = folder / file_name
-        if path.is_file():
-            yield path
-            return
-    raise DownloadError(_how_to_get(spec, folder))
+    path = local_file(spec)
+    if path is None:
+        raise DownloadError(_how_to_get(spec, cache_folder()))
+    yield path
 
 
 def _how_to_get(spec: ModelSpec, folder: Path) -> str:
     source = spec.source
     if source is None:
-        return f"The weights of {spec.name} are not in {folder}."
+        return (
+            f"The weights of {spec.name} are not on this computer and have no public "
+            f"address here. Import your file: cellprompt models import FILE --name "
+            f"{spec.name}."
+        )
     size = f" ({source.nbytes / 1e6:.0f} MB)" if source.nbytes else ""
     return (
-        f"The weights of {spec.name} are not on this computer. Download {source.url}"
-        f"{size} and put the file {source.file_name} into the folder {folder}, or give "
-        "the path of the file in place of the name. (The variable CELLPROMPT_CACHE "
-        "names another folder.)"
+        f"The weights of {spec.name} are not on this computer. Fetch them{size} in the "
+        f"widget Models or by: cellprompt models download {spec.name}. Or put the file "
+        f"{source.url} as {source.file_name} into the folder {folder}."
     )
 
 

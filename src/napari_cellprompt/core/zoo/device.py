@@ -1,0 +1,51 @@
+"""Which number format a device computes in, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Precision", "choose_precision"]
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """A number format and the reason for it."""
+
+    dtype: str
+    """Name of the torch type: ``"float32"``, ``"float16"`` or ``"bfloat16"``."""
+    reason: str
+
+
+def choose_precision(
+    kind: str, name: str = "", capability: tuple[int, int] | None = None
+) -> Precision:
+    """Choose the number format of the image encoder.
+
+    Masks and scores are float32 on every device.
+
+    Parameters
+    ----------
+    kind
+        Type of the device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    name
+        What the driver calls it.
+    capability
+        CUDA compute capability, major and minor.
+
+    Notes
+    -----
+    GTX 16xx cards have the capability of the Turing RTX cards, but return black masks
+    in half precision (micro-sam, issue 1214).
+    """
+    if kind == "mps":
+        return Precision("float32", "half precision gives wrong results on some Macs")
+    if kind != "cuda":
+        return Precision("float32", "narrower numbers are no faster on a processor")
+    major, minor = capability or (0, 0)
+    if major >= 8:
+        return Precision("bfloat16", "this GPU computes in bfloat16 at full speed")
+    if "GTX 16" in name:
+        return Precision("float32", "GTX 16xx cards return black masks in half precision")
+    if (major, minor) >= (7, 0):
+        return Precision("float16", "this GPU computes in float16 at full speed")
+    return Precision("float32", "this GPU is not faster in half precision")

@@ -1,0 +1,175 @@
+"""The models that a user brought along, and which models are on this computer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from napari_cellprompt.core._atomic import replacing
+from napari_cellprompt.core._errors import CheckpointError
+
+from .folder import cache_folder
+from .registry import ALIASES, MODELS, ModelSpec
+
+__all__ = [
+    "UserModel",
+    "find_user_model",
+    "forget_model",
+    "import_model",
+    "local_file",
+    "models_here",
+    "user_models",
+]
+
+_FILE = "user_models.json"
+_SUFFIXES = (".pt", ".pth", ".safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class UserModel:
+    """A checkpoint that the user named."""
+
+    name: str
+    path: str
+    """Where the file is; it stays where the user keeps it."""
+    family: str
+    """``"sam1"`` or ``"sam2"``, as its tensors say."""
+    image_size: int
+    """Side of the input in pixels."""
+
+
+def user_models() -> dict[str, UserModel]:
+    """Every remembered model by its name.
+
+    Raises
+    ------
+    CheckpointError
+        When the list cannot be read; it names the file.
+    """
+    path = cache_folder() / _FILE
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {entry["name"]: UserModel(**entry) for entry in entries}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"The list of your models, {path}, cannot be read ({error}). Repair or delete "
+            "it; the models themselves are not in it."
+        ) from error
+
+
+def find_user_model(name: str) -> UserModel | None:
+    """The remembered model of that name, or None.
+
+    Raises
+    ------
+    CheckpointError
+        When its file is no longer there.
+    """
+    found = user_models().get(name)
+    if found is not None and not Path(found.path).is_file():
+        raise CheckpointError(
+            f"The file of your model {name} is no longer at {found.path}. Put it back, or "
+            f"import it again: cellprompt models import FILE --name {name}."
+        )
+    return found
+
+
+def import_model(
+    path: str | Path, *, name: str | None = None, image_size: int | None = None
+) -> UserModel:
+    """Check a file of weights and remember it under a name.
+
+    Parameters
+    ----------
+    path
+        A checkpoint of any kind that :func:`load_model` reads.
+    name
+        Default: the file's name without its suffix. ``"medsam2"`` brings that model's
+        input size along.
+    image_size
+        Side of the input in pixels, where it is not that of the published model of the
+        same kind (no tensor shows it).
+
+    Raises
+    ------
+    CheckpointError
+        When the file cannot be used, or the name is that of another model.
+    """
+    from .load import load_model
+
+    path = Path(path).expanduser().resolve()
+    name = path.stem if name is None else name
+    known = MODELS.get(ALIASES.get(name, name))
+    if known is not None and known.source is None and not known.bundled:
+        image_size = image_size or known.image_size
+    elif known is not None:
+        raise CheckpointError(
+            f"{name} is the name of a published model; choose another with --name."
+        )
+    if not name.strip() or any(sign in name for sign in "/\\"):
+        raise CheckpointError(f"A model cannot be named {name!r}.")
+    loaded = load_model(path, image_size=image_size, device="cpu")
+    model = UserModel(name, str(path), loaded.spec.family, loaded.spec.image_size)
+    _write({**user_models(), name: model})
+    return model
+
+
+def forget_model(name: str) -> Path:
+    """Forget a user's model, whose file stays; or delete a downloaded file.
+
+    Returns
+    -------
+    Path
+        The file of the user's model, or the one that was deleted.
+
+    Raises
+    ------
+    CheckpointError
+        When there is nothing to remove.
+    """
+    mine = user_models()
+    if name in mine:
+        forgotten = mine.pop(name)
+        _write(mine)
+        return Path(forgotten.path)
+    spec = MODELS.get(ALIASES.get(name, name))
+    if spec is not None and spec.bundled:
+        raise CheckpointError(f"{spec.name} is part of the package and stays.")
+    found = None if spec is None else local_file(spec)
+    if found is None:
+        raise CheckpointError(f"No model {name} is on this computer.")
+    found.unlink()
+    return found
+
+
+def local_file(spec: ModelSpec) -> Path | None:
+    """The file of a published model in the cache folder, under any of its names."""
+    folder = cache_folder()
+    names = [spec.name, *(alias for alias, full in ALIASES.items() if full == spec.name)]
+    candidates = [
+        f"{n}{suffix}" for n in names for suffix in (".pt", ".pth", ".safetensors")
+    ]
+    if spec.source is not None:
+        candidates.insert(0, spec.source.file_name)
+    for candidate in candidates:
+        path = folder / candidate
+        if path.is_file():
+            return path
+    return None
+
+
+def models_here() -> list[str]:
+    """Names of the models that load without a download; the bundled one first."""
+    published = [s.name for s in MODELS.values() if s.bundled or local_file(s) is not None]
+    return [*published, *(name for name in user_models() if name not in published)]
+
+
+def _write(models: dict[str, UserModel]) -> None:
+    path = cache_folder() / _FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        text = json.dumps([asdict(model) for model in models.values()], indent=1)
+        temporary.write_text(text, encoding="utf-8")
