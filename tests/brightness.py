@@ -20,6 +20,7 @@ from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import Tile, read_tile
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.jobs.segment_session import LoadedSegmenter
 
 SIDE = 512
 
@@ -98,6 +99,13 @@ class BrightSegmenter:
         return ImageFeatures(
             F.avg_pool2d(grey, 4), (grey.repeat(1, 2, 1, 1), F.avg_pool2d(grey, 2))
         )
+
+    def prepare(self, plane: PlaneSource, xy: tuple[float, float], **_: Any) -> None:
+        """Nothing to prepare."""
+
+    def load(self, name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
+        """Loader for ``SegmentSession``."""
+        return LoadedSegmenter(self, name, "cpu")
 
 
 def disks(

@@ -1,0 +1,96 @@
+"""The overlay that shows what "segment everything" found, before it is accepted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+
+from .coordinates import array_shape
+from .grids import layer_kwargs
+from .preview import preview_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+    from .coordinates import PlaneView
+
+__all__ = ["FoundPreview"]
+
+_NAME = "Everything"
+
+
+class FoundPreview:
+    """A Labels layer over one plane of an image, or over its planes along one axis.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer to draw in.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._layer: Labels | None = None
+        self._axis: int | None = None
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer while it is in the viewer."""
+        return self._layer if self._layer in self._viewer.layers else None
+
+    def open(self, image: Image, view: PlaneView, axis: int | None) -> Labels:
+        """Add an empty layer in place of the last one.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+            Where objects were looked for.
+        view : PlaneView
+            On which plane; fixes the other axes.
+        axis : int, optional
+            Array axis along which there are more planes.
+        """
+        self.close()
+        full = array_shape(image)
+        shape, origin, span = [1] * image.ndim, np.zeros(image.ndim), np.ones(image.ndim)
+        for number in (*view.axes, *(() if axis is None else (axis,))):
+            shape[number] = full[number]
+        for number, index in zip(view.other_axes(image.ndim), view.index, strict=True):
+            origin[number] = 0 if number == axis else index
+        if view.channel_axis is not None:
+            span[view.channel_axis] = full[view.channel_axis]
+        selected = set(self._viewer.layers.selection)
+        layer = Labels(
+            np.zeros(shape, np.uint32),
+            name=_NAME,
+            opacity=0.6,
+            metadata=preview_metadata(),
+            **layer_kwargs(image, origin=origin, span=span),
+        )
+        self._viewer.add_layer(layer)
+        self._viewer.layers.selection = selected
+        self._layer, self._axis = layer, axis
+        return layer
+
+    def draw(self, planes: Mapping[int, NDArray[Any]]) -> None:
+        """Show labels ``(H, W)`` by the number of their plane; the rest stays as it is."""
+        layer = self.layer
+        if layer is None:
+            return
+        flat = np.squeeze(layer.data)
+        stacked = flat.reshape(-1, *flat.shape[-2:])
+        for number, labels in planes.items():
+            stacked[number if self._axis is not None else 0] = labels
+        layer.data = stacked.reshape(layer.data.shape)
+
+    def close(self) -> None:
+        """Remove the layer."""
+        if self.layer is not None:
+            self._viewer.layers.remove(self._layer)
+        self._layer = None
