@@ -49,7 +49,7 @@ def test_an_object_on_screen_goes_through_the_stack_into_labels(
     assert desk.areas(desk.preview) == pytest.approx(expected, rel=0.15)
     assert not desk.labels.any()
     assert "Done" in desk.controller.status
-    states = {plane: item.state for plane, item in desk.controller.rows()[0].planes.items()}
+    states = {plane: item.state for plane, item in desk.widget.strip.rows[0].planes.items()}
     assert (states[0], states[3], states[7]) == ("ended", "prompted", "ended")
 
     desk.controller.accept()
@@ -354,8 +354,8 @@ def test_a_division_in_a_movie(
     assert desk.form.axis.value.plane_word == "frame"
     desk.see_object(1, 48, 48)
     desk.propagate()
-    desk.wait(lambda: len(desk.controller.review.divisions) == 1)
-    (division,) = desk.controller.review.divisions
+    desk.wait(lambda: len(desk.controller.review.divisions.proposals) == 1)
+    (division,) = desk.controller.review.divisions.proposals
     assert desk.widget.divisions.items.item(0).text() == (
         f"Frame {division.plane}: object 1 is in two parts"
     )
@@ -381,7 +381,7 @@ def test_a_division_in_a_movie(
 def test_a_division_that_is_none(desk: PropagateDesk) -> None:
     desk.see_object(3, 33, 30)
     desk.propagate()
-    assert desk.controller.review.divisions == []
+    assert desk.controller.review.divisions.proposals == []
     assert not desk.widget.divisions.isVisibleTo(desk.widget)
 
 

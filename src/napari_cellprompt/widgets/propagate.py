@@ -19,6 +19,7 @@ from .keys import PROPAGATE_KEYS, KeyBinder, name_of
 from .propagate_controller import PropagateController
 from .propagate_form import PropagateForm
 from .propagate_panel import ChoiceList, PropagatePanel
+from .propagate_run import rows_of
 from .segment import SegmentWidget
 from .segment_panel import collapsible, key_label
 
@@ -221,7 +222,7 @@ class PropagateWidget(QWidget):
         controller = self.controller
         run = controller.run
         self.strip.show_rows(
-            controller.rows(),
+            rows_of(run),
             0 if run is None else len(run.stack),
             chosen=controller.object_id,
             axis="plane" if run is None else run.stack.axis.plane_word,
@@ -249,7 +250,7 @@ class PropagateWidget(QWidget):
                 division.plane,
                 division,
             )
-            for division in self.controller.review.divisions
+            for division in self.controller.review.divisions.proposals
         ]
 
     @property
@@ -259,11 +260,11 @@ class PropagateWidget(QWidget):
 
     def _divide(self) -> None:
         if self.divisions.chosen is not None:
-            self.controller.review.accept_division(self.divisions.chosen)
+            self.controller.review.divisions.accept(self.divisions.chosen)
 
     def _keep_whole(self) -> None:
         if self.divisions.chosen is not None:
-            self.controller.review.reject_division(self.divisions.chosen)
+            self.controller.review.divisions.reject(self.divisions.chosen)
 
     def _bind_keys(self, looking: bool) -> None:
         """Bind while there is something to look through, and give the keys back after."""

@@ -6,26 +6,32 @@ inference thread; what it tells arrives through one queued signal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_cellprompt.core._errors import CellpromptError, PromptError
+from napari_cellprompt.core._errors import CellpromptError
 from napari_cellprompt.jobs.propagation import PropagationRun
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.stack_labels import StackLabels
-from napari_cellprompt.layers.stacks import LayerStack, show_plane
+from napari_cellprompt.layers.stacks import show_plane
 
 from .bridge import ResultBridge, complaint
-from .contrast import Pending
 from .prompt_layers import put_below_prompts
 from .propagate_commit import StackCommit
 from .propagate_review import Review
-from .propagate_seeds import collect, make_seeds
+from .propagate_run import (
+    Run,
+    estimate_text,
+    limits_of,
+    progress_text,
+    read_stack,
+    summary_text,
+)
+from .propagate_seeds import make_seeds
 from .slices import SlicedWork
-from .strip_rows import StripRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +44,9 @@ if TYPE_CHECKING:
         PlaneOutcome,
         PropagationSettings,
     )
-    from napari_cellprompt.core.types import Prompts
     from napari_cellprompt.jobs.propagation import Progress, RunSummary, Seed
 
     from .propagate_form import Choices
-    from .propagate_seeds import Collected
     from .segment_controller import SegmentController
 
 __all__ = ["PREVIEW_NAME", "PropagateController", "Stage"]
@@ -55,21 +59,6 @@ _STRIP_PAUSE = 150
 _REDRAW_3D = 1000
 
 Stage = Literal["idle", "asking", "announced", "running", "review", "changes", "writing"]
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """One propagation from its first estimate to its end."""
-
-    engine: PropagationRun
-    stack: LayerStack
-    choices: Choices
-    collected: Collected
-    seeds: tuple[Seed, ...]
-    limits: dict[str, Any]
-    """Start, stop and direction."""
-    prompts: dict[tuple[int, int], Prompts] = field(default_factory=dict)
-    """What the user said, by id and plane."""
 
 
 class PropagateController:
@@ -153,7 +142,7 @@ class PropagateController:
             self.tell("Accept or discard the present propagation first.", warn=True)
             return
         try:
-            stack, collected = self._read(choices)
+            stack, collected = read_stack(self.viewer, self.segment, choices)
         except CellpromptError as error:
             self.tell(str(error), warn=True)
             return
@@ -163,7 +152,7 @@ class PropagateController:
         self.run = None
         self.enter("asking", "Looking how long it takes ...")
         engine = PropagationRun(segment.session, stack, settings)
-        limits = _limits(choices, collected, stack, segment)
+        limits = limits_of(choices, collected, stack, segment)
         made = segment.session.submit(
             lambda model, context: make_seeds(collected), kind="propagation-seeds"
         )
@@ -179,29 +168,6 @@ class PropagateController:
             self.bridge.deliver(engine.estimate(seeds, **limits), self._estimated)
 
         self.bridge.deliver(made, seeded)
-
-    def _read(self, choices: Choices) -> tuple[LayerStack, Collected]:
-        segment = self.segment
-        if segment is None or segment.chosen.image is None:
-            raise PromptError("Open an image stack first.")
-        image = segment.chosen.image
-        if choices.axis is None:
-            raise PromptError(
-                f"'{image.name}' has one plane only: open a stack or a movie."
-            )
-        image_id, limits = segment.pixels_of(image)
-        if isinstance(limits, Pending):
-            raise PromptError("The contrast is still being computed: try again soon.")
-        view = plane_of(self.viewer, image, channel_axis=segment.channel_axis)
-        stack = LayerStack(
-            image,
-            view,
-            choices.axis,
-            image_id=image_id,
-            channel=segment.channel,
-            limits=limits,
-        )
-        return stack, collect(choices, segment, stack)
 
     def _estimated(self, future: Future[Estimate]) -> None:
         run = self.run
@@ -219,13 +185,7 @@ class PropagateController:
                 "'up to here', go to the last plane wanted first.",
             )
         elif estimate.seconds > _LONG:
-            word = run.stack.axis.plane_word
-            self.enter(
-                "announced",
-                f"{len(run.collected.ids)} object(s), {estimate.planes} {word}s in all: "
-                f"about {_duration(estimate.seconds)} and {estimate.nbytes / 1e6:.0f} MB "
-                "of memory. Press Propagate again to start.",
-            )
+            self.enter("announced", estimate_text(run, estimate))
         else:
             self._follow()
 
@@ -299,11 +259,7 @@ class PropagateController:
         if run is not self.run or self.stage != "running":
             return
         self.progress = progress.done, progress.total
-        self.tell(
-            f"{run.stack.axis.plane_word.capitalize()} {progress.plane} is done "
-            f"({progress.done} of {progress.total}), {progress.seconds_per_plane:.2f} s "
-            f"each, about {_duration(progress.seconds_left)} left."
-        )
+        self.tell(progress_text(run, progress))
 
     def _finished(self, future: Future[RunSummary]) -> None:
         summary = self.result_of(future)
@@ -317,15 +273,7 @@ class PropagateController:
             self.review.ready(divisions=False)
             return
         self.unfinished = summary.remaining
-        words = f"{summary.done} {run.stack.axis.plane_word}s in {summary.seconds:.1f} s."
-        if summary.cancelled:
-            words = f"Stopped after {words} {summary.remaining} are left: press Resume."
-        else:
-            words = f"Done: {words} Look at the doubtful ones (W), then accept."
-        if summary.not_found:
-            lost = ", ".join(str(number) for number in summary.not_found)
-            words += f" Nothing was found for {lost}."
-        self.enter("review", words)
+        self.enter("review", summary_text(run, summary))
         self.review.ready(divisions=not summary.cancelled)
 
     # --- showing ---------------------------------------------------------------------
@@ -371,17 +319,6 @@ class PropagateController:
         """Show a plane of the stack."""
         if self.run is not None:
             show_plane(self.viewer, self.run.stack.image, self.run.stack.view_at(plane))
-
-    def rows(self) -> list[StripRow]:
-        """What is known of each object."""
-        run = self.run
-        if run is None:
-            return []
-        ids = sorted({object_id for object_id, _ in run.engine.outcomes()})
-        return [
-            StripRow(number, {item.plane: item for item in run.engine.confidence(number)})
-            for number in ids
-        ]
 
     def choose(self, object_id: int) -> None:
         """Look at another object."""
@@ -472,25 +409,3 @@ class PropagateController:
         if stage != "running":
             self.progress = None
         self.tell(self.status if text is None else text)
-
-
-def _limits(
-    choices: Choices, collected: Collected, stack: LayerStack, segment: SegmentController
-) -> dict[str, Any]:
-    """Start, stop and direction as the engine wants them."""
-    start = stop = None
-    if choices.span == "from":
-        start, stop = sorted((choices.first, choices.last))
-    elif choices.span == "here" and segment.state is not None:
-        here = stack.number_of(segment.state.view)
-        if here is not None:
-            start, stop = min(here, *collected.planes), max(here, *collected.planes)
-    return {"start": start, "stop": stop, "direction": choices.direction}
-
-
-def _duration(seconds: float) -> str:
-    """A length of time for people."""
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -14,6 +14,7 @@ from napari_cellprompt.core.types import MaskRLE, Prompts
 from napari_cellprompt.jobs.propagation import Seed
 
 from .propagate_changes import ChangesOverlay
+from .propagate_divisions import Divisions
 from .propagate_prompts import LentPrompts
 from .slices import SlicedWork
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from concurrent.futures import Future
 
-    from napari_cellprompt.core.predictors.propagation_types import Division, PlaneOutcome
+    from napari_cellprompt.core.predictors.propagation_types import PlaneOutcome
     from napari_cellprompt.jobs.propagation import Changes
 
-    from .propagate_controller import PropagateController, Run
+    from .propagate_controller import PropagateController
+    from .propagate_run import Run
 
 __all__ = ["Review"]
 
@@ -48,8 +50,7 @@ class Review:
         self.active = False
         self.said: dict[tuple[int, int], Prompts] = {}
         """What the user said, by id and plane."""
-        self.divisions: list[Division] = []
-        """Proposals that are not decided yet."""
+        self.divisions = Divisions(controller, self)
         self.changes = ChangesOverlay(controller.viewer)
         self._prompts = LentPrompts()
         self._shown: dict[tuple[int, int], Prompts] = {}
@@ -129,7 +130,7 @@ class Review:
         for known in (self.said, self._shown, self._masks, self._worst):
             known.clear()
         self._corrected.clear()
-        self.divisions = []
+        self.divisions.proposals = []
 
     def _connect(self, emitter: Any, callback: Callable[..., None]) -> None:
         emitter.connect(callback)
@@ -307,7 +308,7 @@ class Review:
         def drawn(error: Exception | None) -> None:
             controller.preview.refresh()
             controller.strip_changed.emit()
-            self.look_for_divisions()
+            self.divisions.look()
 
         controller.enter("review", f"{len(planes)} planes were replaced.")
         self._work.start(draw(), drawn)
@@ -345,6 +346,9 @@ class Review:
         place = self._place()
         run = self._controller.run
         if place is None or run is None:
+            return
+        if self._controller.stage == "changes":
+            self._controller.tell("Use the changes or keep the old masks first.")
             return
         known = run.engine.outcomes().get(place)
         locked = known is not None and known.state == "locked"
@@ -386,76 +390,8 @@ class Review:
             return None
         return object_id, plane
 
-    # --- divisions -------------------------------------------------------------------
-
     def ready(self, *, divisions: bool) -> None:
         """The run has come to an end."""
         if divisions:
-            self.look_for_divisions()
+            self.divisions.look()
         self._controller.strip_changed.emit()
-
-    def look_for_divisions(self) -> None:
-        """Ask for proposals, in movies and where nobody said what the axis is."""
-        run, segment = self._controller.run, self._controller.segment
-        if run is None or segment is None or run.stack.axis.is_depth:
-            return
-
-        def found(future: Future[list[Division]]) -> None:
-            proposals = self._controller.result_of(future)
-            if proposals is not None and run is self._controller.run:
-                self.divisions = proposals
-                self._controller.changed.emit()
-
-        asked = segment.session.submit(
-            lambda model, context: run.engine.divisions(), kind="propagation-divisions"
-        )
-        self._controller.bridge.deliver(asked, found)
-
-    def accept_division(self, division: Division) -> None:
-        """End the parent there, and follow two daughters."""
-        controller, run = self._controller, self._controller.run
-        segment = controller.segment
-        if run is None or segment is None or controller.stage != "review":
-            controller.tell("Decide about the changes first.", warn=True)
-            return
-        labels = segment.chosen.labels
-        highest = max(object_id for object_id, _ in run.engine.outcomes())
-        if labels is not None:
-            store, ids = segment.acceptor.store(labels), segment.acceptor.ids
-            highest = max(highest, store.next_id(ids.largest(labels)) - 1)
-        self.divisions = [item for item in self.divisions if item is not division]
-
-        def split(future: Future[tuple[int, int]]) -> None:
-            daughters = controller.result_of(future)
-            if daughters is not None and run is controller.run:
-                self._redraw((division.id, *daughters), from_plane=division.plane)
-                controller.object_id = daughters[0]
-                self.object_chosen()
-                controller.go_on(
-                    run, f"Following objects {daughters[0]}, {daughters[1]} ..."
-                )
-
-        future = run.engine.accept_division(division, (highest + 1, highest + 2))
-        controller.bridge.deliver(future, split)
-
-    def reject_division(self, division: Division) -> None:
-        """Keep the object whole, and do not ask again."""
-        run = self._controller.run
-        if run is not None:
-            run.engine.reject_division(division)
-            self.divisions = [item for item in self.divisions if item is not division]
-            self._controller.changed.emit()
-
-    def _redraw(self, ids: tuple[int, ...], *, from_plane: int) -> None:
-        """Bring the preview in line for some objects, from a plane to both ends."""
-        run = self._controller.run
-        if run is None:
-            return
-        outcomes = run.engine.outcomes()
-        for plane in range(len(run.stack)):
-            for object_id in ids:
-                known = outcomes.get((object_id, plane))
-                if known is not None or plane >= from_plane:
-                    mask = None if known is None else known.mask
-                    self._controller.preview.draw(plane, object_id, mask)
-        self._controller.preview.refresh()
