@@ -118,6 +118,10 @@ class SegmentWidget(QWidget):
         self.form.update_layers()
         self._image_picked()
 
+    def look_for_models(self) -> None:
+        """Offer models that came to this computer in the meantime."""
+        self.models.look_on_disk(self._session)
+
     # --- actions -------------------------------------------------------------------
 
     def accept(self) -> None:

@@ -1,0 +1,308 @@
+"""The dock widget "Models": which models there are, and getting and adding them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QMessageBox,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cellprompt.jobs.doctor import report
+from napari_cellprompt.jobs.models import Download, ModelRow, in_background, model_rows
+
+from .bridge import ResultBridge, complaint
+from .docks import find_dock
+from .segment import SegmentWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    import napari.viewer
+
+__all__ = ["ModelsWidget"]
+
+_COLUMNS = ("Model", "Here", "Size", "Good for")
+
+
+def _confirm(parent: QWidget, question: str) -> bool:
+    answer = QMessageBox.question(parent, "Models", question)
+    return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+class ModelsWidget(QWidget):
+    """A table of models with buttons to download, import and remove.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose Segment widget learns of models that come.
+    confirm : callable, optional
+        ``confirm(parent, question)``; asks before a download and a removal.
+    examine : callable, optional
+        Writes the report on this computer; on a thread of its own.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        *,
+        confirm: Callable[[QWidget, str], bool] = _confirm,
+        examine: Callable[[], str] = report,
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._confirm = confirm
+        self._report = examine
+        self._bridge = ResultBridge()
+        self._rows: list[ModelRow] = []
+        self._download: Download | None = None
+        self._told = 0.0
+
+        self.table = QTableWidget(0, len(_COLUMNS))
+        self.table.setHorizontalHeaderLabels(_COLUMNS)
+        self.table.verticalHeader().setVisible(False)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
+        self.table.setWordWrap(False)
+        self.details = QLabel()
+        self.details.setWordWrap(True)
+        self.details.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.fetch = QPushButton("Download…")
+        self.bring = QPushButton("Import file…")
+        self.remove = QPushButton("Remove…")
+        self.copy_path = QPushButton("Copy path")
+        self.bar = QProgressBar()
+        self.bar.setVisible(False)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.doctor = QPushButton("Check this computer")
+        self.doctor.setToolTip(
+            "Versions, devices and the time of a click, as text to paste"
+        )
+        self.report = QPlainTextEdit()
+        self.report.setReadOnly(True)
+        self.report.setVisible(False)
+        self.copy_report = QPushButton("Copy report")
+        self.copy_report.setVisible(False)
+
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.table, 3)
+        layout.addWidget(self.details)
+        buttons = QHBoxLayout()
+        for button in (self.fetch, self.bring, self.remove, self.copy_path):
+            buttons.addWidget(button)
+        layout.addLayout(buttons)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.message)
+        layout.addWidget(self.doctor)
+        layout.addWidget(self.report, 2)
+        layout.addWidget(self.copy_report)
+
+        self.table.itemSelectionChanged.connect(self._show_details)
+        self.fetch.clicked.connect(self._fetch_or_cancel)
+        self.bring.clicked.connect(self._ask_for_file)
+        self.remove.clicked.connect(self._remove)
+        self.copy_path.clicked.connect(lambda: self._copy(self.selected().path))
+        self.doctor.clicked.connect(self._examine)
+        self.copy_report.clicked.connect(lambda: self._copy(self.report.toPlainText()))
+        self.refresh()
+
+    # -- the table ---------------------------------------------------------------
+    def refresh(self) -> None:
+        """Read again which models there are."""
+        self._bridge.deliver(in_background(model_rows), self._fill)
+
+    def selected(self) -> ModelRow:
+        """The model of the chosen line; the first where none is chosen."""
+        return self._rows[max(self.table.currentRow(), 0)]
+
+    def choose(self, name: str) -> None:
+        """Choose the line of a model."""
+        names = [row.name for row in self._rows]
+        if name in names:
+            self.table.selectRow(names.index(name))
+
+    def _fill(self, future: Future[list[ModelRow]]) -> None:
+        problem = complaint(future)
+        if problem is not None:
+            self.message.setText(problem)
+            return
+        name = self.selected().name if self._rows else ""
+        self._rows = future.result()
+        self.table.setRowCount(len(self._rows))
+        for line, row in enumerate(self._rows):
+            here = {"bundled": "bundled", "yours": "yours"}.get(row.kind)
+            size = f"{row.nbytes / 1e6:.0f} MB" if row.nbytes else ""
+            cells = (row.name, here or ("yes" if row.here else ""), size, row.good_for)
+            for column, text in enumerate(cells):
+                item = QTableWidgetItem(text)
+                item.setToolTip(text)
+                self.table.setItem(line, column, item)
+        self.choose(name or self._rows[0].name)
+        self._show_details()
+
+    def _show_details(self) -> None:
+        if not self._rows:
+            return
+        row = self.selected()
+        parts = [f"<b>{row.name}</b> ({row.family}): {row.good_for}."]
+        if row.licence:
+            parts.append(f"Licence: {row.licence}.")
+        if row.path:
+            parts.append(f"File: {row.path}")
+        elif row.url:
+            parts.append(f"From {row.url}")
+        self.details.setText("<br>".join(parts))
+        self._enable()
+
+    def _enable(self) -> None:
+        row, busy = self.selected(), self._download is not None
+        self.fetch.setText("Cancel" if busy else "Download…")
+        self.fetch.setEnabled(busy or (bool(row.url) and not row.here))
+        self.remove.setEnabled(not busy and bool(row.path))
+        self.copy_path.setEnabled(bool(row.path))
+
+    # -- download ----------------------------------------------------------------
+    def _fetch_or_cancel(self) -> None:
+        if self._download is not None:
+            self._download.cancel()
+            self.message.setText("Cancelling…")
+            return
+        row = self.selected()
+        size = f" ({row.nbytes / 1e6:.0f} MB)" if row.nbytes else ""
+        question = (
+            f"Download {row.name}{size} from {row.url}?\n\nIts licence: {row.licence}."
+        )
+        if not self._confirm(self, question):
+            return
+        self.bar.setRange(0, 0)
+        self.bar.setVisible(True)
+        self.message.setText(f"Fetching {row.name}…")
+        self._download = Download(row.name, self._progress)
+        self._bridge.deliver(self._download.future, self._fetched)
+        self._enable()
+
+    def _progress(self, there: int, total: int | None) -> None:
+        # on the thread of the download; a few times a second are enough
+        now = time.monotonic()
+        if now - self._told >= 0.1 or there == total:
+            self._told = now
+            self._bridge.post(self._show_progress, (there, total))
+
+    def _show_progress(self, state: tuple[int, int | None]) -> None:
+        there, total = state
+        if total:
+            # in kilobytes: a bar counts to 2^31 at most
+            self.bar.setRange(0, total // 1000)
+            self.bar.setValue(there // 1000)
+
+    def _fetched(self, future: Future[object]) -> None:
+        name = "" if self._download is None else self._download.name
+        self._download = None
+        self.bar.setVisible(False)
+        problem = complaint(future)
+        if problem is None:
+            self._changed(f"{name} is here now, verified. Choose it under Model.")
+        else:
+            self.message.setText(problem or f"Cancelled. What came of {name} is kept.")
+            self._enable()
+
+    # -- import, remove ----------------------------------------------------------
+    def _ask_for_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Import weights", "", "Weights (*.safetensors *.pt *.pth)"
+        )
+        if path:
+            self.import_file(path)
+
+    def import_file(self, path: str) -> None:
+        """Check a file of weights and remember it under its name."""
+        from napari_cellprompt.core.zoo.user_models import import_model
+
+        self.message.setText("Reading the file…")
+
+        def done(future: Future[object]) -> None:
+            problem = complaint(future)
+            if problem is None:
+                self._changed("Imported. The file stays where it is.")
+            else:
+                self.message.setText(problem)
+
+        self._bridge.deliver(in_background(lambda: import_model(path)), done)
+
+    def _remove(self) -> None:
+        from napari_cellprompt.core.zoo.user_models import forget_model
+
+        row = self.selected()
+        mine = row.kind == "yours"
+        question = (
+            f"Forget {row.name}? The file stays at {row.path}."
+            if mine
+            else f"Delete {row.path}?"
+        )
+        if not self._confirm(self, question):
+            return
+
+        def done(future: Future[object]) -> None:
+            problem = complaint(future)
+            if problem is None:
+                self._changed(f"{row.name} was removed.")
+            else:
+                self.message.setText(problem)
+
+        self._bridge.deliver(in_background(lambda: forget_model(row.name)), done)
+
+    def _changed(self, text: str) -> None:
+        self.message.setText(text)
+        self.refresh()
+        segment = find_dock(self._viewer, SegmentWidget)
+        if segment is not None:
+            segment.look_for_models()
+
+    # -- doctor ------------------------------------------------------------------
+    def _examine(self) -> None:
+        self.doctor.setEnabled(False)
+        self.message.setText("Measuring…")
+
+        def done(future: Future[str]) -> None:
+            self.doctor.setEnabled(True)
+            problem = complaint(future)
+            self.message.setText(problem or "")
+            if problem is None:
+                self.report.setPlainText(future.result())
+                self.report.setVisible(True)
+                self.copy_report.setVisible(True)
+
+        self._bridge.deliver(in_background(self._report), done)
+
+    def _copy(self, text: str) -> None:
+        QApplication.clipboard().setText(text)
+        self.message.setText("Copied.")
+
+    def closeEvent(self, event: object) -> None:
+        """Stop a download with the window; what came is kept."""
+        if self._download is not None:
+            self._download.cancel()
+        self._bridge.close()
+        super().closeEvent(event)
