@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     import napari.viewer
+    from qtpy.QtGui import QCloseEvent
 
 __all__ = ["ModelsWidget"]
 
@@ -77,11 +78,13 @@ class ModelsWidget(QWidget):
 
         self.table = QTableWidget(0, len(_COLUMNS))
         self.table.setHorizontalHeaderLabels(_COLUMNS)
-        self.table.verticalHeader().setVisible(False)
+        numbers, header = self.table.verticalHeader(), self.table.horizontalHeader()
+        if numbers is None or header is None:
+            raise RuntimeError("a table has no headers")
+        numbers.setVisible(False)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         self.table.setWordWrap(False)
@@ -297,10 +300,12 @@ class ModelsWidget(QWidget):
         self._bridge.deliver(in_background(self._report), done)
 
     def _copy(self, text: str) -> None:
-        QApplication.clipboard().setText(text)
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(text)
         self.message.setText("Copied.")
 
-    def closeEvent(self, event: object) -> None:
+    def closeEvent(self, event: QCloseEvent | None) -> None:
         """Stop a download with the window; what came is kept."""
         if self._download is not None:
             self._download.cancel()

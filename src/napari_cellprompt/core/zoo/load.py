@@ -188,10 +188,10 @@ def _weights_file(spec: ModelSpec) -> Iterator[Path]:
         with as_file(resource) as path:
             yield path
         return
-    path = local_file(spec)
-    if path is None:
+    found = local_file(spec)
+    if found is None:
         raise DownloadError(_how_to_get(spec, cache_folder()))
-    yield path
+    yield found
 
 
 def _how_to_get(spec: ModelSpec, folder: Path) -> str:
