@@ -15,6 +15,7 @@ import torch
 
 from napari_cellprompt.core.zoo.load import load_model, save_checkpoint
 from napari_cellprompt.core.zoo.registry import DrawingSpec, ModelSpec
+from train import MEMORY_PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,13 @@ __all__ = ["export"]
 
 
 def export(
-    run: Path, target: Path, *, carry: bool = False, after: Sequence[Path] = ()
+    run: Path,
+    target: Path,
+    *,
+    carry: bool = False,
+    after: Sequence[Path] = (),
+    image_run: Path | None = None,
+    share: float = 0.25,
 ) -> Path:
     """Export a run in half precision and check that the package can load the file.
 
@@ -39,8 +46,18 @@ def export(
     after
         Folders of the runs that this one went on from; their steps and minutes are
         added up in the file's metadata.
+    image_run
+        The run of the image part. What ``memory.py`` did to prompt encoder and mask
+        decoder is then taken back in part: it helps tracking and harms clicks.
+    share
+        Of the change that is kept, 0 to 1.
     """
     saved = _load(run)
+    if image_run is not None:
+        before = _load(image_run)["average"]
+        for name, tensor in saved["average"].items():
+            if not name.startswith(MEMORY_PARTS):
+                tensor.lerp_(before[name], 1 - share)
     config = json.loads(saved["config"])
     drawing = config["drawing"]
     spec = ModelSpec(
@@ -86,8 +103,21 @@ def main() -> None:
     parser.add_argument(
         "--after", type=Path, nargs="*", default=[], help="folders of the runs before"
     )
+    parser.add_argument(
+        "--image-run", type=Path, help="take prompt encoder and decoder back towards it"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.25, help="of the decoder's change that is kept"
+    )
     options = parser.parse_args()
-    written = export(options.run, options.to, carry=options.carry, after=options.after)
+    written = export(
+        options.run,
+        options.to,
+        carry=options.carry,
+        after=options.after,
+        image_run=options.image_run,
+        share=options.share,
+    )
     print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
 
 

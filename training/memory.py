@@ -2,7 +2,8 @@
 
 ``CELLPROMPT_DATA=... python training/memory.py --out training/runs/memory
 --start-from training/runs/nano/checkpoint.pt --minutes 45``. The prompt encoder and the
-mask decoder follow at a lower rate, and keep their answers to prompts on single images.
+mask decoder follow at a lower rate. Tracking needs that; but from clips alone they forget
+single images, clicks on small objects above all, so each step shows some of those too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import numpy as np
 import torch
 
 from clips import Clip, ClipStream, clip_from_stack, load_stacks, simulated_stacks
-from data import load_planes
+from data import load_planes, load_splits
+from objective import batch_loss
+from prompts import Batch, BatchStream
 from tracking import clip_loss, follow, prepare_memory
 from train import MEMORY_PARTS, Average, build_network
 
@@ -55,14 +58,13 @@ class Run:
             if (clip := clip_from_stack(stack, 5, 512, 3, rng)) is not None
         ]
         self.step, self.elapsed = 0, 0.0
+        self.images = self._images()
         if self.checkpoint.exists():
             saved = self._load(self.checkpoint)
             self.network.load_state_dict(saved["network"])
         else:
             saved = None
-            given = torch.load(
-                options.start_from, weights_only=True, map_location=self.device
-            )["average"]
+            given = self._load(options.start_from)["average"]
             self.network.load_state_dict(given)
             self._start_memory()
         self.optimizer = self._optimizer()
@@ -74,6 +76,19 @@ class Run:
                 saved["average_steps"],
             )
             self.step, self.elapsed = saved["step"], saved["elapsed"]
+
+    def _images(self) -> Iterator[Batch]:
+        """Endless batches of single images; the worker starts with the first one."""
+        settings = self.config["memory"]["replay"]
+        stream = BatchStream(
+            self.planes,
+            load_splits()["weights"],
+            size=settings["image_size"],
+            images=settings["images"],
+            objects=self.config["objects_per_image"],
+            seed=1,
+        )
+        yield from torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1)
 
     def _load(self, path: Path) -> dict[str, Any]:
         saved: dict[str, Any] = torch.load(
@@ -88,9 +103,7 @@ class Run:
             images = torch.cat([next(clips).images.to(self.device) for _ in range(8)])
             prepare_memory(self.network, images)
             return
-        given = torch.load(
-            self.options.memory_from, weights_only=True, map_location=self.device
-        )["average"]
+        given = self._load(self.options.memory_from)["average"]
         memory = {k: v for k, v in given.items() if k.startswith(MEMORY_PARTS)}
         self.network.load_state_dict(memory, strict=False)
 
@@ -211,6 +224,21 @@ class Run:
                 validated = now
         self.save()
 
+    def _replay(self, rng: np.random.Generator) -> dict[str, float]:
+        """Add the gradient of prompts on single images, at the scale of those."""
+        settings = self.config["memory"]["replay"]
+        if settings["weight"] == 0:
+            return {}
+        size, self.network.image_size = self.network.image_size, settings["image_size"]
+        correct = None
+        if rng.random() < self.config["corrected_share"]:
+            correct = str(rng.choice(("click", "box", "mask"), p=(0.5, 0.25, 0.25)))
+        batch = next(self.images).to(self.device)
+        loss, log = batch_loss(self.network, None, batch, self.config, correct=correct)
+        (settings["weight"] * loss).backward()
+        self.network.image_size = size
+        return {f"image_{name}": value for name, value in log.items() if "_iou" in name}
+
     def _train_step(
         self, clips: Iterator[Clip], count: int, rng: np.random.Generator
     ) -> dict[str, float]:
@@ -229,6 +257,8 @@ class Run:
             (loss / count).backward()
             for name, value in ({"loss": float(loss.detach())} | log).items():
                 values.setdefault(name, []).append(value)
+        for name, value in self._replay(rng).items():
+            values[name] = [value]
         norms = [
             float(torch.nn.utils.clip_grad_norm_(part, self.config["clip_norm"]))
             for part in self.parts

@@ -38,7 +38,7 @@ def draw(points: Tensor, labels: Tensor, network: SAM2, config: dict[str, Any]) 
 
 def batch_loss(
     network: SAM2,
-    head: DenseHead,
+    head: DenseHead | None,
     batch: Batch,
     config: dict[str, Any],
     *,
@@ -49,12 +49,16 @@ def batch_loss(
 
     The kinds are decoded apart, so that each sees as many padding points as in use.
     ``correct`` is ``"click"``, ``"box"`` or ``"mask"``: which of them get corrective
-    clicks in so many rounds, with the previous mask or without; None for none.
+    clicks in so many rounds, with the previous mask or without; None for none. Without
+    ``head`` only the answers to prompts count.
     """
     features = network.image_features(batch.images)
-    dense = dense_loss(head(features), batch.maps)
-    total = config["dense_weight"] * dense
-    log: dict[str, float] = {"dense": float(dense.detach())}
+    total = batch.images.new_zeros(())
+    log: dict[str, float] = {}
+    if head is not None:
+        dense = dense_loss(head(features), batch.maps)
+        total = config["dense_weight"] * dense
+        log["dense"] = float(dense.detach())
     nowhere = batch.clicks.new_zeros(*batch.masks.shape[:2], 1, 2)
     for kind, prompt, codes, logits, targets in (
         ("click", batch.clicks, (1,), None, batch.clicked),
