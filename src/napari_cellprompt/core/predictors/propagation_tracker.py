@@ -13,6 +13,7 @@ import torch
 from .prompting import decode_prompts, mask_to_logits
 from .propagation_objects import Reach, StoredPlane, TrackedObject
 from .propagation_rules import has_left, main_parts
+from .propagation_trust import LIMIT, lean_on
 from .propagation_types import Estimate
 from .propagation_views import ViewOfPlane, choose_view, follow, from_view, is_cut, to_view
 from .stack_masks import PackedMask
@@ -27,6 +28,8 @@ from .tracking import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from torch import Tensor
 
     from napari_cellprompt.core.images.stack import Stack
     from napari_cellprompt.core.networks.sam2 import ImageFeatures
@@ -240,8 +243,9 @@ class Tracker:
         if cancelled is not None and cancelled():
             raise CancelledError
         if self.settings.method == "neighbour":
-            return self._from_neighbours(view, group, features)
-        return track_frame(
+            found = self._from_masks(view, [item.recent[-1] for item in group], features)
+            return self._leaned(view, group, found)
+        found = track_frame(
             self.segmenter.model.with_memory,
             features,
             memories,
@@ -250,19 +254,44 @@ class Tracker:
             num_frames=len(self.stack),
             settings=self.track_settings,
         )
+        return self._leaned(view, group, found)
 
-    def _from_neighbours(
-        self, view: ViewOfPlane, group: Sequence[Pass], features: ImageFeatures
+    def _leaned(
+        self, view: ViewOfPlane, group: Sequence[Pass], found: list[ObjectFrame]
     ) -> list[ObjectFrame]:
-        """Give each object's mask on the plane before as the prompt, and nothing else."""
+        """Mix masks with those of the plane before, where the model is a small one."""
+        share, side = self.settings.lean, self.segmenter.image_size
+        if share <= 0 or self.segmenter.model.spec.drawing is None:
+            return found
+        leaned = []
+        for item, frame in zip(group, found, strict=True):
+            shown = to_view(item.recent[-1], view, side)
+            before = mask_to_logits(shown, side // 4)[0].to(frame.low_res.device)
+            low_res = lean_on(frame.low_res, before, self._change(item, view), share)
+            leaned.append(replace(frame, low_res=low_res))
+        return leaned
+
+    def _change(self, item: Pass, view: ViewOfPlane) -> Tensor:
+        """What the network answers to the mask before, here and there, ``(1, s, s)``."""
+        answers = []
+        for plane in (item.next, item.next - item.reach.step):
+            features = self.segmenter.features(self.stack.plane(plane), view)
+            answer = self._from_masks(view, [item.recent[-1]], features)[0].low_res
+            answers.append(answer.clamp(-LIMIT, LIMIT))
+        return answers[0] - answers[1]
+
+    def _from_masks(
+        self, view: ViewOfPlane, masks: Sequence[CroppedMask], features: ImageFeatures
+    ) -> list[ObjectFrame]:
+        """Give masks as the prompts, and nothing else."""
         model = self.segmenter.model
         side = self.segmenter.image_size
-        shown = torch.cat([to_view(item.recent[-1], view, side) for item in group])
+        shown = torch.cat([to_view(mask, view, side) for mask in masks])
         output = decode_prompts(
             model.network,
             model.network.without_memory(features),
-            torch.zeros(len(group), 0, 2, device=model.device),
-            torch.zeros(len(group), 0, dtype=torch.int32, device=model.device),
+            torch.zeros(len(masks), 0, 2, device=model.device),
+            torch.zeros(len(masks), 0, dtype=torch.int32, device=model.device),
             mask_to_logits(shown, side // 4).to(model.device),
             drawing=model.spec.drawing,
             multimask=False,

@@ -52,6 +52,10 @@ class PropagationSettings:
     track: TrackSettings = field(default_factory=lambda: TrackSettings(max_prompted=4))
     """What is remembered; fewer memories are faster. A prompted or locked plane costs as
     much as a tracked one, so that only four of them are attended to unless said."""
+    lean: float = 0.6
+    """Share of the mask of the plane before, moved by what changes between the planes, in
+    the mask of each next one (:mod:`.propagation_trust`); only for the bundled model,
+    whose own outlines drift. 0 takes the network's masks as they are."""
     stop_object_score: float = 0.5
     """Below this probability of being there the object has left."""
     stop_area_ratio: float = 0.1
@@ -72,7 +76,7 @@ class PropagationSettings:
             )
         if self.method not in ("memory", "neighbour"):
             raise PromptError(f"method must be memory or neighbour: got {self.method!r}.")
-        for name in ("stop_object_score", "stop_area_ratio", "stop_overlap"):
+        for name in ("lean", "stop_object_score", "stop_area_ratio", "stop_overlap"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise PromptError(f"{name} must lie in 0 to 1: got {value}.")
