@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .core.predictors.dynamic import SAM2DynamicInteractivePredictor
     from .core.predictors.plane import PlaneSegmenter
     from .core.predictors.propagate import propagate
     from .core.predictors.results import Results
@@ -20,6 +21,7 @@ __all__ = [
     "PlaneSegmenter",
     "Predictor",
     "Results",
+    "SAM2DynamicInteractivePredictor",
     "SAM2Predictor",
     "SAM2VideoPredictor",
     "everything",
@@ -32,6 +34,7 @@ _HOMES = {
     "PlaneSegmenter": ".core.predictors.plane",
     "Predictor": ".core.predictors.sam",
     "Results": ".core.predictors.results",
+    "SAM2DynamicInteractivePredictor": ".core.predictors.dynamic",
     "SAM2Predictor": ".core.predictors.sam2_image",
     "SAM2VideoPredictor": ".core.predictors.sam2_video",
     "everything": ".jobs.everything",
