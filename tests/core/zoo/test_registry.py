@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_cellprompt.core._errors import CheckpointError
-from napari_cellprompt.core.networks.build import build_sam2
+from napari_cellprompt.core.networks.build import build_sam1, build_sam2
 from napari_cellprompt.core.zoo.registry import ALIASES, MODELS, NETWORKS, get_spec
 
 # Number of tensors in Meta's published configuration, and the SHA-256 of the sorted
@@ -73,6 +73,10 @@ def test_network_has_exactly_the_published_tensors(name: str) -> None:
         ("sam2_hiera_l", "sam2_hiera_large"),
         ("sam2.1-hiera-base-plus", "sam2.1_hiera_base_plus"),
         ("sam2.1_hiera_large.pt", "sam2.1_hiera_large"),
+        ("sam_b", "sam_vit_b"),
+        ("vit_h", "sam_vit_h"),
+        ("vit_t", "mobile_sam"),
+        ("mobile_sam.pt", "mobile_sam"),
     ],
 )
 def test_aliases_resolve(alias: str, name: str) -> None:
@@ -89,13 +93,35 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         get_spec("sam3")
 
 
-def test_published_weights_have_address_licence_and_hash() -> None:
+def test_published_weights_have_address_licence_and_digest() -> None:
+    lengths = {"sha256": 32, "xxh128": 16}
+    sources = {name: spec.source for name, spec in MODELS.items() if spec.source}
+    assert len(sources) == len(MODELS) - 2, "all but the bundled one and medsam2"
+    for source in sources.values():
+        assert source.url.startswith("https://")
+        assert source.licence
+        algorithm, digest = source.digest.split(":")
+        assert len(bytes.fromhex(digest)) == lengths[algorithm]
     for name in LAYOUTS:
-        source = MODELS[name].source
-        assert source is not None
-        assert source.url.startswith("https://") and source.url.endswith(source.file_name)
-        assert source.licence == "Apache-2.0"
-        assert len(bytes.fromhex(source.sha256)) == 32
+        assert sources[name].url.endswith(sources[name].file_name)
+        assert sources[name].licence == "Apache-2.0"
+    assert len({source.file_name for source in sources.values()}) == len(sources)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors"),
+    [("sam_vit_b", 314), ("sam_vit_l", 482), ("sam_vit_h", 594), ("mobile_sam", 435)],
+)
+def test_sam_networks_have_the_published_number_of_tensors(name: str, tensors: int) -> None:
+    # MobileSAM's file has four more: the classifier that nothing uses
+    spec = MODELS[name]
+    with torch.device("meta"):
+        network = build_sam1(image_size=spec.image_size, **dict(spec.network))
+    assert len(network.state_dict()) == tensors
+
+
+def test_every_model_says_what_it_is_good_for() -> None:
+    assert all(spec.good_for for spec in MODELS.values())
 
 
 def test_hyper_parameters_cannot_be_changed() -> None:
