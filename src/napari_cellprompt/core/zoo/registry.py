@@ -186,8 +186,8 @@ SAM1_NETWORKS: Mapping[str, Mapping[str, object]] = MappingProxyType(
 _SAM2_LICENCE = "Apache-2.0"
 _SPEED: Mapping[str, str] = MappingProxyType(
     {
-        "tiny": "seconds per image without a GPU",
-        "small": "slow without a GPU",
+        "tiny": "seconds each without GPU",
+        "small": "slow without GPU",
         "base_plus": "wants a GPU",
         "large": "wants a large GPU",
     }
@@ -247,7 +247,7 @@ def _sam2_spec(name: str) -> ModelSpec:
             digest=f"sha256:{sha256}",
             nbytes=nbytes,
         ),
-        good_for=f"anything, also stacks and movies; {_SPEED[width]}",
+        good_for=f"stacks, movies, images; {_SPEED[width]}",
     )
 
 
@@ -293,7 +293,7 @@ def _meta_sam1(
         encoder,
         f"{_SAM1_URL}/{name}_{stamp}.pth",
         f"sha256:{sha256}",
-        f"single images of any kind; {speed}",
+        f"images of any kind; {speed}",
         nbytes=nbytes,
         file_name=f"{name}_{stamp}.pth",
     )
@@ -319,7 +319,7 @@ _SAM1_SPECS = (
         "vit_b",
         "01ec64",
         "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-        "the smallest of the three",
+        "slow without GPU",
         375_042_383,
     ),
     _meta_sam1(
@@ -341,7 +341,7 @@ _SAM1_SPECS = (
         "vit_t",
         "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
         "sha256:6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
-        "single images of any kind on a computer without a GPU",
+        "images of any kind, without a GPU",
         nbytes=40_728_226,
     ),
     _micro_sam(
