@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -45,6 +47,13 @@ def test_list_names_every_model_within_80_columns(
     assert [line.split()[0] for line in lines[1:]] == list(MODELS)
     assert max(map(len, lines)) <= 80
     assert "bundled" in lines[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell with head")
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m napari_cellprompt models list | head -1"
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("MODEL") and run.stderr == ""
 
 
 def test_info_shows_licence_and_digest(capsys: pytest.CaptureFixture[str]) -> None:
