@@ -100,13 +100,15 @@ class Speed:
         self.theirs.fill_hole_area = 0  # on the CPU it does nothing but warn
         # as this plugin has it, so that a correction is kept by both
         self.theirs.add_all_frames_to_correct_as_cond = True
-        self.state = self.theirs.init_state(str(self.clip))
+        self.state: Any = None
         self.ours = predictor_of(self.weights, self.size)
         self.rows: dict[str, dict[str, float]] = {}
 
     def reference(self, first: int = 0, last: int | None = None) -> Iterator[bool]:
-        """Prompt (at the start) and propagate with sam2."""
+        """Read the frames and prompt (at the start) and propagate with sam2."""
         if first == 0:
+            self.state = self.theirs.init_state(str(self.clip))
+            yield True
             for number, box in enumerate(boxes(self.objects, self.size), 1):
                 self.theirs.add_new_points_or_box(self.state, 0, number, box=box)
                 yield True

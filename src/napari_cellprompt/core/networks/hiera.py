@@ -14,13 +14,17 @@ __all__ = ["Hiera"]
 
 
 def _pool(x: Tensor) -> Tensor:
-    """Halve ``(B, H, W, C)`` by 2 x 2 maxima.
+    """Halve ``(B, H, W, C)`` by 2 x 2 maxima; the result is contiguous.
 
-    The input is made contiguous first: strided views were pooled wrongly by
-    some releases of PyTorch on Apple's GPUs.
+    On Apple's GPUs the input is copied first: strided views were pooled wrongly by
+    some releases of PyTorch. Elsewhere the copy, and a result that is not contiguous,
+    would slow down the rest of the stage.
     """
-    pooled = F.max_pool2d(x.permute(0, 3, 1, 2).contiguous(), kernel_size=2, stride=2)
-    return pooled.permute(0, 2, 3, 1)
+    channels_first = x.permute(0, 3, 1, 2)
+    if x.device.type == "mps":
+        channels_first = channels_first.contiguous()
+    pooled = F.max_pool2d(channels_first, kernel_size=2, stride=2)
+    return pooled.permute(0, 2, 3, 1).contiguous()
 
 
 def _to_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
