@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_cellprompt.core._errors import CheckpointError
-from napari_cellprompt.core.networks.build import build_sam2
+from napari_cellprompt.core.networks.build import build_sam1, build_sam2
 from napari_cellprompt.core.zoo.checkpoints import (
+    detect_family,
     detect_variant,
     first_few,
     read_state_dict,
@@ -157,8 +158,10 @@ def test_a_broken_configuration(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_variant_and_version_are_read_from_the_tensors(name: str) -> None:
     spec = MODELS[name]
+    build = build_sam1 if spec.family == "sam1" else build_sam2
     with torch.device("meta"):
-        state = build_sam2(**dict(spec.network)).state_dict()
+        state = build(**dict(spec.network)).state_dict()
+    assert detect_family(state) == spec.family
     variant = detect_variant(state)
     assert {key: variant[key] for key in spec.network} == dict(spec.network)
 
