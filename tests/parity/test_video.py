@@ -14,7 +14,7 @@ from PIL import Image
 from reference import assert_logits_agree, build_reference, random_reference, save_meta
 
 from napari_cellprompt import SAM2VideoPredictor
-from napari_cellprompt.core.predictors import sam2_video
+from napari_cellprompt.core.predictors import video_tracker
 from napari_cellprompt.core.zoo.load import load_model
 
 pytestmark = pytest.mark.parity
@@ -272,7 +272,7 @@ def test_an_object_that_goes_and_comes_back(
         for model in (made.reference, made.ours.loaded.network)
     ]
     handles = [head.register_forward_hook(hide) for head in heads]
-    theirs, ours = made.reference._run_single_frame_inference, sam2_video.track_frame
+    theirs, ours = made.reference._run_single_frame_inference, video_tracker.track_frame
 
     def note(*arguments: Any, **named: Any) -> Any:
         now["frame"] = named["frame_idx"]
@@ -285,7 +285,7 @@ def test_an_object_that_goes_and_comes_back(
         return ours(network, features, objects, frame, **named)
 
     monkeypatch.setattr(made.reference, "_run_single_frame_inference", note)
-    monkeypatch.setattr(sam2_video, "track_frame", note_ours)
+    monkeypatch.setattr(video_tracker, "track_frame", note_ours)
     try:
         made.box(1, 0, BOX)
         made.run()

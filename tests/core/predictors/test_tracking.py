@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_cellprompt.core.networks import memory as memory_module
+from napari_cellprompt.core.predictors.object_memory import select_prompted
 from napari_cellprompt.core.predictors.tracking import (
     ObjectFrame,
     ObjectMemory,
@@ -15,7 +16,6 @@ from napari_cellprompt.core.predictors.tracking import (
     encode_frames,
     mask_frame,
     prompt_frame,
-    select_prompted,
     track_frame,
 )
 from napari_cellprompt.core.zoo.registry import DrawingSpec

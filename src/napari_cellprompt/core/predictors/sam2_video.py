@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from napari_cellprompt.core._errors import ImageError, PromptError
+from napari_cellprompt.core._errors import ImageError
 from napari_cellprompt.core.images.cache import FeatureCache
 from napari_cellprompt.core.images.frames import open_frames
 from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
@@ -21,19 +19,19 @@ from napari_cellprompt.core.zoo.load import LoadedModel
 from .config import DEFAULT_CFG, PredictorConfig
 from .events import Callback
 from .preprocess import resize_bicubic
-from .prompting import gather_prompts
 from .results import Results
 from .sam2_image import SAM2Predictor
-from .tracking import (
-    ObjectFrame,
-    TrackSettings,
-    condition_objects,
-    encode_frames,
-    mask_frame,
-    prompt_frame,
-    track_frame,
+from .tracking import TrackSettings
+from .video_state import VideoState
+from .video_tracker import (
+    Direction,
+    Switches,
+    VideoTracker,
+    check_prompts,
+    plan_passes,
+    separate,
+    single_prompts,
 )
-from .video_state import FramePrompts, Outcome, VideoState, _Object
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +43,6 @@ __all__ = ["DEFAULT_FEATURE_BYTES", "SAM2VideoPredictor"]
 
 DEFAULT_FEATURE_BYTES = 512 * 1024**2
 """Features of frames that are kept for corrections and for the way back."""
-_HIDDEN = -10.0
-"""Logits of an object are at most this where another one covers it."""
-
-Direction = Literal["forward", "backward", "both"]
 
 
 class SAM2VideoPredictor(SAM2Predictor):
@@ -241,6 +235,24 @@ class SAM2VideoPredictor(SAM2Predictor):
             raise TypeError(f"{type(network).__name__} has no memory to track with.")
         return network
 
+    @property
+    def _tracker(self) -> VideoTracker:
+        """With the switches as they are now."""
+        return VideoTracker(
+            self._network,
+            self.loaded.spec.drawing,
+            self.frame_features,
+            self.state,
+            self.settings,
+            Switches(
+                clear_around_input=self.clear_non_cond_mem_around_input,
+                clear_for_multi_obj=self.clear_non_cond_mem_for_multi_obj,
+                corrections_stick=self.add_all_frames_to_correct_as_cond,
+                start_at_first_prompt=self.start_at_first_prompt,
+                prune_memory=self.prune_memory,
+            ),
+        )
+
     # -- prompts ---------------------------------------------------------------
     @torch.inference_mode()
     def add_new_prompts(
@@ -284,89 +296,9 @@ class SAM2VideoPredictor(SAM2Predictor):
             Where the prompts do not fit each other or the frame.
         """
         state = self.state
-        given = self._check_prompts(obj_id, frame_idx, points, labels, masks, bboxes)
-        item = state.objects.get(obj_id) or _Object()
-        found = self._answer(item, frame_idx, given)
-        state.objects[obj_id] = item
-        item.prompts[frame_idx] = given
-        item.pending[frame_idx] = found
-        tracked = frame_idx in item.reverse
-        item.corrections.discard(frame_idx)
-        if tracked and not self.add_all_frames_to_correct_as_cond:
-            item.corrections.add(frame_idx)
-        item.outcomes[frame_idx] = Outcome.of(found)
+        given = check_prompts(state, obj_id, frame_idx, points, labels, masks, bboxes)
+        self._tracker.prompt(obj_id, frame_idx, given)
         return self._outcomes(frame_idx)
-
-    def _check_prompts(
-        self, obj_id: int, frame: int, points: Any, labels: Any, masks: Any, boxes: Any
-    ) -> FramePrompts:
-        state = self.state
-        self._check_frame(frame, "frame_idx")
-        if isinstance(obj_id, bool) or not isinstance(obj_id, int) or obj_id < 1:
-            raise PromptError(f"obj_id must be a positive whole number: got {obj_id!r}.")
-        if masks is not None and not (points is None and boxes is None):
-            raise PromptError("Give points and bboxes, or a mask, but not both.")
-        if points is not None:
-            points = np.asarray(points, dtype=np.float32)
-            points = points.reshape(1, -1, 2) if points.size % 2 == 0 else points
-            labels = None if labels is None else np.asarray(labels).reshape(1, -1)
-        if masks is not None and np.asarray(masks).dtype.kind == "f":
-            raise PromptError(
-                "A mask prompt on a frame must be bool or integer at the frame's size: "
-                "got floats."
-            )
-        batch = gather_prompts(
-            bboxes=boxes,
-            points=points,
-            labels=labels,
-            masks=masks,
-            shape=state.shape,
-            low_res=-1,
-        )
-        if len(batch) != 1:
-            raise PromptError(
-                f"add_new_prompts takes the prompts of one object: got those of "
-                f"{len(batch)}."
-            )
-        mask = None if batch.masks is None else batch.masks[0].astype(bool)
-        return FramePrompts(batch.points[0], batch.labels[0], mask)
-
-    def _answer(self, item: _Object, frame: int, given: FramePrompts) -> ObjectFrame:
-        """What the network says to prompts; nothing is changed."""
-        features, device = self.frame_features(frame), self.loaded.device
-        side = self.image_size
-        if given.mask is not None:
-            mask = torch.from_numpy(given.mask)[None, None].float().to(device)
-            size = (side, side)
-            mask = F.interpolate(mask, size=size, mode="bilinear", antialias=True)
-            return mask_frame(self._network, features, (mask >= 0.5).float())[0]
-        height, width = self.state.shape
-        scaled = torch.from_numpy(given.points)[None]
-        scaled = scaled / torch.tensor([width, height], dtype=torch.float32) * side
-        before = item.pending.get(frame) or item.memory.at(frame)
-        logits = None if before is None else before.low_res[None]
-        if logits is None and frame in item.outcomes:
-            logits = item.outcomes[frame].low_res()[None, None].to(device)
-        if frame in item.reverse and item.memory.prompted:
-            seen = condition_objects(
-                self._network,
-                features,
-                [item.memory],
-                frame,
-                reverse=item.reverse[frame],
-                num_frames=self.state.num_frames,
-                settings=self.settings,
-            )
-        else:
-            seen = self._network.without_memory(features)
-        return prompt_frame(
-            self._network,
-            seen,
-            scaled.to(device),
-            torch.from_numpy(given.labels)[None].to(device),
-            logits,
-            drawing=self.loaded.spec.drawing,
-        )[0]
 
     @torch.inference_mode()
     def propagate_in_video_preflight(self) -> None:
@@ -377,37 +309,11 @@ class SAM2VideoPredictor(SAM2Predictor):
         PromptError
             Where no object has any prompt.
         """
-        state = self.state
-        for item in state.objects.values():
-            for frame, found in item.pending.items():
-                (encoded,) = encode_frames(
-                    self._network, self.frame_features(frame), [found], binarize=True
-                )
-                if frame in item.corrections:
-                    item.memory.tracked[frame] = replace(encoded, prompted=False)
-                else:
-                    item.memory.prompted[frame] = encoded
-                    item.memory.tracked.pop(frame, None)
-                self._clear_around(item, frame)
-            item.pending.clear()
-            item.corrections.clear()
-        if not state.consolidated_frame_inds:
-            raise PromptError(
-                "There is nothing to propagate: prompt an object on a frame first."
-            )
-
-    def _clear_around(self, item: _Object, frame: int) -> None:
-        if not self.clear_non_cond_mem_around_input or (
-            len(self.state.objects) > 1 and not self.clear_non_cond_mem_for_multi_obj
-        ):
-            return
-        reach = self.settings.stride * self._network.num_maskmem
-        for index in range(frame - reach, frame + reach + 1):
-            item.memory.tracked.pop(index, None)
+        self._tracker.consolidate()
 
     def remove_object(self, obj_id: int) -> None:
         """Forget an object; the others stay as they are."""
-        del self.state.objects[self._check_object(obj_id)]
+        del self.state.objects[self.state.check_object(obj_id)]
 
     def clear_prompts(self, obj_id: int, frame_idx: int | None = None) -> None:
         """Take back what was said about an object, on one frame or on all.
@@ -415,33 +321,11 @@ class SAM2VideoPredictor(SAM2Predictor):
         Its masks there stay until the object is propagated again; they no longer
         condition other frames.
         """
-        item = self.state.objects[self._check_object(obj_id)]
-        frames = list(item.prompts) if frame_idx is None else [frame_idx]
-        for frame in frames:
-            item.prompts.pop(frame, None)
-            item.pending.pop(frame, None)
-            item.corrections.discard(frame)
-            before = item.memory.prompted.pop(frame, None)
-            if before is not None:
-                item.memory.tracked[frame] = replace(before, prompted=False)
-                item.reverse.pop(frame, None)
+        self.state.clear_prompts(self.state.check_object(obj_id), frame_idx)
 
     def reset_state(self) -> None:
         """Forget all objects; features of frames stay."""
         self.inference_state = None
-
-    def _check_object(self, obj_id: int) -> int:
-        if obj_id not in self.state.objects:
-            known = ", ".join(str(known) for known in self.state.objects) or "none"
-            raise PromptError(f"There is no object {obj_id}; the objects are: {known}.")
-        return obj_id
-
-    def _check_frame(self, frame: int, name: str) -> int:
-        last = self.state.num_frames - 1
-        whole = isinstance(frame, int | np.integer) and not isinstance(frame, bool)
-        if not whole or not 0 <= frame <= last:
-            raise PromptError(f"{name} must be a frame from 0 to {last}: got {frame!r}.")
-        return int(frame)
 
     # -- tracking --------------------------------------------------------------
     def propagate(
@@ -481,116 +365,32 @@ class SAM2VideoPredictor(SAM2Predictor):
             Where there are no prompts, or a frame or object is not there.
         """
         ids = self.state.obj_ids if obj_ids is None else list(obj_ids)
-        ids = [self._check_object(obj_id) for obj_id in ids]
-        passes = self._passes(start, stop, direction)
+        ids = [self.state.check_object(obj_id) for obj_id in ids]
+        passes = plan_passes(self.state, start, stop, direction)
         self.propagate_in_video_preflight()
         done: set[tuple[int, int]] = set()
         for reverse, first, last in passes:
-            begin = self._begin(ids, reverse) if first is None else first
+            begin = self._tracker.begin(ids, reverse) if first is None else first
             order = range(begin, last - 1, -1) if reverse else range(begin, last + 1)
             for frame in order:
                 if self._track(frame, ids, done, reverse=reverse):
                     yield frame, self.frame_result(frame)
 
-    def _passes(
-        self, start: int | None, stop: int | tuple[int, int] | None, direction: Direction
-    ) -> list[tuple[bool, int | None, int]]:
-        """Direction, first frame (None: to be found) and last frame of each pass."""
-        if start is not None:
-            start = self._check_frame(start, "start")
-        final = self.state.num_frames - 1
-        if direction == "both":
-            ends = (0, final) if stop is None else stop
-            if not isinstance(ends, tuple | list) or len(ends) != 2:
-                raise PromptError(
-                    f'With direction "both", stop must be a pair of frames: got {stop!r}.'
-                )
-            low, high = (self._check_frame(end, "stop") for end in ends)
-            return [(False, start, high), (True, start, low)]
-        if direction not in ("forward", "backward"):
-            raise PromptError(
-                f'direction must be "forward", "backward" or "both": got {direction!r}.'
-            )
-        reverse = direction == "backward"
-        if stop is None:
-            return [(reverse, start, 0 if reverse else final)]
-        if not isinstance(stop, int | np.integer):
-            raise PromptError(f"stop must be a frame: got {stop!r}.")
-        return [(reverse, start, self._check_frame(int(stop), "stop"))]
-
-    def _begin(self, ids: Sequence[int], reverse: bool) -> int:
-        firsts = [
-            min(item.memory.prompted)
-            for obj_id in ids
-            if (item := self.state.objects[obj_id]).memory.prompted
-        ]
-        if not firsts:
-            raise PromptError("None of the objects to propagate has a prompt.")
-        return max(firsts) if reverse else min(firsts)
-
     @torch.inference_mode()
     def _track(
         self, frame: int, ids: Sequence[int], done: set[tuple[int, int]], *, reverse: bool
     ) -> bool:
-        """Track objects on one frame; False where there was nothing to do."""
-        state, settings = self.state, self.settings
-        state.tracking_has_started = True
-        chosen = [
-            obj_id
-            for obj_id in ids
-            if (frame, obj_id) not in done and self._has_started(obj_id, frame, reverse)
-        ]
-        done.update((frame, obj_id) for obj_id in chosen)
-        waiting = []
-        for obj_id in chosen:
-            item = state.objects[obj_id]
-            item.reverse[frame] = reverse
-            if frame in item.memory.prompted:
-                item.outcomes[frame] = Outcome.of(item.memory.prompted[frame])
-                self._clear_around(item, frame)
-            else:
-                waiting.append(item)
-        if waiting:
-            found = track_frame(
-                self._network,
-                self.frame_features(frame),
-                [item.memory for item in waiting],
-                frame,
-                reverse=reverse,
-                num_frames=state.num_frames,
-                settings=settings,
-            )
-            for item, output in zip(waiting, found, strict=True):
-                item.memory.tracked[frame] = output
-                item.outcomes[frame] = Outcome.of(output)
-        if self.prune_memory:
-            for obj_id in chosen:
-                _prune(state.objects[obj_id], frame, settings)
-        return bool(chosen)
-
-    def _has_started(self, obj_id: int, frame: int, reverse: bool) -> bool:
-        prompted = self.state.objects[obj_id].memory.prompted
-        if not prompted:
-            return False
-        if not self.start_at_first_prompt:
-            return True
-        return frame <= max(prompted) if reverse else frame >= min(prompted)
+        return self._tracker.track(frame, ids, done, reverse=reverse)
 
     # -- results ---------------------------------------------------------------
     def _outcomes(self, frame: int) -> tuple[Tensor, Tensor]:
         """Low-resolution logits ``(N, s, s)`` and scores ``(N,)`` of all objects."""
-        side = self.image_size // 4
-        nothing = torch.full((side, side), -1024.0)
-        found = [item.outcomes.get(frame) for item in self.state.objects.values()]
-        logits = [nothing if out is None else out.low_res().cpu() for out in found]
-        scores = [0.0 if out is None else out.score for out in found]
-        shape = (len(found), side, side)
-        return torch.stack(logits) if logits else torch.zeros(shape), torch.tensor(scores)
+        return self.state.logits(frame, self.image_size // 4)
 
     @torch.inference_mode()
     def frame_result(self, frame_idx: int) -> Results:
         """All objects on one frame as they are known now; empty where they are not."""
-        frame_idx = self._check_frame(frame_idx, "frame_idx")
+        frame_idx = self.state.check_frame(frame_idx, "frame_idx")
         logits, scores = self._outcomes(frame_idx)
         result = self._video_results(logits, scores)
         result.path = ""
@@ -600,10 +400,8 @@ class SAM2VideoPredictor(SAM2Predictor):
         """Results at the size of the frames, without overlap where that is asked for."""
         shape = self.state.shape
         full = self._to_source(logits, shape) if len(logits) else logits
-        if self.non_overlap_masks and len(full) > 1:
-            winner = full.argmax(dim=0)
-            for row, plane in enumerate(full):
-                full[row] = torch.where(winner == row, plane, plane.clamp(max=_HIDDEN))
+        if self.non_overlap_masks:
+            full = separate(full)
         found = self._results(full, scores, logits.clamp(-32, 32), shape, image)
         return Results(
             orig_img=image,
@@ -625,6 +423,7 @@ class SAM2VideoPredictor(SAM2Predictor):
             return [self._video_results(logits, scores, orig_imgs[0])]
 
     # -- calling ---------------------------------------------------------------
+    @torch.inference_mode()
     def inference(
         self,
         im: Any = None,
@@ -646,28 +445,12 @@ class SAM2VideoPredictor(SAM2Predictor):
         state = self.state
         if bboxes is not None or points is not None or masks is not None:
             batch = self._gather(bboxes, points, labels, masks, state.shape)
-            for row in range(len(batch)):
-                self._add_row(batch, row)
+            for given in single_prompts(batch):
+                number = max(state.objects, default=0) + 1
+                self._tracker.prompt(number, self._current, given)
         self.propagate_in_video_preflight()
         self._track(self._current, state.obj_ids, set(), reverse=False)
         return self._outcomes(self._current)
-
-    def _add_row(self, batch: Any, row: int) -> None:
-        obj_id = max(self.state.objects, default=0) + 1
-        if batch.masks is not None:
-            if batch.points.shape[1]:
-                raise PromptError("Give points and bboxes, or a mask, but not both.")
-            self.add_new_prompts(obj_id, masks=batch.masks[row], frame_idx=self._current)
-            return
-        kinds, xy = batch.labels[row], batch.points[row]
-        clicks = (kinds == 0) | (kinds == 1)
-        self.add_new_prompts(
-            obj_id,
-            points=xy[clicks] if clicks.any() else None,
-            labels=kinds[clicks] if clicks.any() else None,
-            frame_idx=self._current,
-            bboxes=xy[kinds >= 2].reshape(4) if (kinds >= 2).any() else None,
-        )
 
     def _stream(
         self,
@@ -717,23 +500,6 @@ class SAM2VideoPredictor(SAM2Predictor):
         ValueError
             Where model, input size or frames are others.
         """
-        here: dict[str, Any] = {
-            "model": self.loaded.spec.name,
-            "image_size": self.image_size,
-            "num_frames": self.state.num_frames,
-            "shape": list(self.state.shape),
-        }
-        for name, value in here.items():
-            if state.get(name) != value:
-                raise ValueError(
-                    f"The stored state has {name} {state.get(name)}, here it is {value}."
-                )
+        here = {"model": self.loaded.spec.name, "image_size": self.image_size}
+        self.state.check_stored(state, here)
         self.inference_state = VideoState.from_state_dict(dict(state), self.loaded.device)
-
-
-def _prune(item: _Object, frame: int, settings: TrackSettings) -> None:
-    """Keep of frames that tracking has left what can be needed again."""
-    item.memory.prune(frame, settings=settings)
-    for index, out in item.outcomes.items():
-        if not out.is_packed and item.memory.at(index) is None:
-            item.outcomes[index] = out.packed()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from napari_cellprompt.core._errors import PromptError
 from napari_cellprompt.core.networks.sam2 import NO_OBJECT_LOGIT
 
 from .tracking import ObjectFrame, ObjectMemory
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-__all__ = ["FramePrompts", "Outcome", "VideoState"]
+__all__ = ["FramePrompts", "Outcome", "VideoObject", "VideoState"]
 
 _OUTSIDE = -10.0
 """Stands for the logits away from the object, of frames that tracking has left behind."""
@@ -92,7 +95,7 @@ class Outcome:
 
 
 @dataclass(slots=True, eq=False)
-class _Object:
+class VideoObject:
     """Everything about one object."""
 
     prompts: dict[int, FramePrompts] = field(default_factory=dict)
@@ -116,7 +119,7 @@ class VideoState:
     num_frames: int
     shape: tuple[int, int]
     """Rows and columns of each frame."""
-    objects: dict[int, _Object] = field(default_factory=dict)
+    objects: dict[int, VideoObject] = field(default_factory=dict)
     """By id, in the order in which they were added."""
     tracking_has_started: bool = False
 
@@ -192,6 +195,43 @@ class VideoState:
             for item in self.objects.values()
         )
 
+    # -- checks ----------------------------------------------------------------
+    def check_object(self, obj_id: int) -> int:
+        """The id of an object that is there, or :class:`PromptError`."""
+        if obj_id not in self.objects:
+            known = ", ".join(str(known) for known in self.objects) or "none"
+            raise PromptError(f"There is no object {obj_id}; the objects are: {known}.")
+        return obj_id
+
+    def check_frame(self, frame: int, name: str) -> int:
+        """The index of a frame that is there, or :class:`PromptError`."""
+        last = self.num_frames - 1
+        whole = isinstance(frame, int | np.integer) and not isinstance(frame, bool)
+        if not whole or not 0 <= frame <= last:
+            raise PromptError(f"{name} must be a frame from 0 to {last}: got {frame!r}.")
+        return int(frame)
+
+    # -- results and prompts ---------------------------------------------------
+    def logits(self, frame: int, side: int) -> tuple[Tensor, Tensor]:
+        """Low-resolution logits ``(N, side, side)`` and scores ``(N,)`` of all objects."""
+        nothing = torch.full((side, side), NO_OBJECT_LOGIT)
+        found = [item.outcomes.get(frame) for item in self.objects.values()]
+        rows = [nothing if out is None else out.low_res().cpu() for out in found]
+        scores = torch.tensor([0.0 if out is None else out.score for out in found])
+        return torch.stack(rows) if rows else torch.zeros(0, side, side), scores
+
+    def clear_prompts(self, obj_id: int, frame_idx: int | None = None) -> None:
+        """Take back prompts on one frame or all, which then count as tracked."""
+        item = self.objects[obj_id]
+        for frame in list(item.prompts) if frame_idx is None else [frame_idx]:
+            item.prompts.pop(frame, None)
+            item.pending.pop(frame, None)
+            item.corrections.discard(frame)
+            before = item.memory.prompted.pop(frame, None)
+            if before is not None:
+                item.memory.tracked[frame] = replace(before, prompted=False)
+                item.reverse.pop(frame, None)
+
     # -- saving ----------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """Numbers, tensors, lists and dicts, which ``torch.load`` reads as weights only."""
@@ -231,6 +271,15 @@ class VideoState:
             },
         }
 
+    def check_stored(self, state: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` where a stored state is of other frames or another model."""
+        own = {"num_frames": self.num_frames, "shape": list(self.shape)}
+        for name, value in {**here, **own}.items():
+            if state.get(name) != value:
+                raise ValueError(
+                    f"The stored state has {name} {state.get(name)}, here it is {value}."
+                )
+
     @classmethod
     def from_state_dict(cls, state: dict[str, Any], device: torch.device) -> VideoState:
         """The opposite of :meth:`state_dict`."""
@@ -259,7 +308,7 @@ class VideoState:
                     "outcomes"
                 ].items()
             }
-            made.objects[obj_id] = _Object(
+            made.objects[obj_id] = VideoObject(
                 prompts,
                 memory,
                 _frames_from_dict(stored["pending"], device),
