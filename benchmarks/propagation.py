@@ -220,7 +220,11 @@ def main() -> None:
     settings = PropagationSettings(geometry=options.geometry, method=options.method)
     if options.no_stop:
         settings = replace(
-            settings, stop_object_score=0.0, stop_area_ratio=0.0, stop_overlap=0.0
+            settings,
+            stop_object_score=0.0,
+            stop_area_ratio=0.0,
+            stop_overlap=0.0,
+            stop_contrast=0.0,
         )
     variants = ECONOMY if options.economy else {options.method: {}}
     root = Path(os.environ["CELLPROMPT_DATA"])

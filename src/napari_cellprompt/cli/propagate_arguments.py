@@ -107,6 +107,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     ends.add_argument(
+        "--stop-contrast",
+        type=float,
+        default=0.25,
+        help="share of its contrast on the prompted plane below which it has faded; 0 for "
+        "images where that changes, such as phase contrast (default: %(default)s)",
+    )
+    ends.add_argument(
         "--stop-patience",
         type=int,
         default=1,
@@ -172,6 +179,7 @@ def propagate_request(arguments: argparse.Namespace) -> PropagateRequest:
             "stop_object_score": arguments.stop_object_score,
             "stop_area_ratio": arguments.stop_area_ratio,
             "stop_overlap": arguments.stop_overlap,
+            "stop_contrast": arguments.stop_contrast,
             "stop_patience": arguments.stop_patience,
         },
         memory={

@@ -76,9 +76,12 @@ def report(*, timer: Callable[[], Timings] = measure) -> str:
     files = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     lines.append(("models", str(folder)))
     lines += [("", name) for name in files]
-    for name in ("CELLPROMPT_CACHE", "CELLPROMPT_MIRROR", "HTTPS_PROXY"):
+    for name in ("CELLPROMPT_CACHE", "CELLPROMPT_MIRROR"):
         if name in os.environ:
             lines.append((name, os.environ[name]))
+    if "HTTPS_PROXY" in os.environ or "https_proxy" in os.environ:
+        # not its value: a password may stand in it
+        lines.append(("HTTPS_PROXY", "set"))
     try:
         timings = timer()
     except (CellpromptError, RuntimeError, OSError) as error:

@@ -114,6 +114,12 @@ class PropagateForm:
             "An object has ended where it overlaps the plane before by less than this, "
             "since it has then jumped to a neighbour; 0 switches this off",
         )
+        self.contrast = _share(
+            "Least contrast",
+            0.25,
+            "An object has faded where it stands out from its surroundings by less than "
+            "this share of what it did on its prompted plane; 0 switches this off",
+        )
         self.patience = SpinBox(
             label="Patience",
             value=1,
@@ -131,7 +137,7 @@ class PropagateForm:
         fill_rows(
             self.more,
             *(self.geometry, self.memory, self.object_score),
-            *(self.area_ratio, self.overlap, self.patience),
+            *(self.area_ratio, self.overlap, self.contrast, self.patience),
         )
         self.what.changed.connect(self._show_needed)
         self.span.changed.connect(self._show_needed)
@@ -183,6 +189,7 @@ class PropagateForm:
             stop_object_score=self.object_score.value,
             stop_area_ratio=self.area_ratio.value,
             stop_overlap=self.overlap.value,
+            stop_contrast=self.contrast.value,
             stop_patience=self.patience.value,
         )
         memories, pooled = _MEMORIES[self.memory.value]

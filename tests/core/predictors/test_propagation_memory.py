@@ -18,7 +18,12 @@ from napari_cellprompt.core.predictors.propagation_types import PropagationSetti
 from napari_cellprompt.core.predictors.tracking import TrackSettings
 from napari_cellprompt.core.types import Prompts
 
-ENDLESS = {"stop_object_score": 0.0, "stop_area_ratio": 0.0, "stop_overlap": 0.0}
+ENDLESS = {
+    "stop_object_score": 0.0,
+    "stop_area_ratio": 0.0,
+    "stop_overlap": 0.0,
+    "stop_contrast": 0.0,
+}
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,9 @@ from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.predictors.propagation_rules import (
     area_jump,
     confidence_of,
+    contrast,
     find_divisions,
+    has_faded,
     has_left,
     main_parts,
     next_worst,
@@ -227,3 +229,27 @@ def test_views_change_only_when_they_must() -> None:
     assert grown.magnification < view.magnification
     field = FieldView(*shape)
     assert follow(field, (0, 0, 5, 5), shape, 512) == field
+
+
+def test_contrast_is_measured_against_a_ring() -> None:
+    image = np.full(SHAPE, 40, np.uint8)
+    image[20:30, 30:45] = 140
+    found = contrast(PlaneSource.from_image(image), block(20, 30, 30, 45))
+    assert found == (100.0, 0.0)
+    assert contrast(PlaneSource.from_image(image), EMPTY) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "start", "noise", "faded"),
+    [
+        pytest.param(90, 100, 10, False, id="as bright"),
+        pytest.param(20, 100, 10, True, id="nearly gone"),
+        pytest.param(-20, 100, 10, True, id="darker than around"),
+        pytest.param(-80, -100, 10, False, id="dark objects stay dark"),
+        pytest.param(-10, -100, 10, True, id="a dark one fades"),
+        pytest.param(0, 5, 10, False, id="never stood out"),
+        pytest.param(0, 0, 0, False, id="no contrast at all"),
+    ],
+)
+def test_fading(now: float, start: float, noise: float, faded: bool) -> None:
+    assert has_faded(now, start, noise, 0.25) is faded

@@ -214,10 +214,11 @@ def test_two_at_once_do_not_mix(server: Server, folder: Path) -> None:
 
 def test_the_lock_of_a_dead_download_is_ignored(server: Server, folder: Path) -> None:
     folder.mkdir()
-    (folder / "weights.pt.lock").touch()
-    part = folder / "weights.pt.part"
+    lock, part = folder / "weights.pt.lock", folder / "weights.pt.part"
+    lock.touch()
     part.write_bytes(CONTENT[:1000])
-    os.utime(part, (time.time() - 3600,) * 2)
+    for path in (lock, part):
+        os.utime(path, (time.time() - 3600,) * 2)
     download_weights(spec_at(f"{server.root}/good"))
     assert server.requests[-1][1] == "bytes=1000-"
     assert leftovers(folder) == ["weights.pt"]

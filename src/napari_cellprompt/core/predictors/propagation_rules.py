@@ -1,6 +1,6 @@
 """When an object has ended, how far a plane can be trusted, what may be a division.
 
-Pure functions of masks and scores; no network.
+Functions of masks, scores and pixels; no network.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from .propagation_types import Division, PlaneConfidence
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_cellprompt.core.images.planes import PlaneSource
+
     from .propagation_types import PlaneOutcome, PropagationSettings
 
 __all__ = [
     "SMALLEST_PART",
     "area_jump",
     "confidence_of",
+    "contrast",
     "find_divisions",
+    "has_faded",
     "has_left",
     "main_parts",
     "next_worst",
@@ -34,6 +38,8 @@ SMALLEST_PART = 0.2
 """Connected parts of a smaller share of the object's area do not count."""
 
 _EIGHT = np.ones((3, 3), dtype=bool)
+_RING = 4
+"""Pixels around an object that stand for its surroundings."""
 
 
 def overlap(one: CroppedMask, other: CroppedMask) -> float:
@@ -85,6 +91,51 @@ def has_left(
     if area < settings.stop_area_ratio * usual:
         return True
     return overlap(mask, recent[-1]) < settings.stop_overlap
+
+
+def contrast(plane: PlaneSource, mask: CroppedMask) -> tuple[float, float]:
+    """How far an object stands out from what surrounds it.
+
+    Returns
+    -------
+    tuple of float
+        Mean grey value (0 to 255) of the object less that of a ring of 4 pixels around
+        it, and the standard deviation in that ring; zeros without a mask or a ring.
+    """
+    from scipy.ndimage import binary_dilation
+
+    box = mask.box
+    if box is None:
+        return 0.0, 0.0
+    height, width = plane.shape
+    x0, y0 = max(box[0] - _RING, 0), max(box[1] - _RING, 0)
+    x1, y1 = min(box[2] + _RING, width), min(box[3] + _RING, height)
+    pixels = plane.read(y0, y1, x0, x1).astype(np.float32)
+    grey = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
+    inside = np.zeros(grey.shape, bool)
+    rows, columns = mask.indices()
+    inside[rows - y0, columns - x0] = True
+    ring = binary_dilation(inside, iterations=_RING) & ~inside
+    if not ring.any():
+        return 0.0, 0.0
+    around = grey[ring]
+    return float(grey[inside].mean() - around.mean()), float(around.std())
+
+
+def has_faded(now: float, start: float, noise: float, share: float) -> bool:
+    """Whether an object no longer stands out as it did on its prompted plane.
+
+    Parameters
+    ----------
+    now, start
+        Contrast on this plane and on the prompted one, see :func:`contrast`.
+    noise
+        Standard deviation around the object on the prompted plane. An object that stood
+        out by less is known by its outline or texture: nothing is said of it.
+    share
+        Of the contrast at the start, at which it counts as gone.
+    """
+    return abs(start) > noise and now / start < share
 
 
 def main_parts(mask: CroppedMask) -> list[CroppedMask]:

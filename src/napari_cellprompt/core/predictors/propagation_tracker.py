@@ -12,7 +12,7 @@ import torch
 
 from .prompting import decode_prompts, mask_to_logits
 from .propagation_objects import Reach, StoredPlane, TrackedObject
-from .propagation_rules import has_left, main_parts
+from .propagation_rules import contrast, has_faded, has_left, main_parts
 from .propagation_trust import LIMIT, lean_on
 from .propagation_types import Estimate
 from .propagation_views import ViewOfPlane, choose_view, follow, from_view, is_cut, to_view
@@ -92,6 +92,7 @@ class Tracker:
         """Of one object on one plane, lately; None before the first."""
         self._passes: dict[tuple[int, int, int], Pass] = {}
         self._anchored: dict[tuple[int, int], dict[ViewOfPlane, ObjectFrame]] = {}
+        self._contrasts: dict[tuple[int, int], tuple[float, float]] = {}
 
     @property
     def track_settings(self) -> TrackSettings:
@@ -134,6 +135,9 @@ class Tracker:
         for place in [p for p in self._anchored if p[0] == object_id]:
             if plane is None or place[1] == plane:
                 del self._anchored[place]
+        for place in [p for p in self._contrasts if p[0] == object_id]:
+            if plane is None or place[1] == plane:
+                del self._contrasts[place]
         for key in [key for key in self._passes if key[0] == object_id]:
             del self._passes[key]
 
@@ -141,6 +145,7 @@ class Tracker:
         """Drop all memories."""
         self._passes.clear()
         self._anchored.clear()
+        self._contrasts.clear()
 
     # -- tracking --------------------------------------------------------------
     def advance(
@@ -313,6 +318,7 @@ class Tracker:
         found = from_view(frame.low_res, item.view, source_shape, frame.iou)
         score = 1 / (1 + math.exp(-min(max(frame.object_logit, -60.0), 60.0)))
         gone = has_left(found.mask, score, item.recent, self.settings)
+        gone = gone or self._has_faded(plane, item, found.mask)
         box = found.mask.box
         imgsz = self.segmenter.image_size
         if not gone and box is not None:
@@ -346,6 +352,21 @@ class Tracker:
             item.object.forget_beyond(plane, item.reach)
             self._passes.pop((item.object.id, item.reach.anchor, step), None)
         return True
+
+    def _has_faded(self, plane: int, item: Pass, mask: CroppedMask) -> bool:
+        """Whether the object stands out much less than on the plane it was prompted on."""
+        share = self.settings.stop_contrast
+        if share <= 0:
+            return False
+        key = (item.object.id, item.reach.anchor)
+        if key not in self._contrasts:
+            stored = item.object.planes[item.reach.anchor].mask
+            if stored is None:
+                raise RuntimeError("an anchor has no mask")
+            anchor = self.stack.plane(item.reach.anchor)
+            self._contrasts[key] = contrast(anchor, stored.mask())
+        start, noise = self._contrasts[key]
+        return has_faded(contrast(self.stack.plane(plane), mask)[0], start, noise, share)
 
     # -- memory ----------------------------------------------------------------
     @torch.inference_mode()

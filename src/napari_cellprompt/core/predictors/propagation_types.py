@@ -64,6 +64,10 @@ class PropagationSettings:
     stop_overlap: float = 0.1
     """A mask that shares less than this with that of the neighbouring plane (of the
     smaller of the two areas) has jumped to another object; 0 switches this off."""
+    stop_contrast: float = 0.25
+    """An object that stands out from its surroundings by less than this share of what it
+    did on its prompted plane has faded away, as nuclei do above and below their focus.
+    Only for objects that stood out clearly; 0 switches this off."""
     stop_patience: int = 1
     """Planes in a row that must fail before an object is given up in that direction."""
     non_overlap: bool = True
@@ -76,7 +80,13 @@ class PropagationSettings:
             )
         if self.method not in ("memory", "neighbour"):
             raise PromptError(f"method must be memory or neighbour: got {self.method!r}.")
-        for name in ("lean", "stop_object_score", "stop_area_ratio", "stop_overlap"):
+        for name in (
+            "lean",
+            "stop_object_score",
+            "stop_area_ratio",
+            "stop_overlap",
+            "stop_contrast",
+        ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise PromptError(f"{name} must lie in 0 to 1: got {value}.")

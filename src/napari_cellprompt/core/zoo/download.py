@@ -221,7 +221,8 @@ def _part(target: Path) -> Iterator[Path]:
     """
     part = target.with_name(f"{target.name}.part")
     lock = target.with_name(f"{target.name}.lock")
-    if lock.exists() and part.exists() and time.time() - part.stat().st_mtime > _STALE:
+    last = max((p.stat().st_mtime for p in (lock, part) if p.exists()), default=0.0)
+    if time.time() - last > _STALE:
         lock.unlink(missing_ok=True)
     try:
         os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
