@@ -100,7 +100,7 @@ class Desk:
             examine=lambda: report(timer=lambda: Timings(0.1, 0.2, 0.03)),
         )
         window.viewer.window.add_dock_widget(self.widget, name="Models", area="right")
-        window.qtbot.waitUntil(lambda: self.widget.table.rowCount() > 0, timeout=10000)
+        window.qtbot.waitUntil(lambda: self.widget.table.rowCount() > 0, timeout=40000)
 
     def _yes(self, parent: Any, question: str) -> bool:
         self.asked.append(question)
@@ -130,11 +130,11 @@ def test_download_shows_progress_and_the_licence_first(
     widget.choose("nano-copy")
     desk.press(widget.fetch)
     assert "a licence of its own" in desk.asked[0]
-    wait(lambda: widget.bar.value() > 0, timeout=10000)
+    wait(lambda: widget.bar.value() > 0, timeout=40000)
     assert widget.bar.isVisible() and widget.fetch.text() == "Cancel"
     desk.window.picture("models")
     slow.set()
-    wait(lambda: desk.cell("nano-copy", 1) == "yes", timeout=20000)
+    wait(lambda: desk.cell("nano-copy", 1) == "yes", timeout=40000)
     assert (cache / "nano-copy.pt").is_file() and "nano-copy" in models_here()
     assert not widget.bar.isVisible() and not widget.fetch.isEnabled()
 
@@ -145,12 +145,12 @@ def test_cancel_answers_soon_and_keeps_what_came(
     widget, wait = desk.widget, desk.window.qtbot.waitUntil
     widget.choose("nano-copy")
     desk.press(widget.fetch)
-    wait(lambda: widget.bar.value() > 0, timeout=10000)
+    wait(lambda: widget.bar.value() > 0, timeout=40000)
     started = time.monotonic()
     desk.press(widget.fetch)
     # the server sends a byte now and then; the rest in one go when told to
     slow.set()
-    wait(lambda: widget.fetch.text() == "Download…", timeout=20000)
+    wait(lambda: widget.fetch.text() == "Download…", timeout=40000)
     assert time.monotonic() - started < 10
     assert not (cache / "nano-copy.pt").exists() or "here" in widget.message.text()
 
@@ -158,13 +158,13 @@ def test_cancel_answers_soon_and_keeps_what_came(
 def test_import_a_file_then_forget_it(desk: Desk, weights: Path) -> None:
     widget, wait = desk.widget, desk.window.qtbot.waitUntil
     widget.import_file(str(weights))
-    wait(lambda: widget.table.rowCount() == len(MODELS) + 1, timeout=20000)
+    wait(lambda: widget.table.rowCount() == len(MODELS) + 1, timeout=40000)
     widget.choose("my cells")
     assert str(weights) in widget.details.text()
     desk.press(widget.copy_path)
     assert QApplication.clipboard().text() == str(weights)
     desk.press(widget.remove)
-    wait(lambda: widget.table.rowCount() == len(MODELS), timeout=20000)
+    wait(lambda: widget.table.rowCount() == len(MODELS), timeout=40000)
     assert weights.is_file() and "stays" in desk.asked[-1]
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_is_no_model_is_a_sentence(desk: Desk, tmp_path: Path) -> No
     path.write_bytes(b"nothing")
     desk.widget.import_file(str(path))
     desk.window.qtbot.waitUntil(
-        lambda: "broken.pt" in desk.widget.message.text(), timeout=20000
+        lambda: "broken.pt" in desk.widget.message.text(), timeout=40000
     )
     assert desk.widget.table.rowCount() == len(MODELS)
 

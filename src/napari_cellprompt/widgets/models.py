@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -72,9 +71,11 @@ class ModelsWidget(QWidget):
         self._confirm = confirm
         self._report = examine
         self._bridge = ResultBridge()
+        # a download may outlive the window; what it tells must not reach a deleted one
+        self.destroyed.connect(self._bridge.close)
         self._rows: list[ModelRow] = []
         self._download: Download | None = None
-        self._told = 0.0
+        self._told = 0
 
         self.table = QTableWidget(0, len(_COLUMNS))
         self.table.setHorizontalHeaderLabels(_COLUMNS)
@@ -207,10 +208,9 @@ class ModelsWidget(QWidget):
         self._enable()
 
     def _progress(self, there: int, total: int | None) -> None:
-        # on the thread of the download; a few times a second are enough
-        now = time.monotonic()
-        if now - self._told >= 0.1 or there == total:
-            self._told = now
+        # on the thread of the download; a hundred times in all are enough
+        if total is None or there in (0, total) or there - self._told >= total / 100:
+            self._told = there
             self._bridge.post(self._show_progress, (there, total))
 
     def _show_progress(self, state: tuple[int, int | None]) -> None:
