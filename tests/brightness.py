@@ -34,6 +34,9 @@ class BrightNetwork:
     def __init__(self) -> None:
         self.decoded = 0
 
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
     def without_memory(self, features: ImageFeatures) -> ImageFeatures:
         return features
 

@@ -14,6 +14,7 @@ from napari_cellprompt.core._errors import CellpromptError
 
 from .doctor import add_doctor, run_doctor
 from .everything_arguments import add_everything, everything_request
+from .fewshot import add_fewshot, fewshot_request, run_fewshot
 from .models import add_models, run_models
 from .propagate_arguments import add_propagate, propagate_request
 
@@ -101,6 +102,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
         run_everything(everything_request(arguments))
         return SUCCESS
+    if arguments.command == "fewshot":
+        return FAILURE if run_fewshot(fewshot_request(arguments)) else SUCCESS
     if arguments.command == "propagate":
         from .propagate import run_propagate
 
@@ -206,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_propagate(commands, shared)
     add_everything(commands, shared)
+    add_fewshot(commands, shared)
 
     add_models(commands, shared)
     add_doctor(commands, shared)

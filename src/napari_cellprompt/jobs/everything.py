@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_cellprompt.core._errors import ImageError
-from napari_cellprompt.core.images.fingerprint import fingerprint
-from napari_cellprompt.core.images.planes import PlaneSource, axes_of, image_limits
+from napari_cellprompt.core.images.planes import PlaneSource, axes_of
 from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.found import (
     Filtered,
@@ -26,6 +24,8 @@ from napari_cellprompt.core.predictors.everything import AutoSettings, find_cand
 from napari_cellprompt.core.predictors.generate import GridMask, GridSettings
 from napari_cellprompt.core.predictors.generate import generate as generate_grid
 from napari_cellprompt.core.types import Candidate
+
+from .plane_walk import walk_planes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,28 +170,12 @@ def label_stack(
     tuple
         Position along the axes T and Z, in array order, and labels ``(H, W)``.
     """
-    letters = axes_of(data.shape, data.dtype, axes)
-    outer = "".join(letter for letter in letters if letter in "TZ")
-    lengths = [int(data.shape[letters.index(letter)]) for letter in outer]
-    channel_axis = letters.index("C") if "C" in letters else None
-    if channel is None and channel_axis is not None and data.shape[channel_axis] == 1:
-        channel = 0
-    chosen = image_limits(data, limits, channel_axis=channel_axis, channel=channel)
-    identity = fingerprint(data)
     largest = 0
     linker: PlaneLinker | None = None
     size = settings.auto.size
-    for position in itertools.product(*(range(length) for length in lengths)):
+    for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
         if cancelled is not None and cancelled():
             raise CancelledError
-        plane = PlaneSource.from_image(
-            data,
-            chosen,
-            axes=letters,
-            at=dict(zip(outer, position, strict=True)),
-            channel=channel,
-            image_id=identity,
-        )
         wanted = replace(settings, auto=replace(settings.auto, size=size))
         labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
         if size is None and kept.kept:

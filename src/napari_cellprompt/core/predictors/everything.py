@@ -29,6 +29,7 @@ from napari_cellprompt.core.masks.found import FoundObject
 
 from .foreground import Foreground, peaks
 from .generate import stability
+from .plane import CLICK_SHARE
 from .prompting import decode_prompts
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ _GROWTH = 1.0
 """Model pixels by which a box is larger than the mask it asks about."""
 _SAME = 0.6
 """Two masks of one tile with a larger IoU are answers about the same object."""
-_SHARE = 0.09
-"""Share of its tile at which an object is found best from a click."""
 _SURVEYED = 6
 """Tiles per level at which the size of the cells is found."""
 _MIN_SPAN = 8
@@ -160,7 +159,7 @@ def find_candidates(
 
 
 def _level(size: float | None, side: int) -> float:
-    return choose_magnification(size, side, share=_SHARE)
+    return choose_magnification(size, side, share=CLICK_SHARE)
 
 
 def _median_side(found: Sequence[FoundObject]) -> float | None:

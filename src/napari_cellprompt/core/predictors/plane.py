@@ -50,7 +50,7 @@ __all__ = ["DEFAULT_CACHE_BYTES", "PlaneSegmenter", "View"]
 DEFAULT_CACHE_BYTES = 512 * 1024**2
 _MAX_LOOKS = 4
 """An object is predicted at most this often while a tile that holds it is sought."""
-_CLICK_SHARE = 0.09
+CLICK_SHARE = 0.09
 """Share of its tile at which the bundled model finds an object best from clicks alone.
 
 Measured with ``benchmarks/levels.py``; with a box larger is better, as the outline is
@@ -208,7 +208,7 @@ class PlaneSegmenter:
     def _level(self, prompts: Prompts, size: float | None) -> float:
         """The magnification for an object of this size."""
         clicked = self.model.spec.drawing is not None and not _outlined(prompts)
-        share = _CLICK_SHARE if clicked else TARGET_SHARE
+        share = CLICK_SHARE if clicked else TARGET_SHARE
         return choose_magnification(size, self.image_size, share=share)
 
     def _look_again(self, plane: PlaneSource, item: _Pending) -> bool:

@@ -1,0 +1,182 @@
+"""How well a few examples tell which cells are wanted.
+
+``CELLPROMPT_DATA=... python benchmarks/fewshot.py [--limit N]``
+
+Three cells of one image are shown; they are looked for in the other images of the set.
+Beside it: everything mode, without examples, and as many of its candidates chosen at
+random as the examples choose. On the simulated images only one of two kinds is wanted.
+A pair counts from an IoU of 0.5. Prints a table, writes JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+
+from scipy import ndimage
+
+from data import load_planes
+from napari_cellprompt import PlaneSegmenter, load_model
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.masks.found import FilterSettings
+from napari_cellprompt.core.masks.matching import iou_matrix, pair_up
+from napari_cellprompt.jobs.everything import EverythingSettings, label_plane
+from napari_cellprompt.jobs.fewshot import (
+    apply_to_plane,
+    choose,
+    empty_bank,
+    label_chosen,
+    teach,
+)
+
+SETS = (
+    "dsb_fluo_256x256",
+    "dsb_fluo_256x320",
+    "dsb_fluo_360x360",
+    "dsb_fluo_520x696",
+    "dsb_stained_256x320",
+)
+SHOWN = 3
+
+
+def two_kinds(seed: int, side: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth round nuclei, which are wanted, among oblong grainy ones of equal area.
+
+    Image ``(side, side)`` uint8 and the labels of the wanted nuclei. Brightness tells
+    nothing: both kinds have the same range of it.
+    """
+    rng = np.random.default_rng(seed)
+    image = np.full((side, side), 0.1)
+    labels = np.zeros((side, side), np.uint16)
+    taken = np.zeros((side, side), bool)
+    rows, columns = np.mgrid[:side, :side]
+    number = 0
+    for _ in range(400):
+        if number >= 28:
+            break
+        y, x = rng.uniform(12, side - 12, 2)
+        wanted = number % 2 == 0
+        radius, ratio = rng.uniform(9, 13), rng.uniform(1.0, 1.15) if wanted else 2.2
+        angle = rng.uniform(0, np.pi)
+        u = np.cos(angle) * (columns - x) + np.sin(angle) * (rows - y)
+        v = np.cos(angle) * (rows - y) - np.sin(angle) * (columns - x)
+        inside = (u / ratio**0.5) ** 2 + (v * ratio**0.5) ** 2 < radius**2
+        if (ndimage.binary_dilation(inside, iterations=2) & taken).any():
+            continue
+        number += 1
+        taken |= inside
+        grain = 0.0
+        if not wanted:
+            grain = 2 * ndimage.gaussian_filter(rng.normal(size=(side, side)), 1)
+        image = np.where(inside, rng.uniform(0.4, 0.8) * (1 + 0.35 * grain), image)
+        if wanted:
+            labels[inside] = number
+    image = ndimage.gaussian_filter(image, 0.8) + rng.normal(0, 0.03, image.shape)
+    return (np.clip(image, 0, 1) * 255).astype(np.uint8), labels
+
+
+def compare(labels: np.ndarray, truth: np.ndarray) -> tuple[int, int, int, float]:
+    """Number found, true and matched, and the sum of IoU of the matched."""
+    iou, found, real = iou_matrix(labels, truth)
+    pairs = pair_up(iou, 0.5)
+    return len(found), len(real), len(pairs), float(sum(iou[r, c] for r, c in pairs))
+
+
+def measure(
+    segmenter: PlaneSegmenter,
+    images: list[tuple[np.ndarray, np.ndarray]],
+    threshold: float,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    """Precision, recall and mean IoU of each way to choose, over all images but one."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(images))
+    first = next(int(i) for i in order if len(np.unique(images[i][1])) > SHOWN)
+    image, truth = images[first]
+    ids = rng.choice(np.unique(truth)[1:], SHOWN, replace=False)
+    bank = empty_bank(segmenter)
+    plane = PlaneSource.from_image(image)
+    teach(segmenter, plane, truth, bank, ids=[int(i) for i in ids])
+    counts: dict[str, list[tuple[int, int, int, float]]] = {}
+    seconds: dict[str, float] = {}
+    for number, (image, truth) in enumerate(images):
+        if number == first:
+            continue
+        plane = PlaneSource.from_image(image)
+        segmenter.cache.clear()
+        started = time.perf_counter()
+        scored = apply_to_plane(segmenter, plane, bank, filters=FilterSettings())
+        chosen = choose(scored, threshold)
+        labels = {"examples": label_chosen(chosen, plane.shape)}
+        middle = time.perf_counter()
+        segmenter.cache.clear()
+        labels["everything"], _ = label_plane(segmenter, plane, EverythingSettings())
+        ended = time.perf_counter()
+        seconds["examples"] = seconds.get("examples", 0.0) + middle - started
+        seconds["everything"] = seconds.get("everything", 0.0) + ended - middle
+        labels["all of that size"] = label_chosen(scored, plane.shape)
+        picked = rng.permutation(len(scored))[: len(chosen)]
+        labels["random"] = label_chosen([scored[i] for i in picked], plane.shape)
+        for way, found in labels.items():
+            counts.setdefault(way, []).append(compare(found, truth))
+    table = {}
+    for way, rows in counts.items():
+        found, real, matched, total = (sum(column) for column in zip(*rows, strict=True))
+        table[way] = {
+            "precision": round(matched / max(found, 1), 3),
+            "recall": round(matched / max(real, 1), 3),
+            "iou": round(total / max(matched, 1), 3),
+            "images": len(rows),
+            "seconds": round(seconds.get(way, 0.0) / len(rows), 2),
+        }
+    return table
+
+
+def main() -> None:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--limit", type=int, default=8, help="images of a set at most")
+    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sets", nargs="+", default=[*SETS, "two kinds"])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    torch.set_flush_denormal(True)
+    segmenter = PlaneSegmenter(load_model(options.model))
+    results: dict[str, Any] = {}
+    print(f"{'':22} {'':18} precision  recall     IoU  seconds")
+    for name in options.sets:
+        if name == "two kinds":
+            images = [two_kinds(seed) for seed in range(options.limit + 1)]
+        else:
+            part = "val"
+            planes = load_planes(os.environ["CELLPROMPT_DATA"], part, datasets={name})
+            order = np.random.default_rng(options.seed).permutation(len(planes))
+            images = [
+                (planes[i].image, planes[i].labels) for i in order[: options.limit + 1]
+            ]
+        results[name] = measure(segmenter, images, options.threshold, options.seed)
+        for way, row in results[name].items():
+            print(
+                f"{name:22} {way:18} {row['precision']:9.3f} {row['recall']:7.3f} "
+                f"{row['iou']:7.3f} {row['seconds']:8.2f}",
+                flush=True,
+            )
+    options.out.mkdir(parents=True, exist_ok=True)
+    about = {"model": options.model, "threshold": options.threshold, "seed": options.seed}
+    (options.out / "fewshot.json").write_text(json.dumps({**about, "sets": results}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""``cellprompt fewshot``: a few examples and a folder in, labels of all alike out."""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cellprompt.core._atomic import replacing
+from napari_cellprompt.core._errors import CellpromptError, ImageError
+from napari_cellprompt.core.masks.labels import smallest_dtype
+from napari_cellprompt.io.image_files import read_image
+from napari_cellprompt.io.label_tiff import read_labels, write_labels
+from napari_cellprompt.jobs.series import Series
+
+from . import segment
+from .segment import counted, say
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_cellprompt.core.predictors.fewshot import ExampleBank
+    from napari_cellprompt.jobs.fewshot import ScoredObject
+
+__all__ = ["FewshotRequest", "add_fewshot", "fewshot_request", "run_fewshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class FewshotRequest:
+    """What the command line asks for."""
+
+    folder: Path
+    output: Path
+    examples: tuple[tuple[Path, Path], ...] = ()
+    """Images and the labels of wanted objects on them."""
+    others: tuple[tuple[Path, Path], ...] = ()
+    """Images and the labels of objects that are not wanted."""
+    bank: Path | None = None
+    """Examples that were saved before."""
+    save_bank: Path | None = None
+    threshold: float = 0.5
+    again: bool = False
+    """Also images whose labels are there."""
+    model: str = "cellprompt-nano"
+    device: str = "auto"
+    axes: str | None = None
+    channel: int | None = None
+
+
+def add_fewshot(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    shared: argparse.ArgumentParser,
+) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "fewshot",
+        parents=[shared],
+        help="find all objects that look like a few examples",
+        description="Learn from a few labelled objects what to look for, and label all "
+        "objects like them in every image of a folder. Images whose labels are there "
+        "already are skipped, so that an interrupted run goes on where it was.",
+    )
+    parser.add_argument(
+        "--examples",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="image and labels of wanted objects, again and again: IMG LAB [IMG LAB ...]",
+    )
+    parser.add_argument(
+        "--others",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="image and labels of objects that are not wanted: IMG LAB [IMG LAB ...]",
+    )
+    parser.add_argument(
+        "--bank", type=Path, metavar="FILE", help="examples that were saved before"
+    )
+    parser.add_argument(
+        "--save-bank", type=Path, metavar="FILE", help="where to save the examples"
+    )
+    parser.add_argument(
+        "--apply", type=Path, required=True, metavar="FOLDER", help="images to label"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where NAME_labels.tif and NAME_objects.csv go",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        help="score from which on an object is taken, 0 to 1 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="also images whose labels are there"
+    )
+    parser.add_argument("--axes", help="letters of the images' axes, such as TZYX")
+    parser.add_argument("--channel", type=int, help="channel to look at (default: 0)")
+
+
+def fewshot_request(arguments: argparse.Namespace) -> FewshotRequest:
+    """What was asked for.
+
+    Raises
+    ------
+    ImageError
+        Where images and labels do not pair up.
+    """
+    return FewshotRequest(
+        folder=arguments.apply,
+        output=arguments.output,
+        examples=_pairs(arguments.examples, "--examples"),
+        others=_pairs(arguments.others, "--others"),
+        bank=arguments.bank,
+        save_bank=arguments.save_bank,
+        threshold=arguments.threshold,
+        again=arguments.again,
+        model=arguments.model,
+        device=arguments.device,
+        axes=arguments.axes,
+        channel=arguments.channel,
+    )
+
+
+def _pairs(files: list[Path], option: str) -> tuple[tuple[Path, Path], ...]:
+    if len(files) % 2:
+        raise ImageError(
+            f"{option} takes pairs of an image and its labels: got {len(files)} files."
+        )
+    return tuple(zip(files[::2], files[1::2], strict=True))
+
+
+def run_fewshot(request: FewshotRequest) -> int:
+    """Learn and apply; returns the number of images that could not be labelled.
+
+    One bad image does not keep the others from being labelled.
+
+    Raises
+    ------
+    CellpromptError
+        With a sentence on what was wrong with the request or the examples.
+    """
+    if not request.examples and request.bank is None:
+        raise ImageError("Show what to look for: --examples IMG LAB, or --bank FILE.")
+    if not 0 <= request.threshold <= 1:
+        raise ImageError(f"--threshold must be from 0 to 1: got {request.threshold:g}.")
+    series = Series.of(request.folder, request.output)
+    shown = [
+        (kind, image, read_image(image, request.axes), read_labels(labels))
+        for kind, pairs in (("wanted", request.examples), ("other", request.others))
+        for image, labels in pairs
+    ]
+    request.output.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
+
+    from napari_cellprompt.core.predictors.bank import model_fingerprint
+    from napari_cellprompt.core.predictors.fewshot import ExampleBank
+    from napari_cellprompt.jobs.fewshot import teach_stack
+
+    name = model_fingerprint(segmenter.model)
+    bank = (
+        ExampleBank(name) if request.bank is None else ExampleBank.load(request.bank, name)
+    )
+    for kind, path, image, labels in shown:
+        count = teach_stack(
+            segmenter,
+            image.data,
+            labels.labels,
+            bank,
+            axes=image.axes,
+            channel=_channel(request, image.axes),
+            limits="auto",
+            kind=kind,
+            source=path.name,
+        )
+        say(f"{path.name}: {counted(count)} shown as {kind}")
+    if request.save_bank is not None:
+        bank.save(request.save_bank)
+    images = series.images if request.again else series.left
+    if skipped := len(series.images) - len(images):
+        say(f"{skipped} of {len(series.images)} images have their labels already")
+    failed = 0
+    for number, path in enumerate(images, start=1):
+        started = time.perf_counter()
+        try:
+            found = _label(request, segmenter, bank, path, series.labels_of(path))
+        except CellpromptError as error:
+            failed += 1
+            say(f"image {number} of {len(images)}, {path.name}: {error}")
+            continue
+        seconds = time.perf_counter() - started
+        say(
+            f"image {number} of {len(images)}, {path.name}: {counted(found)} "
+            f"in {seconds:.1f} s"
+        )
+    return failed
+
+
+def _label(
+    request: FewshotRequest, segmenter: Any, bank: ExampleBank, path: Path, target: Path
+) -> int:
+    from napari_cellprompt.jobs.fewshot import apply_to_stack
+
+    image = read_image(path, request.axes)
+    kept = [i for i, letter in enumerate(image.axes) if letter not in "CS"]
+    labels = np.zeros([int(image.data.shape[i]) for i in kept], np.uint32)
+    objects: list[tuple[tuple[int, ...], ScoredObject]] = []
+    planes = apply_to_stack(
+        segmenter,
+        image.data,
+        bank,
+        axes=image.axes,
+        channel=_channel(request, image.axes),
+        limits="auto",
+        threshold=request.threshold,
+    )
+    for position, plane, chosen in planes:
+        labels[position] = plane
+        objects += [(position, item) for item in chosen]
+    # the labels last: they say that the image is finished
+    outer = [letter for letter in image.axes if letter in "TZ"]
+    _write_table(target.with_name(f"{path.stem}_objects.csv"), outer, objects)
+    write_labels(
+        target,
+        labels.astype(smallest_dtype(len(objects))),
+        axes="".join(image.axes[i] for i in kept),
+        scale=[image.scale[i] for i in kept],
+        unit=image.unit,
+    )
+    return len(objects)
+
+
+def _write_table(
+    path: Path, outer: list[str], objects: list[tuple[tuple[int, ...], ScoredObject]]
+) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("id", *(name.lower() for name in outer), "kind", "score", "area"))
+        for number, (position, item) in enumerate(objects, start=1):
+            rows.writerow(
+                (number, *position, item.kind, f"{item.score:.4f}", item.found.area)
+            )
+
+
+def _channel(request: FewshotRequest, axes: str) -> int | None:
+    if "C" not in axes:
+        return None
+    return 0 if request.channel is None else request.channel

@@ -1,0 +1,303 @@
+"""Shows a few objects of an image, and finds all others of their kind.
+
+Segment everything finds candidates; the examples decide which of them are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_cellprompt.core._errors import ImageError, PromptError
+from napari_cellprompt.core.images.planes import axes_of
+from napari_cellprompt.core.images.tiles import choose_magnification, tile_for_box
+from napari_cellprompt.core.masks.found import (
+    FilterSettings,
+    FoundObject,
+    filter_candidates,
+)
+from napari_cellprompt.core.masks.labels import resolve_overlaps
+from napari_cellprompt.core.predictors.bank import model_fingerprint
+from napari_cellprompt.core.predictors.everything import AutoSettings, find_candidates
+from napari_cellprompt.core.predictors.fewshot import (
+    Example,
+    ExampleBank,
+    describe,
+    thumbnail,
+)
+from napari_cellprompt.core.predictors.plane import CLICK_SHARE
+from napari_cellprompt.core.types import CroppedMask
+
+from .plane_walk import walk_planes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.images.sampling import ArrayData
+    from napari_cellprompt.core.predictors.plane import PlaneSegmenter
+
+__all__ = [
+    "OTHER",
+    "WANTED",
+    "ScoredObject",
+    "apply_to_plane",
+    "apply_to_stack",
+    "choose",
+    "empty_bank",
+    "label_chosen",
+    "teach",
+    "teach_stack",
+]
+
+WANTED, OTHER = "wanted", "other"
+"""The kinds where there are no better names: what to find, and what not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredObject:
+    """A candidate, and which kind it seems to be of."""
+
+    found: FoundObject
+    kind: str
+    """The kind that fits best."""
+    score: float
+    """How sure that is, 0 to 1."""
+
+
+def empty_bank(segmenter: PlaneSegmenter) -> ExampleBank:
+    """A bank for the examples of one model."""
+    return ExampleBank(model_fingerprint(segmenter.model))
+
+
+def teach(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    labels: NDArray[Any],
+    bank: ExampleBank,
+    *,
+    kind: str = WANTED,
+    ids: Collection[int] | None = None,
+    source: str = "",
+    cancelled: Callable[[], bool] | None = None,
+) -> int:
+    """Add objects of one plane to the examples.
+
+    What else the plane shows tells how much objects differ there.
+
+    Parameters
+    ----------
+    segmenter
+        The model that the bank was made for.
+    plane
+        The image.
+    labels
+        ``(H, W)``, 0 = background.
+    bank
+        Is added to.
+    kind
+        What the objects are.
+    ids
+        Which of the labels; default all.
+    source
+        Where they are from, for people to read.
+    cancelled
+        Asked before each slow step.
+
+    Returns
+    -------
+    int
+        Number of examples that were added.
+
+    Raises
+    ------
+    ImageError
+        Where labels and plane differ in shape.
+    PromptError
+        Where there is none of the objects.
+    """
+    if labels.shape != plane.shape:
+        raise ImageError(
+            f"The labels of examples must have the shape of their image, {plane.shape}: "
+            f"got {labels.shape}."
+        )
+    present = [int(value) for value in np.unique(labels) if value > 0]
+    wanted = present if ids is None else sorted(set(ids))
+    missing = sorted(set(wanted) - set(present))
+    if not wanted or missing:
+        what = f"no objects {missing}" if missing else "no objects"
+        raise PromptError(f"There are {what} among the labels of {source or 'this plane'}.")
+    masks = [_cut(labels == value) for value in wanted]
+    sizes = [_longer_side(mask) for mask in masks]
+    size = bank.size or float(np.median(sizes))
+    level = choose_magnification(size, segmenter.image_size, share=CLICK_SHARE)
+    tiles = [
+        tile_for_box(plane.shape, segmenter.image_size, level, mask.box or (0, 0, 0, 0))
+        for mask in masks
+    ]
+    shown = describe(segmenter, plane, list(zip(masks, tiles, strict=True)))
+    found = find_candidates(segmenter, plane, AutoSettings(size=size), cancelled=cancelled)
+    others = filter_candidates(found, FilterSettings()).kept
+    bank.add(
+        [
+            Example(kind, values, thumbnail(plane, mask), source, side)
+            for values, mask, side in zip(shown.values, masks, sizes, strict=True)
+        ],
+        shown.weights,
+    )
+    bank.add_population(shown.values)
+    if others:
+        around = describe(segmenter, plane, [(item.mask, item.tile) for item in others])
+        bank.add_population(around.values)
+    return len(masks)
+
+
+def teach_stack(
+    segmenter: PlaneSegmenter,
+    data: ArrayData,
+    labels: NDArray[Any],
+    bank: ExampleBank,
+    *,
+    axes: str | None = None,
+    channel: int | None = None,
+    limits: tuple[float, float] | Literal["auto"] | None = None,
+    kind: str = WANTED,
+    source: str = "",
+) -> int:
+    """Add the labelled objects of all planes of an image; see :func:`teach`."""
+    letters = axes_of(data.shape, data.dtype, axes)
+    shape = tuple(
+        int(n) for letter, n in zip(letters, data.shape, strict=True) if letter not in "CS"
+    )
+    if labels.shape != shape:
+        raise ImageError(
+            f"The labels of examples must have the shape of their image, {shape}: got "
+            f"{labels.shape}{f' for {source}' if source else ''}."
+        )
+    count = 0
+    for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
+        if labels[position].any():
+            count += teach(
+                segmenter, plane, labels[position], bank, kind=kind, source=source
+            )
+    if not count:
+        raise PromptError(f"There are no objects among the labels of {source or 'it'}.")
+    return count
+
+
+def apply_to_plane(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    bank: ExampleBank,
+    *,
+    filters: FilterSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[ScoredObject]:
+    """Find all objects of a plane and say of which kind each is.
+
+    Objects are looked for at the size of the examples. Nothing is chosen yet;
+    :func:`choose` does, and again with another threshold at no cost.
+
+    Raises
+    ------
+    PromptError
+        Where there are no examples.
+    concurrent.futures.CancelledError
+        Where ``cancelled`` said so.
+    """
+    if bank.size is None:
+        raise PromptError("There are no examples yet: show at least one object.")
+    found = find_candidates(
+        segmenter,
+        plane,
+        AutoSettings(size=bank.size),
+        progress=progress,
+        cancelled=cancelled,
+    )
+    kept = filter_candidates(found, FilterSettings() if filters is None else filters).kept
+    if not kept:
+        return []
+    told = describe(segmenter, plane, [(item.mask, item.tile) for item in kept])
+    scores = bank.scores(told.values)
+    best = scores.argmax(axis=1)
+    return [
+        ScoredObject(item, bank.kinds[column], float(row[column]))
+        for item, row, column in zip(kept, scores, best, strict=True)
+    ]
+
+
+def choose(
+    scored: Sequence[ScoredObject],
+    threshold: float = 0.5,
+    kinds: Collection[str] | None = None,
+) -> list[ScoredObject]:
+    """The objects that are of a wanted kind.
+
+    Parameters
+    ----------
+    scored
+        As :func:`apply_to_plane` gave them.
+    threshold
+        Scores from which on an object is taken, 0 to 1.
+    kinds
+        What is wanted; default all kinds but "other".
+    """
+    return [
+        item
+        for item in scored
+        if item.score >= threshold
+        and (item.kind != OTHER if kinds is None else item.kind in kinds)
+    ]
+
+
+def label_chosen(
+    chosen: Sequence[ScoredObject], shape: tuple[int, int], first_id: int = 1
+) -> NDArray[Any]:
+    """Labels ``(H, W)`` of objects, numbered in their order."""
+    ids = range(first_id, first_id + len(chosen))
+    return resolve_overlaps([item.found.candidate for item in chosen], ids, shape)
+
+
+def apply_to_stack(
+    segmenter: PlaneSegmenter,
+    data: ArrayData,
+    bank: ExampleBank,
+    *,
+    axes: str | None = None,
+    channel: int | None = None,
+    limits: tuple[float, float] | Literal["auto"] | None = None,
+    threshold: float = 0.5,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[tuple[tuple[int, ...], NDArray[Any], list[ScoredObject]]]:
+    """Label the wanted objects of each plane; every plane has ids of its own.
+
+    Yields
+    ------
+    tuple
+        Position along the axes T and Z, labels ``(H, W)``, and the objects by rising id.
+    """
+    first = 1
+    for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
+        if cancelled is not None and cancelled():
+            raise CancelledError
+        chosen = choose(
+            apply_to_plane(segmenter, plane, bank, cancelled=cancelled), threshold
+        )
+        yield position, label_chosen(chosen, plane.shape, first), chosen
+        first += len(chosen)
+
+
+def _cut(mask: NDArray[np.bool_]) -> CroppedMask:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    return CroppedMask(mask[y0:y1, x0:x1], (int(y0), int(x0)), mask.shape)
+
+
+def _longer_side(mask: CroppedMask) -> float:
+    x0, y0, x1, y1 = mask.box or (0, 0, 0, 0)
+    return float(max(x1 - x0, y1 - y0))
