@@ -1,4 +1,4 @@
-"""The overlay that shows what "segment everything" found, before it is accepted."""
+"""The overlay that shows what was found without prompts, before it is accepted."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FoundPreview"]
 
-_NAME = "Everything"
-
 
 class FoundPreview:
     """A Labels layer over one plane of an image, or over its planes along one axis.
@@ -32,10 +30,13 @@ class FoundPreview:
     ----------
     viewer : napari.components.ViewerModel
         The viewer to draw in.
+    name : str
+        Of the layer.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, name: str = "Everything") -> None:
         self._viewer = viewer
+        self._name = name
         self._layer: Labels | None = None
         self._axis: int | None = None
 
@@ -68,7 +69,7 @@ class FoundPreview:
         selected = set(self._viewer.layers.selection)
         layer = Labels(
             np.zeros(shape, np.uint32),
-            name=_NAME,
+            name=self._name,
             opacity=0.6,
             metadata=preview_metadata(),
             **layer_kwargs(image, origin=origin, span=span),

@@ -101,13 +101,13 @@ class EverythingWidget(QWidget):
             self.shut_down()
         return bool(super().event(event))
 
-    def shut_down(self) -> None:
+    def shut_down(self, *, leave_layers: bool = False) -> None:
         """Let go of viewer, layers and model; what was accepted stays."""
         if self._closed:
             return
         self._closed = True
         self._disconnect()
-        self.controller.close()
+        self.controller.close(leave_layers=leave_layers)
         self.form.close()
         self._segment = None
 
@@ -183,4 +183,4 @@ def _destroyed(reference: weakref.ref[EverythingWidget], _: Any = None) -> None:
     """Stop the search of a widget whose window was closed."""
     widget = reference()
     if widget is not None:
-        widget.shut_down()
+        widget.shut_down(leave_layers=True)

@@ -144,9 +144,20 @@ class EverythingController:
         self.discard()
         self._tell(f"{written} objects in '{name}'. One undo (Ctrl+Z) takes all back.")
 
-    def close(self) -> None:
-        """No answer arrives after this."""
-        self.discard()
+    def close(self, *, leave_layers: bool = False) -> None:
+        """No answer arrives after this.
+
+        Parameters
+        ----------
+        leave_layers : bool
+            While the window is being torn down, the layers go with it: to remove one
+            then would wake widgets that Qt has deleted.
+        """
+        if leave_layers:
+            if self._run is not None:
+                self._run.stop.set()
+        else:
+            self.discard()
         self._bridge.close()
 
     # --- looking ----------------------------------------------------------------------

@@ -1,0 +1,497 @@
+"""Learns examples and applies them in the background; keeps results until accepted."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_cellprompt.core._errors import CellpromptError, ImageError
+from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.jobs.inference import Priority
+from napari_cellprompt.jobs.objects import ObjectPlane, ObjectRecord
+from napari_cellprompt.layers.commit import needs_widening
+from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many, plane_labels
+from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.found_preview import FoundPreview
+from napari_cellprompt.layers.images import plane_source
+from napari_cellprompt.layers.prompts import add_labels_layer
+from napari_cellprompt.layers.stacks import LayerStack, stack_axes
+
+from .accept import region_of
+from .bridge import ResultBridge, complaint
+from .contrast import Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.predictors.fewshot import ExampleBank
+    from napari_cellprompt.jobs.fewshot import ScoredObject
+    from napari_cellprompt.layers.coordinates import PlaneView
+
+    from .segment_controller import SegmentController
+
+__all__ = ["FewshotController"]
+
+
+@dataclass(slots=True)
+class _Target:
+    """The planes to look at, by number."""
+
+    image: Image
+    view: PlaneView
+    stack: LayerStack | None
+    planes: dict[int, PlaneSource]
+
+    def view_at(self, number: int) -> PlaneView:
+        """The plane of a number in the viewer."""
+        return self.view if self.stack is None else self.stack.view_at(number)
+
+    def number_of(self, view: PlaneView) -> int:
+        """The number of a plane of the viewer."""
+        if self.stack is None:
+            return 0
+        place = view.other_axes(self.image.ndim).index(self.stack.axis.axis)
+        return int(view.index[place])
+
+
+@dataclass(slots=True)
+class _Run:
+    """One application of the examples, and what it found so far."""
+
+    target: _Target
+    bank: ExampleBank
+    scored: dict[int, list[ScoredObject]]
+    stop: threading.Event
+
+
+class FewshotController:
+    """One bank of examples, with the image and the model of the Segment widget.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer to work in.
+    segment : SegmentController
+        Image, model, and where objects go.
+    """
+
+    changed = Signal()
+    """Status, progress or objects are not what they were."""
+    taught = Signal()
+    """The examples are not what they were."""
+
+    def __init__(self, viewer: ViewerModel, segment: SegmentController) -> None:
+        self._viewer = viewer
+        self._segment = segment
+        self._bridge = ResultBridge()
+        self.preview = FoundPreview(viewer, "Like the examples")
+        self.status = "Segment a few cells, then add them as examples."
+        self.progress = (0, 0)
+        """Planes done and all planes."""
+        self.running = False
+        self.bank: ExampleBank | None = None
+        self.threshold = 0.5
+        self._run: _Run | None = None
+        self._rejected: set[tuple[int, int]] = set()
+        """Plane and row of objects that the user took out."""
+
+    # --- examples ---------------------------------------------------------------------
+
+    def teach(self, labels: Labels | None, kind: str, *, all_of_them: bool) -> None:
+        """Add the selected label, or all labels, of the plane on screen."""
+        if self.running:
+            return
+        try:
+            target = self._resolve(whole_stack=False)
+            if labels is None:
+                raise ImageError("Choose the Labels layer that holds the examples first.")
+            pixels, (top, left) = plane_labels(labels, target.view, image=target.image)
+        except CellpromptError as error:
+            self._tell(str(error))
+            return
+        ids = None if all_of_them else {int(labels.selected_label)}
+        plane, bank, source = target.planes[0], self.bank, target.image.name
+        height, width = plane.shape
+        pixels = np.array(pixels[max(top, 0) : top + height, max(left, 0) : left + width])
+
+        def job(segmenter: Any, context: Any) -> tuple[ExampleBank, int]:
+            from napari_cellprompt.core.predictors.bank import model_fingerprint
+            from napari_cellprompt.jobs.fewshot import empty_bank, teach
+
+            known = bank
+            if known is None or known.model != model_fingerprint(segmenter.model):
+                # features of another model cannot be compared
+                known = empty_bank(segmenter)
+            count = teach(
+                segmenter,
+                plane,
+                pixels,
+                known,
+                kind=kind,
+                ids=ids,
+                source=source,
+                cancelled=context.cancelled,
+            )
+            return known, count
+
+        def learnt(result: tuple[ExampleBank, int]) -> None:
+            self.bank, count = result
+            total = len(self.bank.examples)
+            self._tell(f"{count} added: {total} examples. Find more of them now.")
+            self.taught.emit()
+
+        self.discard()
+        self._start(job, learnt, "Looking at the examples ...")
+
+    def remove(self, numbers: list[int]) -> None:
+        """Forget examples, the highest number first."""
+        if self.bank is None or self.running:
+            return
+        for number in numbers:
+            self.bank.remove(number)
+        self.taught.emit()
+
+    def save(self, path: Path) -> None:
+        """Write the examples to a file."""
+        bank = self.bank
+        if bank is None or not bank.examples:
+            self._tell("There are no examples to save.")
+            return
+        self._start(
+            lambda *_: bank.save(path),
+            lambda written: self._tell(f"Examples saved: {written.name}"),
+            "Saving the examples ...",
+        )
+
+    def load(self, path: Path) -> None:
+        """Take the examples of a file in place of these."""
+
+        def job(segmenter: Any, _: Any) -> ExampleBank:
+            from napari_cellprompt.core.predictors.bank import model_fingerprint
+            from napari_cellprompt.core.predictors.fewshot import ExampleBank
+
+            return ExampleBank.load(path, model_fingerprint(segmenter.model))
+
+        def loaded(bank: ExampleBank) -> None:
+            self.bank = bank
+            self._tell(f"{len(bank.examples)} examples from {path.name}.")
+            self.taught.emit()
+
+        self.discard()
+        self._start(job, loaded, "Reading the examples ...")
+
+    # --- applying ---------------------------------------------------------------------
+
+    def find(self, *, whole_stack: bool) -> None:
+        """Look for objects like the examples on the plane on screen, or on all planes."""
+        if self.running:
+            return
+        try:
+            bank = self.bank
+            if bank is None or not bank.examples:
+                raise ImageError("Add at least one example first.")
+            target = self._resolve(whole_stack=whole_stack)
+        except CellpromptError as error:
+            self._tell(str(error))
+            return
+        self.discard()
+        self._run = _Run(target, bank, {}, threading.Event())
+        layer = self.preview.open(
+            target.image,
+            target.view,
+            None if target.stack is None else target.stack.axis.axis,
+        )
+        layer.mouse_drag_callbacks.append(self._pressed)
+        self._next(self._run)
+
+    def review(self) -> None:
+        """Let clicks on objects take them out, or back in."""
+        layer = self.preview.layer
+        if layer is None:
+            self._tell("There is nothing to look through yet.")
+            return
+        layer.mode = "pan_zoom"
+        self._viewer.layers.selection.active = layer
+        self._tell("Click an object to take it out, and again to take it back in.")
+
+    def cancel(self) -> None:
+        """Stop soon; what was found so far stays."""
+        if self._run is not None and self.running:
+            self._run.stop.set()
+            self._tell("Stopping ...")
+
+    def discard(self) -> None:
+        """Forget what was found; the examples stay."""
+        if self._run is not None:
+            self._run.stop.set()
+        self._run = None
+        self._rejected.clear()
+        self.running = False
+        self.progress = (0, 0)
+        self.preview.close()
+        self.changed.emit()
+
+    def choose(self, threshold: float) -> None:
+        """Take objects from another score on; the model is not asked."""
+        self.threshold = threshold
+        self._show()
+
+    def toggle(self, position: Any) -> bool:
+        """Take the object at a place of the preview out, or back in.
+
+        Parameters
+        ----------
+        position
+            Coordinates in the viewer.
+
+        Returns
+        -------
+        bool
+            Whether there is an object that was found.
+        """
+        run, layer = self._run, self.preview.layer
+        if run is None or layer is None:
+            return False
+        number = self._shown(run.target)
+        data = layer.world_to_data(position)
+        view = run.target.view
+        row, column = (round(data[axis]) for axis in view.axes)
+        # the smallest one, where an object lies in another
+        hits = [
+            (item.found.area, index)
+            for index, item in enumerate(run.scored.get(number, []))
+            if self._passes(item) and _covers(item, row, column)
+        ]
+        if not hits:
+            return False
+        key = (number, min(hits)[1])
+        self._rejected ^= {key}
+        self._show()
+        return True
+
+    def _pressed(self, layer: Labels, event: Any) -> Any:
+        moved = False
+        yield
+        while event.type == "mouse_move":
+            moved = True
+            yield
+        if not moved:
+            self.toggle(event.position)
+
+    @property
+    def chosen(self) -> dict[int, list[ScoredObject]]:
+        """What would be accepted, by the number of its plane."""
+        if self._run is None:
+            return {}
+        return {
+            number: [
+                item
+                for index, item in enumerate(scored)
+                if self._passes(item) and (number, index) not in self._rejected
+            ]
+            for number, scored in self._run.scored.items()
+        }
+
+    def commit(self) -> None:
+        """Write the objects into the Labels layer of Segment, as one step of undo."""
+        run, chosen = self._run, self.chosen
+        if run is None or not any(chosen.values()):
+            self._tell("There is nothing to accept.")
+            return
+        try:
+            written, name = self._write(run.target, chosen)
+        except CellpromptError as error:
+            self._tell(str(error))
+            return
+        self.discard()
+        self._tell(f"{written} objects in '{name}'. One undo (Ctrl+Z) takes all back.")
+
+    def close(self, *, leave_layers: bool = False) -> None:
+        """No answer arrives after this.
+
+        Parameters
+        ----------
+        leave_layers : bool
+            While the window is being torn down, the layers go with it: to remove one
+            then would wake widgets that Qt has deleted.
+        """
+        if leave_layers:
+            if self._run is not None:
+                self._run.stop.set()
+        else:
+            self.discard()
+        self._bridge.close()
+
+    # --- in the background ------------------------------------------------------------
+
+    def _start(
+        self,
+        job: Callable[[Any, Any], Any],
+        done: Callable[[Any], None],
+        text: str,
+        kind: str = "fewshot",
+    ) -> None:
+        self.running = True
+        self._tell(text)
+
+        def arrived(future: Future[Any]) -> None:
+            self.running = False
+            trouble = complaint(future)
+            if trouble is None:
+                done(future.result())
+            elif trouble:
+                self._tell(trouble)
+            self.changed.emit()
+
+        future = self._segment.session.submit(job, kind=kind, priority=Priority.NEIGHBOUR)
+        self._bridge.deliver(future, arrived)
+
+    def _next(self, run: _Run) -> None:
+        """Ask for the next plane; one job a plane, so that clicks come in between."""
+        left = [n for n in run.target.planes if n not in run.scored]
+        total = len(run.target.planes)
+        self.progress = (total - len(left), total)
+        if run is not self._run or not left or run.stop.is_set():
+            self._show()
+            return
+        # the plane on screen first: that is where the user looks
+        shown = self._shown(run.target)
+        number = shown if shown in left else left[0]
+
+        def job(segmenter: Any, context: Any) -> list[ScoredObject]:
+            from napari_cellprompt.jobs.fewshot import apply_to_plane
+
+            return apply_to_plane(
+                segmenter,
+                run.target.planes[number],
+                run.bank,
+                cancelled=lambda: run.stop.is_set() or context.cancelled(),
+            )
+
+        def found(scored: list[ScoredObject]) -> None:
+            if run is self._run:
+                run.scored[number] = scored
+                self._show()
+                self._next(run)
+
+        self._start(job, found, f"Looking at plane {number + 1} of {total} ...")
+
+    def _resolve(self, *, whole_stack: bool) -> _Target:
+        segment = self._segment
+        image = segment.chosen.image
+        if image is None:
+            raise ImageError("Open an image and choose it in Segment first.")
+        view = plane_of(self._viewer, image, channel_axis=segment.channel_axis)
+        image_id, limits = segment.pixels_of(image)
+        if isinstance(limits, Pending):
+            raise ImageError("The grey values of the image are not known yet: try again.")
+        axes = stack_axes(image, view) if whole_stack else []
+        if axes:
+            stack = LayerStack(
+                image,
+                view,
+                axes[0],
+                image_id=image_id,
+                channel=segment.channel,
+                limits=limits,
+            )
+            planes = {number: stack.plane(number) for number in range(len(stack))}
+            return _Target(image, view, stack, planes)
+        plane = plane_source(
+            image, view, image_id=image_id, channel=segment.channel, limits=limits
+        )
+        return _Target(image, view, None, {0: plane})
+
+    def _shown(self, target: _Target) -> int:
+        """Number of the plane on screen."""
+        axis = target.view.channel_axis
+        return target.number_of(plane_of(self._viewer, target.image, channel_axis=axis))
+
+    # --- showing and writing ----------------------------------------------------------
+
+    def _passes(self, item: ScoredObject) -> bool:
+        return item.kind == "wanted" and item.score >= self.threshold
+
+    def _show(self) -> None:
+        """Choose, draw and count."""
+        run = self._run
+        if run is None:
+            return
+        from napari_cellprompt.jobs.fewshot import label_chosen
+
+        chosen = self.chosen
+        drawn: dict[int, NDArray[Any]] = {}
+        first = 1
+        for number, items in chosen.items():
+            drawn[number] = label_chosen(items, run.target.planes[number].shape, first)
+            first += len(items)
+        self.preview.draw(drawn)
+        count = sum(len(items) for items in chosen.values())
+        found = sum(len(items) for items in run.scored.values())
+        taken = f", {len(self._rejected)} taken out by hand" if self._rejected else ""
+        self._tell(f"{count} of {found} objects are like the examples{taken}.")
+
+    def _tell(self, text: str) -> None:
+        self.status = text
+        self.changed.emit()
+
+    def _write(
+        self, target: _Target, chosen: dict[int, list[ScoredObject]]
+    ) -> tuple[int, str]:
+        """Number of objects written, and the name of their layer."""
+        segment = self._segment
+        acceptor, labels = segment.acceptor, segment.chosen.labels
+        if labels is None or segment.overlap == "new layer":
+            labels = add_labels_layer(
+                self._viewer, target.image, channel_axis=target.view.channel_axis
+            )
+            acceptor.ids.know(labels, 0)
+        acceptor.sync(labels)
+        before = labels
+        first = acceptor.store(labels).next_id(acceptor.ids.largest(labels))
+        items = [(number, item) for number, row in chosen.items() for item in row]
+        if needs_widening(labels, first + len(items) - 1):
+            labels, _ = acceptor.widen(labels)
+        entries = [
+            PlaneMask(first + index, target.view_at(number), item.found.mask)
+            for index, (number, item) in enumerate(items)
+        ]
+        policy: Any = "replace" if segment.overlap == "replace" else "keep"
+        results = commit_many(labels, entries, policy, image=target.image)
+        count = 0
+        for entry, (number, item), result in zip(entries, items, results, strict=True):
+            if not result.written:
+                continue
+            count += 1
+            box = item.found.mask.box or (0, 0, 0, 0)
+            plane = ObjectPlane(
+                target.planes[number].key,
+                Prompts(),
+                item.found.score,
+                result.written,
+                box,
+            )
+            record = ObjectRecord(entry.object_id, (plane,))
+            place = region_of(labels, target.image, entry.view, box)
+            acceptor.remember(labels, record, place)
+            acceptor.ids.know(labels, entry.object_id)
+        segment.target_written(before, labels)
+        return count, labels.name
+
+
+def _covers(item: ScoredObject, row: int, column: int) -> bool:
+    mask = item.found.mask
+    y, x = row - mask.origin[0], column - mask.origin[1]
+    height, width = mask.data.shape
+    return 0 <= y < height and 0 <= x < width and bool(mask.data[y, x])

@@ -1,0 +1,266 @@
+"""The Series dock widget: the images of a folder, one after the other."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGridLayout,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cellprompt.core._errors import CellpromptError
+from napari_cellprompt.jobs.series import Series
+
+from .bridge import ResultBridge, complaint
+from .docks import find_dock, open_dock
+from .export import Exporter
+from .fewshot import FewshotWidget
+from .segment import SegmentWidget
+from .segment_panel import text_line
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image
+
+__all__ = ["SeriesWidget"]
+
+
+class SeriesWidget(QWidget):
+    """Opens image after image, saves the labels of each, and skips what is finished.
+
+    The settings of Segment stay as they are from image to image. Where Few-shot has
+    examples, they are applied to each image as it opens.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer that the widget is docked in; Segment is opened beside it.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._closed = False
+        # Children.
+        segment = find_dock(viewer, SegmentWidget)
+        if segment is None:
+            segment = open_dock(viewer, SegmentWidget, "Segment")
+        self._segment: SegmentWidget | None = segment
+        self._bridge = ResultBridge()
+        self._exporter = Exporter(self._bridge, lambda text, _: self._say(text))
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="cellprompt-series")
+        self.series: Series | None = None
+        self.current: Path | None = None
+        """The image that is open."""
+        self.busy = False
+        self._image: Image | None = None
+        self.buttons = {
+            "open": QPushButton("Open a folder ..."),
+            "save": QPushButton("Save and next"),
+            "back": QPushButton("Previous"),
+            "skip": QPushButton("Skip"),
+        }
+        self.buttons["save"].setToolTip("Write the labels beside the image (Ctrl+Return)")
+        self.buttons["save"].setShortcut("Ctrl+Return")
+        self.apply = QCheckBox("Apply the examples of Few-shot")
+        self.apply.setChecked(True)
+        self.bar = QProgressBar()
+        self.bar.setFormat("%v of %m finished")
+        self.status_line = text_line()
+        # Layout, state, connections.
+        grid = QGridLayout()
+        for number, button in enumerate(self.buttons.values()):
+            grid.addWidget(button, number // 2, number % 2)
+        layout = QVBoxLayout(self)
+        layout.addLayout(grid)
+        layout.addWidget(self.apply)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.status_line)
+        layout.addStretch()
+        actions = {
+            "open": self._ask,
+            "save": self.save_and_next,
+            "back": partial(self.go, -1),
+            "skip": partial(self.go, 1),
+        }
+        for name, action in actions.items():
+            self.buttons[name].clicked.connect(partial(_press, action))
+        segment.closed.connect(self.shut_down)
+        self._say("Open a folder of images. Labels go beside them, as NAME_labels.tif.")
+
+    # --- what the buttons do ----------------------------------------------------------
+
+    def open_folder(self, folder: Path) -> None:
+        """Begin with the first image of a folder that is not finished."""
+        try:
+            self.series = Series.of(folder, folder)
+        except CellpromptError as error:
+            self._say(str(error))
+            return
+        self.current = None
+        self.go(1)
+
+    def save_and_next(self) -> None:
+        """Write the labels of the image that is open, then open the next one."""
+        segment = self._segment
+        if self.series is None or self.current is None or segment is None or self.busy:
+            return
+        labels = segment.controller.chosen.labels
+        if labels is None or segment.controller.chosen.image is not self._image:
+            self._say("Choose this image and its Labels layer in Segment, then save.")
+            return
+        self._busy(f"Saving {self.current.name} ...")
+        target = self.series.labels_of(self.current)
+
+        def saved(future: Future[Any]) -> None:
+            self.busy = False
+            trouble = complaint(future)
+            if trouble is not None:
+                self._say(trouble)
+                return
+            self.go(1, layers=(labels,))
+
+        self._bridge.deliver(self._exporter.write(target, labels), saved)
+
+    def go(self, step: int, layers: tuple[Any, ...] = ()) -> None:
+        """Open the next image that is not finished, or the one before.
+
+        Parameters
+        ----------
+        step
+            1 or -1.
+        layers
+            What goes with the image that was open: its labels, once they are saved.
+            Labels that were not saved stay in the viewer.
+        """
+        series = self.series
+        if series is None or self.busy:
+            return
+        path = series.after(self.current, step=step)
+        if path is None:
+            where = "after" if step > 0 else "before"
+            left = len(series.left)
+            self._remove(layers)
+            if left and self.current is not None:
+                self._say(f"No image {where} this one is left; {left} are elsewhere.")
+            elif not left:
+                self.current = None
+                self._remove((self._image,))
+                self._say(f"All {len(series.images)} images are finished.")
+            return
+        self._busy(f"Opening {path.name} ...")
+        self._bridge.deliver(
+            self._pool.submit(_read, path),
+            lambda future: self._opened(path, layers, future),
+        )
+
+    # --- opening ----------------------------------------------------------------------
+
+    def _opened(self, path: Path, layers: tuple[Any, ...], future: Future[Any]) -> None:
+        self.busy = False
+        segment = self._segment
+        trouble = complaint(future)
+        if segment is None:
+            return
+        if trouble is not None:
+            self.current = path
+            self._say(f"{trouble} Skip goes past it.")
+            return
+        fewshot = find_dock(self._viewer, FewshotWidget)
+        if fewshot is not None:
+            fewshot.controller.discard()
+        self._remove((*layers, self._image))
+        data, options = future.result()
+        self._image = self._viewer.add_image(data, name=path.stem, **options)
+        self.current = path
+        form = segment.form
+        form.chosen = type(form.chosen)(image=self._image)
+        self._say(f"{path.name}: segment its cells, then Save and next.")
+        bank = None if fewshot is None else fewshot.controller.bank
+        if fewshot is not None and bank is not None and bank.examples:
+            if self.apply.isChecked():
+                fewshot.controller.find(whole_stack=True)
+                self._say(f"{path.name}: accept or correct, then Save and next.")
+
+    def _remove(self, layers: tuple[Any, ...]) -> None:
+        for layer in layers:
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    # --- life and showing -------------------------------------------------------------
+
+    def event(self, event: QEvent | None) -> bool:
+        """Stop when napari takes the widget out of its dock."""
+        if event is None:
+            return False
+        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if taken_out and not self._closed:
+            self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self) -> None:
+        """Let go of the viewer; layers stay as they are."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._segment is not None:
+            self._segment.closed.disconnect(self.shut_down)
+        self._segment = None
+        self._exporter.close()
+        self._bridge.close()
+        self._pool.shutdown(wait=False)
+        for button in self.buttons.values():
+            button.setEnabled(False)
+
+    def _ask(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Open a folder of images")
+        if name:
+            self.open_folder(Path(name))
+
+    def _busy(self, text: str) -> None:
+        self.busy = True
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        self.status_line.setText(text)
+        series = self.series
+        there = series is not None and not self.busy
+        self.buttons["open"].setEnabled(not self.busy)
+        self.buttons["save"].setEnabled(there and self.current is not None)
+        for name in ("back", "skip"):
+            self.buttons[name].setEnabled(there)
+        total = 0 if series is None else len(series.images)
+        self.bar.setVisible(total > 0)
+        if series is not None:
+            self.bar.setRange(0, total)
+            self.bar.setValue(total - len(series.left))
+
+
+def _read(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Pixels of an image file, and how napari shows them where they belong."""
+    from napari_cellprompt.io.image_files import read_image
+
+    file = read_image(path)
+    rgb = file.axes.endswith("S")
+    axes = file.axes[:-1] if rgb else file.axes
+    units = tuple(file.unit if letter in "ZYX" else "pixel" for letter in axes)
+    return file.data, {
+        "rgb": rgb,
+        "scale": file.scale[: len(axes)],
+        "axis_labels": tuple(letter.lower() for letter in axes),
+        "units": units,
+    }
+
+
+def _press(action: Any, _: bool = False) -> None:
+    action()

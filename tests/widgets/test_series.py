@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from tests.brightness import BrightSegmenter
+from tests.gui.window import Window
+from tests.two_kinds import disks_and_bars
+
+from napari_cellprompt.core.masks.matching import average_precision
+from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.jobs.inference import InferenceThread
+from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.widgets.docks import open_dock
+from napari_cellprompt.widgets.fewshot import FewshotWidget
+from napari_cellprompt.widgets.series import SeriesWidget
+
+
+class Desk:
+    """The widget in an empty viewer, used with its buttons."""
+
+    def __init__(self, window: Window, thread: InferenceThread) -> None:
+        session = SegmentSession(thread=thread, loader=BrightSegmenter().load)
+        self.window = window
+        self.segment = window.open_widget(session)
+        self.widget = open_dock(window.viewer, SeriesWidget, "Series")
+        window.settle()
+
+    def open(self, folder: Path) -> None:
+        self.widget.open_folder(folder)
+        self.settle()
+
+    def press(self, name: str) -> None:
+        button = self.widget.buttons[name]
+        assert button.isEnabled(), name
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        self.settle()
+
+    def settle(self) -> None:
+        self.window.wait(lambda: not self.widget.busy, 30)
+        self.window.settle()
+
+    @property
+    def status(self) -> str:
+        return self.widget.status_line.text()
+
+
+@pytest.fixture
+def desk(make_napari_viewer: Any, qtbot: Any, thread: InferenceThread) -> Desk:
+    return Desk(Window(make_napari_viewer(show=True), qtbot), thread)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for seed in range(3):
+        tifffile.imwrite(
+            tmp_path / f"im{seed}.tif",
+            disks_and_bars(seed)[0],
+            imagej=True,
+            resolution=(2, 2),
+            metadata={"unit": "um"},
+        )
+    return tmp_path
+
+
+def paint(it: Desk, value: int) -> None:
+    """A small object in the Labels layer of Segment."""
+    form = it.segment.form
+    if form.labels.value is None:
+        form.chosen = type(form.chosen)(
+            image=form.chosen.image,
+            labels=it.window.viewer.add_labels(
+                np.zeros((96, 96), np.uint16), scale=form.chosen.image.scale
+            ),
+        )
+    form.labels.value.data_setitem((np.array([5, 5]), np.array([5, 6])), value)
+
+
+def test_goes_through_a_folder_and_saves_as_it_goes(desk, folder: Path) -> None:
+    desk.open(folder)
+    image = desk.segment.form.chosen.image
+    assert image.name == "im0"
+    np.testing.assert_allclose(image.scale, (0.5, 0.5))
+    paint(desk, 3)
+    desk.press("save")
+    saved = read_labels(folder / "im0_labels.tif")
+    assert saved.labels[5, 5] == 3 and (saved.labels > 0).sum() == 2
+    assert saved.scale == (0.5, 0.5)
+    assert [layer.name for layer in desk.window.viewer.layers if "im" in layer.name] == [
+        "im1"
+    ]
+    desk.press("skip")
+    assert desk.segment.form.chosen.image.name == "im2"
+    desk.press("back")
+    assert desk.segment.form.chosen.image.name == "im1"
+    paint(desk, 1)
+    desk.press("save")
+    paint(desk, 1)
+    desk.press("save")
+    assert "All 3 images are finished" in desk.status
+    assert desk.widget.bar.value() == 3
+
+
+def test_finished_images_are_skipped_and_bad_ones_named(desk, folder: Path) -> None:
+    tifffile.imwrite(folder / "im0_labels.tif", np.zeros((96, 96), np.uint16))
+    (folder / "im1.tif").write_bytes(b"no image")
+    desk.open(folder)
+    assert "im1.tif" in desk.status and "Skip" in desk.status
+    desk.press("skip")
+    assert desk.segment.form.chosen.image.name == "im2"
+    desk.open(folder / "missing")
+    assert "no folder" in desk.status
+
+
+def test_labels_that_were_not_saved_stay(desk, folder: Path) -> None:
+    desk.open(folder)
+    paint(desk, 1)
+    mine = desk.segment.form.labels.value
+    desk.press("skip")
+    assert mine in desk.window.viewer.layers
+    assert not (folder / "im0_labels.tif").exists()
+
+
+def test_examples_are_applied_to_every_image(desk, folder: Path) -> None:
+    fewshot = open_dock(desk.window.viewer, FewshotWidget, "Few-shot")
+    desk.open(folder)
+    disks = disks_and_bars(0)[1]
+    layer = desk.window.viewer.add_labels(
+        np.where(np.isin(disks, (1, 3)), disks, 0), scale=(0.5, 0.5)
+    )
+    fewshot.controller.teach(layer, "wanted", all_of_them=True)
+    desk.window.wait(lambda: not fewshot.controller.running, 30)
+    desk.press("skip")
+    desk.window.wait(
+        lambda: not fewshot.controller.running and bool(fewshot.controller.chosen), 30
+    )
+    found = np.squeeze(fewshot.controller.preview.layer.data)
+    assert average_precision(found, disks_and_bars(1)[1])[0] == 1.0
+    desk.window.picture("series")
