@@ -6,6 +6,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -139,6 +140,8 @@ class EverythingWidget(QWidget):
             self._segment.closed.disconnect(self._segment_closed)
 
     def _segment_closed(self) -> None:
+        if not isalive(self):
+            return  # the whole window is going
         self.controller.discard()
         self._segment = None
         for button in self.buttons.values():

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -151,6 +152,8 @@ class FewshotWidget(QWidget):
         self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
 
     def _segment_closed(self) -> None:
+        if not isalive(self):
+            return  # the whole window is going
         self.controller.discard()
         self._segment = None
         for button in self.buttons.values():

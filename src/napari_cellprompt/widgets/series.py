@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -219,8 +220,9 @@ class SeriesWidget(QWidget):
         self._exporter.close()
         self._bridge.close()
         self._pool.shutdown(wait=False)
-        for button in self.buttons.values():
-            button.setEnabled(False)
+        if isalive(self):
+            for button in self.buttons.values():
+                button.setEnabled(False)
 
     def _ask(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Open a folder of images")
