@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .core.predictors.segment import segment
     from .core.zoo.load import load_model
     from .jobs.everything import everything
+    from .jobs.fewshot import fewshot
 
 __all__ = [
     "PlaneSegmenter",
@@ -25,6 +26,7 @@ __all__ = [
     "SAM2Predictor",
     "SAM2VideoPredictor",
     "everything",
+    "fewshot",
     "load_model",
     "propagate",
     "segment",
@@ -38,6 +40,7 @@ _HOMES = {
     "SAM2Predictor": ".core.predictors.sam2_image",
     "SAM2VideoPredictor": ".core.predictors.sam2_video",
     "everything": ".jobs.everything",
+    "fewshot": ".jobs.fewshot",
     "load_model": ".core.zoo.load",
     "propagate": ".core.predictors.propagate",
     "segment": ".core.predictors.segment",

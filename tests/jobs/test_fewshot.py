@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from tests.brightness import BrightSegmenter
 from tests.two_kinds import disks_and_bars
 
+import napari_cellprompt
 from napari_cellprompt.core._errors import CheckpointError, ImageError, PromptError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.matching import average_precision
@@ -131,3 +133,22 @@ def test_cancel(segmenter, taught) -> None:
 def test_nothing_on_the_plane(segmenter, taught) -> None:
     plane = PlaneSource.from_image(np.zeros((64, 64), np.uint8))
     assert apply_to_plane(segmenter, plane, taught) == []
+
+
+def test_from_a_script(segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "napari_cellprompt.core.predictors.segment.cached_segmenter", lambda *_: segmenter
+    )
+    image, disks, bars = disks_and_bars(0)
+    first, truth, _ = disks_and_bars(1)
+    path = tmp_path / "b.tif"
+    tifffile.imwrite(path, np.stack((first, first)), metadata={"axes": "ZYX"})
+    shown = [(image, np.where(disks < 4, disks, 0))]
+    plane, stack = napari_cellprompt.fewshot(shown, [first, path], others=[(image, bars)])
+    assert plane.dtype == np.uint8
+    assert average_precision(plane, truth)[0] == 1.0
+    assert stack.shape == (2, *first.shape)
+    np.testing.assert_array_equal(stack[0], plane)
+    assert set(np.unique(stack[1])) == {0, *range(6, 11)}
+    with pytest.raises(PromptError, match="no objects"):
+        next(napari_cellprompt.fewshot([(image, 0 * disks)], [first]))

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import CellpromptError, ImageError
-from napari_cellprompt.core.masks.labels import smallest_dtype
+from napari_cellprompt.core._errors import ImageError
 from napari_cellprompt.io.image_files import read_image
-from napari_cellprompt.io.label_tiff import read_labels, write_labels
+from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.jobs.series import Series
 
 from . import segment
@@ -22,9 +17,6 @@ from .segment import counted, say
 
 if TYPE_CHECKING:
     import argparse
-
-    from napari_cellprompt.core.predictors.fewshot import ExampleBank
-    from napari_cellprompt.jobs.fewshot import ScoredObject
 
 __all__ = ["FewshotRequest", "add_fewshot", "fewshot_request", "run_fewshot"]
 
@@ -170,6 +162,7 @@ def run_fewshot(request: FewshotRequest) -> int:
     from napari_cellprompt.core.predictors.bank import model_fingerprint
     from napari_cellprompt.core.predictors.fewshot import ExampleBank
     from napari_cellprompt.jobs.fewshot import teach_stack
+    from napari_cellprompt.jobs.fewshot_files import channel_of, label_series
 
     name = model_fingerprint(segmenter.model)
     bank = (
@@ -182,7 +175,7 @@ def run_fewshot(request: FewshotRequest) -> int:
             labels.labels,
             bank,
             axes=image.axes,
-            channel=_channel(request, image.axes),
+            channel=channel_of(request.channel, image.axes),
             limits="auto",
             kind=kind,
             source=path.name,
@@ -194,69 +187,20 @@ def run_fewshot(request: FewshotRequest) -> int:
     if skipped := len(series.images) - len(images):
         say(f"{skipped} of {len(series.images)} images have their labels already")
     failed = 0
-    for number, path in enumerate(images, start=1):
-        started = time.perf_counter()
-        try:
-            found = _label(request, segmenter, bank, path, series.labels_of(path))
-        except CellpromptError as error:
-            failed += 1
-            say(f"image {number} of {len(images)}, {path.name}: {error}")
-            continue
-        seconds = time.perf_counter() - started
-        say(
-            f"image {number} of {len(images)}, {path.name}: {counted(found)} "
-            f"in {seconds:.1f} s"
-        )
-    return failed
-
-
-def _label(
-    request: FewshotRequest, segmenter: Any, bank: ExampleBank, path: Path, target: Path
-) -> int:
-    from napari_cellprompt.jobs.fewshot import apply_to_stack
-
-    image = read_image(path, request.axes)
-    kept = [i for i, letter in enumerate(image.axes) if letter not in "CS"]
-    labels = np.zeros([int(image.data.shape[i]) for i in kept], np.uint32)
-    objects: list[tuple[tuple[int, ...], ScoredObject]] = []
-    planes = apply_to_stack(
+    done = label_series(
         segmenter,
-        image.data,
+        series,
+        images,
         bank,
-        axes=image.axes,
-        channel=_channel(request, image.axes),
-        limits="auto",
         threshold=request.threshold,
+        axes=request.axes,
+        channel=request.channel,
     )
-    for position, plane, chosen in planes:
-        labels[position] = plane
-        objects += [(position, item) for item in chosen]
-    # the labels last: they say that the image is finished
-    outer = [letter for letter in image.axes if letter in "TZ"]
-    _write_table(target.with_name(f"{path.stem}_objects.csv"), outer, objects)
-    write_labels(
-        target,
-        labels.astype(smallest_dtype(len(objects))),
-        axes="".join(image.axes[i] for i in kept),
-        scale=[image.scale[i] for i in kept],
-        unit=image.unit,
-    )
-    return len(objects)
-
-
-def _write_table(
-    path: Path, outer: list[str], objects: list[tuple[tuple[int, ...], ScoredObject]]
-) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(("id", *(name.lower() for name in outer), "kind", "score", "area"))
-        for number, (position, item) in enumerate(objects, start=1):
-            rows.writerow(
-                (number, *position, item.kind, f"{item.score:.4f}", item.found.area)
-            )
-
-
-def _channel(request: FewshotRequest, axes: str) -> int | None:
-    if "C" not in axes:
-        return None
-    return 0 if request.channel is None else request.channel
+    for item in done:
+        where = f"image {item.number} of {item.total}, {item.path.name}"
+        if item.problem is None:
+            say(f"{where}: {counted(item.objects)} in {item.seconds:.1f} s")
+        else:
+            failed += 1
+            say(f"{where}: {item.problem}")
+    return failed

@@ -5,9 +5,10 @@ Segment everything finds candidates; the examples decide which of them are wante
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from napari_cellprompt.core.masks.found import (
     FoundObject,
     filter_candidates,
 )
-from napari_cellprompt.core.masks.labels import resolve_overlaps
+from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.predictors.bank import model_fingerprint
 from napari_cellprompt.core.predictors.everything import AutoSettings, find_candidates
 from napari_cellprompt.core.predictors.fewshot import (
@@ -49,6 +50,7 @@ __all__ = [
     "apply_to_stack",
     "choose",
     "empty_bank",
+    "fewshot",
     "label_chosen",
     "teach",
     "teach_stack",
@@ -290,6 +292,107 @@ def apply_to_stack(
         )
         yield position, label_chosen(chosen, plane.shape, first), chosen
         first += len(chosen)
+
+
+def fewshot(
+    examples: Sequence[tuple[ArrayData | str | Path, Any]],
+    images: Iterable[ArrayData | str | Path],
+    model: str | Path = "cellprompt-nano",
+    device: str | None = None,
+    *,
+    others: Sequence[tuple[ArrayData | str | Path, Any]] = (),
+    threshold: float = 0.5,
+    axes: str | None = None,
+    channel: int | None = None,
+    contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
+) -> Iterator[NDArray[Any]]:
+    """Label all objects that look like a few examples, image by image.
+
+    Parameters
+    ----------
+    examples
+        Images and the labels of wanted objects on them, 0 = background. A few objects of
+        one image are enough.
+    images
+        Where to look, each read when its turn comes: planes or stacks of any type, or
+        paths of files of them.
+    model
+        Name of a model or path of a checkpoint.
+    device
+        "cpu", "cuda", "mps"; default the best there is.
+    others
+        Like ``examples``: objects that are not wanted.
+    threshold
+        Score from which on an object is taken, 0 to 1.
+    axes
+        Letters of the axes of all images, such as TZYX; see :func:`axes_of`.
+    channel
+        Needed where there is an axis C of more than one channel.
+    contrast_limits
+        Grey values that become 0 and 255; default: uint8 as it is, else the
+        percentiles 0.1 and 99.9 of each image.
+
+    Yields
+    ------
+    ndarray
+        Labels of each image, of its shape without channels and samples, 0 = background,
+        in the smallest unsigned type that holds the ids.
+
+    Raises
+    ------
+    PromptError
+        Where there are no examples.
+    ImageError, CheckpointError
+        With a sentence on what was wrong.
+
+    Examples
+    --------
+    >>> for labels in fewshot([(image, three_cells)], other_images):
+    ...     print(labels.max())
+    """
+    from napari_cellprompt.core.predictors.segment import cached_segmenter
+
+    segmenter = cached_segmenter(str(model), device)
+    bank = empty_bank(segmenter)
+    for kind, pairs in ((WANTED, examples), (OTHER, others)):
+        for image, labels in pairs:
+            data, letters = _opened(image, axes)
+            teach_stack(
+                segmenter,
+                data,
+                np.asarray(labels),
+                bank,
+                axes=letters,
+                channel=channel,
+                limits=contrast_limits,
+                kind=kind,
+            )
+    for image in images:
+        data, letters = _opened(image, axes)
+        kept = [i for i, letter in enumerate(letters) if letter not in "CS"]
+        found = np.zeros([int(data.shape[i]) for i in kept], np.uint32)
+        planes = apply_to_stack(
+            segmenter,
+            data,
+            bank,
+            axes=letters,
+            channel=channel,
+            limits=contrast_limits,
+            threshold=threshold,
+        )
+        for position, plane, _ in planes:
+            found[position] = plane
+        yield found.astype(smallest_dtype(int(found.max(initial=0))))
+
+
+def _opened(image: ArrayData | str | Path, axes: str | None) -> tuple[ArrayData, str]:
+    """Pixels and the letters of their axes."""
+    if isinstance(image, str | Path):
+        from napari_cellprompt.io.image_files import read_image
+
+        file = read_image(image, axes)
+        return file.data, file.axes
+    return image, axes_of(image.shape, image.dtype, axes)
 
 
 def _cut(mask: NDArray[np.bool_]) -> CroppedMask:

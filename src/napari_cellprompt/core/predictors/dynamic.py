@@ -8,33 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core._errors import ImageError, PromptError
 from napari_cellprompt.core.images.sources import iterate_source
-from napari_cellprompt.core.networks.layers import sine_position_encoding
 from napari_cellprompt.core.networks.sam2 import (
     SAM2,
-    FrameMemory,
     HeadsOutput,
     ImageFeatures,
-    ObjectPointer,
 )
 from napari_cellprompt.core.zoo.load import LoadedModel
 
 from .bank import ExampleMemory, MemoryBank, MemoryEntry
 from .config import DEFAULT_CFG, PredictorConfig
+from .dynamic_recall import (
+    as_output,
+    checked_ids,
+    is_whole,
+    memories_of,
+    prompted_frames,
+    recall,
+)
 from .events import Callback
 from .prompting import LOGIT_LIMIT, PromptBatch
 from .results import Results
 from .sam2_image import SAM2Predictor
-from .tracking import ObjectFrame, encode_frames, mask_frame, prompt_frame
+from .tracking import encode_frames, mask_frame, prompt_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +93,7 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
     ) -> None:
         super().__init__(cfg, overrides, _callbacks)
-        if not _is_whole(max_obj_num):
+        if not is_whole(max_obj_num):
             raise TypeError(f"max_obj_num must be a whole number: got {max_obj_num!r}.")
         if max_obj_num < 1:
             raise ValueError(f"max_obj_num must be at least 1: got {max_obj_num}.")
@@ -195,8 +198,8 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
         features = self._current()
         shape = self._source_shape or (self.image_size, self.image_size)
         batch = self._gather(bboxes, points, labels, masks, shape)
-        ids = self._check_ids(obj_ids, len(batch))
-        frames = self._prompted(features, batch, shape)
+        ids = checked_ids(obj_ids, len(batch), self.obj_ids, self.max_obj_num)
+        frames = prompted_frames(self.loaded, features, batch, shape)
         frames = encode_frames(self._network, features, frames, binarize=True)
         entry = MemoryEntry(
             {
@@ -209,62 +212,6 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
         )
         self.memory_bank.append(entry)
         return entry
-
-    def _check_ids(self, obj_ids: Any, count: int) -> list[int]:
-        if obj_ids is None:
-            raise PromptError(
-                "obj_ids must name each object that is prompted when update_memory is "
-                "set: got none."
-            )
-        given = list(obj_ids) if isinstance(obj_ids, Iterable) else [obj_ids]
-        for value in given:
-            if not _is_whole(value) or value < 1:
-                raise PromptError(f"obj_ids must be positive whole numbers: got {value!r}.")
-        ids = [int(value) for value in given]
-        if len(ids) != count:
-            raise PromptError(
-                f"obj_ids must name each object that is prompted: got {len(ids)} ids for "
-                f"{count} objects. Several points of one object have the shape (1, K, 2)."
-            )
-        if len(set(ids)) != len(ids):
-            raise PromptError(f"obj_ids must differ from each other: got {ids}.")
-        together = sorted({*ids, *self.obj_ids})
-        if len(together) > self.max_obj_num:
-            raise PromptError(
-                f"max_obj_num is {self.max_obj_num}, but there would be {len(together)} "
-                f"objects: {together}. Raise max_obj_num or remove an object."
-            )
-        return ids
-
-    def _prompted(
-        self, features: ImageFeatures, batch: PromptBatch, shape: tuple[int, int]
-    ) -> list[ObjectFrame]:
-        device, side = self.loaded.device, self.image_size
-        logits = None
-        if batch.masks is not None:
-            logits = torch.from_numpy(batch.masks)[:, None].to(device)
-        if logits is not None and logits.dtype == torch.bool:
-            if batch.points.shape[1]:
-                raise PromptError("Give points and bboxes, or masks, but not both.")
-            soft = F.interpolate(
-                logits.float(), size=(side, side), mode="bilinear", antialias=True
-            )
-            # a cell smaller than a pixel of the input stays: it is there
-            peak = soft.amax(dim=(-2, -1), keepdim=True).clamp(max=0.5)
-            kept = (soft >= peak) & (soft > 0)
-            return mask_frame(self._network, features, kept.float())
-        height, width = shape
-        scaled = torch.from_numpy(batch.points)
-        scaled = scaled / torch.tensor([width, height], dtype=torch.float32) * side
-        return prompt_frame(
-            self._network,
-            self._network.without_memory(features),
-            scaled.to(device),
-            torch.from_numpy(batch.labels).to(device),
-            logits,
-            drawing=self.loaded.spec.drawing,
-            multimask=False,
-        )
 
     def remove_object(self, obj_id: int) -> None:
         """Forget one object; the others keep their ids."""
@@ -295,18 +242,6 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
             )
         self.memory_bank = bank
 
-    def _memories(self, obj_ids: Sequence[int]) -> list[FrameMemory]:
-        """Of objects that have equally many memories."""
-        network, device = self._network, self.loaded.device
-        memories = []
-        for row in zip(*(self.memory_bank.of(obj_id) for obj_id in obj_ids), strict=True):
-            stored = torch.stack([item.memory for item in row]).to(device, torch.float32)
-            positions = sine_position_encoding(
-                stored.shape[2], stored.shape[3], network.mem_dim, device
-            )
-            memories.append(FrameMemory(stored, positions, 0))
-        return memories
-
     def get_maskmem_enc(
         self, obj_ids: Sequence[int] | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -335,7 +270,7 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
                 "Only objects with equally many memories can be joined: got "
                 f"{counts}. Name some of them with obj_ids."
             )
-        memories = self._memories(ids)
+        memories = memories_of(self.loaded, self.memory_bank, ids)
         code = self._network.maskmem_tpos_enc[-1].detach()
         return (
             torch.cat([x.features.flatten(2).transpose(1, 2) for x in memories], dim=1),
@@ -391,7 +326,7 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
         if mask is not None:
             if point is not None:
                 raise PromptError("Give point, or mask, but not both.")
-            return _as_output(mask_frame(self._network, features, mask), self.image_size)
+            return as_output(mask_frame(self._network, features, mask), self.image_size)
         if point is not None:
             if label is None:
                 label = torch.ones(point.shape[:2], dtype=torch.int32, device=point.device)
@@ -400,40 +335,15 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
             frames = prompt_frame(
                 self._network, seen, point, label, None, drawing=drawing, multimask=False
             )
-            return _as_output(frames, self.image_size)
+            return as_output(frames, self.image_size)
         ids = self._known(self.obj_ids if obj_idx is None else [obj_idx])
-        return self._recall(features, ids)
-
-    def _recall(self, features: ImageFeatures, ids: Sequence[int]) -> HeadsOutput:
-        """Objects with equally many memories run as one batch."""
-        groups: dict[int, list[int]] = {}
-        for row, obj_id in enumerate(ids):
-            groups.setdefault(len(self.memory_bank.of(obj_id)), []).append(row)
-        start = self._network.attention_start(features)
-        outputs = []
-        for rows in groups.values():
-            members = [ids[row] for row in rows]
-            conditioned = self._network.condition(
-                features,
-                self._memories(members),
-                self._pointers(members) if self.use_pointers else [],
-                max_distance=1,
-                count=len(members),
-                start=start,
-            )
-            outputs.append(
-                self._network.heads(conditioned, None, None, None, multimask=False)
-            )
-        order = torch.tensor([row for rows in groups.values() for row in rows]).argsort()
-        return _joined(outputs, order.to(features.embed.device))
-
-    def _pointers(self, obj_ids: Sequence[int]) -> list[ObjectPointer]:
-        device = self.loaded.device
-        rows = zip(*(self.memory_bank.of(obj_id) for obj_id in obj_ids), strict=True)
-        return [
-            ObjectPointer(torch.stack([x.pointer for x in row]).to(device), 0)
-            for row in rows
-        ]
+        return recall(
+            self.loaded,
+            self.memory_bank,
+            features,
+            ids,
+            use_pointers=self.use_pointers,
+        )
 
     def inference(  # type: ignore[override]  # the published order of the arguments
         self,
@@ -529,31 +439,7 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
         return [result]
 
 
-def _is_whole(value: Any) -> bool:
-    """Whether it is an integer, also one of NumPy; truth values are none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 def _first_row(features: Mapping[str, Any]) -> ImageFeatures:
     """The rows are all the same; attention and decoder take one."""
     low, high = features["high_res_feats"]
     return ImageFeatures(features["image_embed"][:1], (low[:1], high[:1]))
-
-
-def _as_output(frames: Sequence[ObjectFrame], side: int) -> HeadsOutput:
-    low_res = torch.stack([frame.low_res for frame in frames])
-    device = low_res.device
-    return HeadsOutput(
-        low_res,
-        F.interpolate(low_res, size=(side, side), mode="bilinear"),
-        torch.tensor([[frame.iou] for frame in frames], device=device),
-        torch.stack([frame.pointer for frame in frames]),
-        torch.tensor([[frame.object_logit] for frame in frames], device=device),
-    )
-
-
-def _joined(outputs: Sequence[HeadsOutput], order: Tensor) -> HeadsOutput:
-    names = ("low_res", "high_res", "iou", "pointer", "object_logits")
-    return HeadsOutput(
-        *(torch.cat([getattr(out, name) for out in outputs])[order] for name in names)
-    )
