@@ -25,6 +25,7 @@ from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.predictors.bank import model_fingerprint
 from napari_cellprompt.core.predictors.everything import AutoSettings, find_candidates
 from napari_cellprompt.core.predictors.fewshot import (
+    OTHER,
     Example,
     ExampleBank,
     describe,
@@ -56,8 +57,8 @@ __all__ = [
     "teach_stack",
 ]
 
-WANTED, OTHER = "wanted", "other"
-"""The kinds where there are no better names: what to find, and what not."""
+WANTED = "wanted"
+"""The kind of what to find, where there is no better name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
     from .plane import PlaneSegmenter
 
-__all__ = ["Description", "Example", "ExampleBank", "describe"]
+__all__ = ["OTHER", "Description", "Example", "ExampleBank", "describe", "thumbnail"]
+
+OTHER = "other"
+"""The kind of what is not wanted."""
 
 _FORMAT = "napari-cellprompt examples"
 _VERSION = 1
@@ -100,10 +103,11 @@ class ExampleBank:
 
     @property
     def size(self) -> float | None:
-        """Median of the longer sides of the examples in pixels."""
+        """Median of the longer sides in pixels of the examples of what is wanted."""
+        sizes = [example.size for example in self.examples if example.kind != OTHER]
         if not self.examples:
             return None
-        return float(np.median([example.size for example in self.examples]))
+        return float(np.median(sizes or [example.size for example in self.examples]))
 
     def add(self, examples: Sequence[Example], weights: NDArray[np.float32]) -> None:
         """Add examples whose properties count as ``weights`` says."""
