@@ -75,6 +75,21 @@ def test_examples_can_be_kept(line, tmp_path: Path) -> None:
     np.testing.assert_array_equal(first, second)
 
 
+def test_one_contrast_for_all_images(line, tmp_path: Path) -> None:
+    images = sorted((tmp_path / "in").glob("*.tif"))
+    dim = tifffile.imread(images[0]) // 4
+    tifffile.imwrite(images[0], dim)
+    tifffile.imwrite(
+        tmp_path / "shown.tif", tifffile.imread(tmp_path / "shown.tif") * np.uint16(10)
+    )
+    assert main([*line, "--contrast", "0", "2300"]) == 0
+    counts = [
+        read_labels(tmp_path / "out" / f"{path.stem}_labels.tif").labels.max()
+        for path in images
+    ]
+    assert counts == [0, 5], "shown with one contrast, the dim image has no such cells"
+
+
 def test_bad_requests(line, tmp_path: Path, capsys) -> None:
     for change, sentence in (
         (["fewshot", *line[4:]], "Show what to look for"),

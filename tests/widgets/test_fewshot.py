@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
@@ -13,6 +14,7 @@ from tests.gui.window import Window
 from tests.two_kinds import disks_and_bars
 
 from napari_cellprompt.core.masks.matching import average_precision
+from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.jobs.inference import InferenceThread
 from napari_cellprompt.jobs.segment_session import SegmentSession
 from napari_cellprompt.widgets.docks import open_dock
@@ -144,3 +146,32 @@ def test_an_empty_layer_teaches_nothing(desk) -> None:
     it.show_disks(np.zeros_like(disks))
     assert "no objects" in it.status
     assert it.widget.examples.count() == 0
+
+
+def test_a_folder_is_labelled_stopped_and_gone_on_with(desk, tmp_path, monkeypatch) -> None:
+    image, disks, _ = disks_and_bars(0)
+    it = desk(image)
+    it.show_disks(disks)
+    for seed in range(1, 4):
+        tifffile.imwrite(tmp_path / f"im{seed}.tif", disks_and_bars(seed)[0])
+    (tmp_path / "im0.tif").write_bytes(b"no image")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    QTest.mouseClick(it.widget.buttons["folder"], Qt.MouseButton.LeftButton)
+    it.window.wait(lambda: (tmp_path / "im1_labels.tif").exists(), 30)
+    it.press("cancel")
+    assert "Stopped" in it.status
+    assert not (tmp_path / "im3_labels.tif").exists()
+    it.press("folder")
+    it.window.wait(lambda: "Series" in it.status, 30)
+    assert "im0.tif" in it.status
+    for seed in range(1, 4):
+        found = read_labels(tmp_path / f"im{seed}_labels.tif").labels
+        assert average_precision(found, disks_and_bars(seed)[1])[0] == 1.0
+    (tmp_path / "im0.tif").unlink()
+    it.press("folder")
+    assert "All 3 images there have their labels" in it.status
+    monkeypatch.setattr(
+        QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "none")
+    )
+    it.press("folder")
+    assert "no folder" in it.status

@@ -13,7 +13,7 @@ from tests.gui.window import Window
 from tests.two_kinds import disks_and_bars
 
 from napari_cellprompt.core.masks.matching import average_precision
-from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.io.label_tiff import read_labels, write_labels
 from napari_cellprompt.jobs.inference import InferenceThread
 from napari_cellprompt.jobs.segment_session import SegmentSession
 from napari_cellprompt.widgets.docks import open_dock
@@ -142,3 +142,34 @@ def test_examples_are_applied_to_every_image(desk, folder: Path) -> None:
     found = np.squeeze(fewshot.controller.preview.layer.data)
     assert average_precision(found, disks_and_bars(1)[1])[0] == 1.0
     desk.window.picture("series")
+
+
+def test_finished_images_are_reviewed_with_their_labels(desk, folder: Path) -> None:
+    for seed in (0, 1):
+        write_labels(
+            folder / f"im{seed}_labels.tif",
+            disks_and_bars(seed)[1],
+            axes="YX",
+            scale=(0.5, 0.5),
+            unit="um",
+        )
+    desk.widget.finished.setChecked(True)
+    desk.open(folder)
+    assert "im0.tif has 5 objects" in desk.status
+    shown = desk.segment.form.labels.value
+    np.testing.assert_array_equal(shown.data, disks_and_bars(0)[1])
+    np.testing.assert_allclose(shown.scale, (0.5, 0.5))
+    desk.press("skip")
+    assert shown not in desk.window.viewer.layers, "untouched labels go with their image"
+    paint(desk, 40)
+    mine = desk.segment.form.labels.value
+    desk.press("skip")
+    assert mine in desk.window.viewer.layers, "changed labels stay until they are saved"
+    desk.press("back")
+    paint(desk, 40)
+    desk.press("save")
+    saved = read_labels(folder / "im1_labels.tif").labels
+    assert saved[5, 5] == 40
+    assert desk.segment.form.chosen.image.name == "im2"
+    desk.press("skip")
+    assert "no image after this one" in desk.status

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.images.contrast import check_limits
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.jobs.series import Series
@@ -17,6 +18,8 @@ from .segment import counted, say
 
 if TYPE_CHECKING:
     import argparse
+
+    from napari_cellprompt.jobs.fewshot_files import FileLimits
 
 __all__ = ["FewshotRequest", "add_fewshot", "fewshot_request", "run_fewshot"]
 
@@ -41,6 +44,8 @@ class FewshotRequest:
     device: str = "auto"
     axes: str | None = None
     channel: int | None = None
+    contrast: tuple[float, float] | None = None
+    """Grey values that become 0 and 255; None takes percentiles of each image."""
 
 
 def add_fewshot(
@@ -100,6 +105,14 @@ def add_fewshot(
     )
     parser.add_argument("--axes", help="letters of the images' axes, such as TZYX")
     parser.add_argument("--channel", type=int, help="channel to look at (default: 0)")
+    parser.add_argument(
+        "--contrast",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="grey values shown as black and white, of all images (default: the "
+        "percentiles 0.1 and 99.9 of each)",
+    )
 
 
 def fewshot_request(arguments: argparse.Namespace) -> FewshotRequest:
@@ -123,6 +136,7 @@ def fewshot_request(arguments: argparse.Namespace) -> FewshotRequest:
         device=arguments.device,
         axes=arguments.axes,
         channel=arguments.channel,
+        contrast=None if arguments.contrast is None else tuple(arguments.contrast),
     )
 
 
@@ -148,6 +162,9 @@ def run_fewshot(request: FewshotRequest) -> int:
         raise ImageError("Show what to look for: --examples IMG LAB, or --bank FILE.")
     if not 0 <= request.threshold <= 1:
         raise ImageError(f"--threshold must be from 0 to 1: got {request.threshold:g}.")
+    limits: FileLimits = (
+        "auto" if request.contrast is None else check_limits(request.contrast)
+    )
     series = Series.of(request.folder, request.output)
     shown = [
         (kind, image, read_image(image, request.axes), read_labels(labels))
@@ -176,7 +193,7 @@ def run_fewshot(request: FewshotRequest) -> int:
             bank,
             axes=image.axes,
             channel=channel_of(request.channel, image.axes),
-            limits="auto",
+            limits=limits,
             kind=kind,
             source=path.name,
         )
@@ -195,6 +212,7 @@ def run_fewshot(request: FewshotRequest) -> int:
         threshold=request.threshold,
         axes=request.axes,
         channel=request.channel,
+        limits=limits,
     )
     for item in done:
         where = f"image {item.number} of {item.total}, {item.path.name}"

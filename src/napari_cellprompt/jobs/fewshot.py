@@ -31,6 +31,11 @@ from napari_cellprompt.core.predictors.fewshot import (
     describe,
     thumbnail,
 )
+from napari_cellprompt.core.predictors.fewshot_memory import (
+    mutual_logits,
+    object_logits,
+    remember,
+)
 from napari_cellprompt.core.predictors.plane import CLICK_SHARE
 from napari_cellprompt.core.types import CroppedMask
 
@@ -142,13 +147,18 @@ def teach(
         tile_for_box(plane.shape, segmenter.image_size, level, mask.box or (0, 0, 0, 0))
         for mask in masks
     ]
-    shown = describe(segmenter, plane, list(zip(masks, tiles, strict=True)))
+    objects = list(zip(masks, tiles, strict=True))
+    shown = describe(segmenter, plane, objects)
+    memories = remember(segmenter, plane, objects)
+    logits = mutual_logits(segmenter, plane, objects, memories)
     found = find_candidates(segmenter, plane, AutoSettings(size=size), cancelled=cancelled)
     others = filter_candidates(found, FilterSettings()).kept
     bank.add(
         [
-            Example(kind, values, thumbnail(plane, mask), source, side)
-            for values, mask, side in zip(shown.values, masks, sizes, strict=True)
+            Example(kind, values, thumbnail(plane, mask), source, side, memory, logit)
+            for values, mask, side, memory, logit in zip(
+                shown.values, masks, sizes, memories, logits, strict=True
+            )
         ],
         shown.weights,
     )
@@ -225,8 +235,14 @@ def apply_to_plane(
     kept = filter_candidates(found, FilterSettings() if filters is None else filters).kept
     if not kept:
         return []
-    told = describe(segmenter, plane, [(item.mask, item.tile) for item in kept])
-    scores = bank.scores(told.values)
+    objects = [(item.mask, item.tile) for item in kept]
+    told = describe(segmenter, plane, objects)
+    known = [bank.memories(kind) for kind in bank.kinds]
+    logits = None
+    if all(known):
+        columns = [object_logits(segmenter, plane, objects, some) for some in known]
+        logits = np.stack(columns, axis=1)
+    scores = bank.scores(told.values, logits)
     best = scores.argmax(axis=1)
     return [
         ScoredObject(item, bank.kinds[column], float(row[column]))

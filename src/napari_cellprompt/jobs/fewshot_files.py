@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from .fewshot import ScoredObject
     from .series import Series
 
-__all__ = ["LabelledFile", "channel_of", "label_file", "label_series"]
+__all__ = ["FileLimits", "LabelledFile", "channel_of", "label_file", "label_series"]
+
+FileLimits = tuple[float, float] | Literal["auto"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def label_series(
     threshold: float = 0.5,
     axes: str | None = None,
     channel: int | None = None,
+    limits: FileLimits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[LabelledFile]:
     """Label images one after the other; a bad one does not keep the others from it.
@@ -70,7 +73,7 @@ def label_series(
         The examples.
     threshold
         Score from which on an object is taken.
-    axes, channel
+    axes, channel, limits
         See :func:`label_file`.
     cancelled
         Asked before each slow step.
@@ -97,6 +100,7 @@ def label_series(
                 threshold=threshold,
                 axes=axes,
                 channel=channel,
+                limits=limits,
                 cancelled=cancelled,
             )
         except CellpromptError as error:
@@ -114,6 +118,7 @@ def label_file(
     threshold: float = 0.5,
     axes: str | None = None,
     channel: int | None = None,
+    limits: FileLimits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> int:
     """Label one image file; number of objects found.
@@ -130,6 +135,9 @@ def label_file(
         Letters of the axes where the file does not say, such as TZYX.
     channel
         What to look at where there is an axis C; default the first one.
+    limits
+        Grey values that become 0 and 255, as for the examples: a pair, "auto" for the
+        percentiles 0.1 and 99.9 of the image, None for uint8 as it is.
 
     Raises
     ------
@@ -146,7 +154,7 @@ def label_file(
         bank,
         axes=image.axes,
         channel=channel_of(channel, image.axes),
-        limits="auto",
+        limits=limits,
         threshold=threshold,
         cancelled=cancelled,
     )

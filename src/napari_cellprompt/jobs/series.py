@@ -69,8 +69,21 @@ class Series:
         """The images that are not finished."""
         return tuple(image for image in self.images if not self.is_finished(image))
 
-    def after(self, image: Path | None, *, step: int = 1) -> Path | None:
-        """The next image that is not finished, forwards or backwards; None at the end."""
+    def after(
+        self, image: Path | None, *, step: int = 1, finished: bool = False
+    ) -> Path | None:
+        """The next image forwards or backwards; None at the end.
+
+        Parameters
+        ----------
+        image
+            Where to start; None: at the end that ``step`` leads away from.
+        step
+            1 or -1.
+        finished
+            Whether images that have their labels count.
+        """
         images = self.images if step > 0 else self.images[::-1]
         start = 0 if image not in images else images.index(image) + 1
-        return next((path for path in images[start:] if not self.is_finished(path)), None)
+        wanted = (p for p in images[start:] if finished or not self.is_finished(p))
+        return next(wanted, None)

@@ -61,11 +61,15 @@ class FewshotWidget(QWidget):
             "load": QPushButton("Load examples ..."),
             "find": QPushButton("Find on this plane"),
             "find_all": QPushButton("Find on all planes"),
+            "folder": QPushButton("Find in a folder ..."),
             "cancel": QPushButton("Stop"),
             "review": QPushButton("Take out by click"),
             "commit": QPushButton("Accept all"),
             "discard": QPushButton("Discard"),
         }
+        self.buttons["folder"].setToolTip(
+            "Labels of each image go beside it, as NAME_labels.tif, with a table of scores"
+        )
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.status_line = text_line()
@@ -74,7 +78,7 @@ class FewshotWidget(QWidget):
         layout.addWidget(self.form.teach)
         layout.addLayout(self._grid("teach", "remove"))
         layout.addWidget(self.examples)
-        layout.addLayout(self._grid("save", "load", "find", "find_all"))
+        layout.addLayout(self._grid("save", "load", "find", "find_all", "folder"))
         layout.addWidget(self.form.choose)
         layout.addLayout(self._grid("review", "cancel", "commit", "discard"))
         layout.addWidget(self.bar)
@@ -134,6 +138,7 @@ class FewshotWidget(QWidget):
             "load": self._load,
             "find": partial(controller.find, whole_stack=False),
             "find_all": partial(controller.find, whole_stack=True),
+            "folder": self._ask_folder,
             "cancel": controller.cancel,
             "review": controller.review,
             "commit": controller.commit,
@@ -174,6 +179,11 @@ class FewshotWidget(QWidget):
         if name:
             self.controller.load(Path(name))
 
+    def _ask_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Find in all images of a folder")
+        if name:
+            self.controller.find_in_folder(Path(name))
+
     # --- showing ---------------------------------------------------------------------
 
     def _layers_changed(self, event: Any = None) -> None:
@@ -197,6 +207,7 @@ class FewshotWidget(QWidget):
             "load": idle,
             "find": idle and taught,
             "find_all": idle and taught,
+            "folder": idle and taught,
             "cancel": not idle and controller.progress[1] > 0,
             "review": idle and controller.preview.layer is not None,
             "commit": idle and found,

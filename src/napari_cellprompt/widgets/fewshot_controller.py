@@ -10,20 +10,18 @@ import numpy as np
 from psygnal import Signal
 
 from napari_cellprompt.core._errors import CellpromptError, ImageError
-from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.jobs.inference import Priority
-from napari_cellprompt.jobs.objects import ObjectPlane, ObjectRecord
-from napari_cellprompt.layers.commit import needs_widening
-from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many, plane_labels
+from napari_cellprompt.jobs.series import Series
+from napari_cellprompt.layers.commit_stack import plane_labels
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.found_preview import FoundPreview
 from napari_cellprompt.layers.images import plane_source
-from napari_cellprompt.layers.prompts import add_labels_layer
 from napari_cellprompt.layers.stacks import LayerStack, stack_axes
 
-from .accept import region_of
 from .bridge import ResultBridge, complaint
 from .contrast import Pending
+from .fewshot_accept import Target, write_found
+from .fewshot_folder import FolderRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +29,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.predictors.fewshot import ExampleBank
     from napari_cellprompt.jobs.fewshot import ScoredObject
-    from napari_cellprompt.layers.coordinates import PlaneView
+    from napari_cellprompt.jobs.fewshot_files import FileLimits, LabelledFile
 
     from .segment_controller import SegmentController
 
@@ -45,31 +42,10 @@ __all__ = ["FewshotController"]
 
 
 @dataclass(slots=True)
-class _Target:
-    """The planes to look at, by number."""
-
-    image: Image
-    view: PlaneView
-    stack: LayerStack | None
-    planes: dict[int, PlaneSource]
-
-    def view_at(self, number: int) -> PlaneView:
-        """The plane of a number in the viewer."""
-        return self.view if self.stack is None else self.stack.view_at(number)
-
-    def number_of(self, view: PlaneView) -> int:
-        """The number of a plane of the viewer."""
-        if self.stack is None:
-            return 0
-        place = view.other_axes(self.image.ndim).index(self.stack.axis.axis)
-        return int(view.index[place])
-
-
-@dataclass(slots=True)
 class _Run:
     """One application of the examples, and what it found so far."""
 
-    target: _Target
+    target: Target
     bank: ExampleBank
     scored: dict[int, list[ScoredObject]]
     stop: threading.Event
@@ -103,6 +79,7 @@ class FewshotController:
         self.bank: ExampleBank | None = None
         self.threshold = 0.5
         self._run: _Run | None = None
+        self._files: FolderRun | None = None
         self._rejected: set[tuple[int, int]] = set()
         """Plane and row of objects that the user took out."""
 
@@ -215,6 +192,31 @@ class FewshotController:
         layer.mouse_drag_callbacks.append(self._pressed)
         self._next(self._run)
 
+    def find_in_folder(self, folder: Path) -> None:
+        """Label the images of a folder that have no labels yet; labels go beside them.
+
+        One image is one job, so that clicks on the image in the viewer come in between.
+        """
+        if self.running:
+            return
+        try:
+            bank = self.bank
+            if bank is None or not bank.examples:
+                raise ImageError("Add at least one example first.")
+            series = Series.of(folder, folder)
+            limits = self._limits()
+        except CellpromptError as error:
+            self._tell(str(error))
+            return
+        if not series.left:
+            self._tell(f"All {len(series.images)} images there have their labels.")
+            return
+        self.discard()
+        self._files = FolderRun(
+            series, series.left, bank, self.threshold, self._segment.channel, limits
+        )
+        self._next_file(self._files)
+
     def review(self) -> None:
         """Let clicks on objects take them out, or back in."""
         layer = self.preview.layer
@@ -227,15 +229,17 @@ class FewshotController:
 
     def cancel(self) -> None:
         """Stop soon; what was found so far stays."""
-        if self._run is not None and self.running:
-            self._run.stop.set()
-            self._tell("Stopping ...")
+        for run in (self._run, self._files):
+            if run is not None and self.running:
+                run.stop.set()
+                self._tell("Stopping ...")
 
     def discard(self) -> None:
         """Forget what was found; the examples stay."""
-        if self._run is not None:
-            self._run.stop.set()
-        self._run = None
+        for run in (self._run, self._files):
+            if run is not None:
+                run.stop.set()
+        self._run = self._files = None
         self._rejected.clear()
         self.running = False
         self.progress = (0, 0)
@@ -310,7 +314,7 @@ class FewshotController:
             self._tell("There is nothing to accept.")
             return
         try:
-            written, name = self._write(run.target, chosen)
+            written, name = write_found(self._viewer, self._segment, run.target, chosen)
         except CellpromptError as error:
             self._tell(str(error))
             return
@@ -327,8 +331,9 @@ class FewshotController:
             then would wake widgets that Qt has deleted.
         """
         if leave_layers:
-            if self._run is not None:
-                self._run.stop.set()
+            for run in (self._run, self._files):
+                if run is not None:
+                    run.stop.set()
         else:
             self.discard()
         self._bridge.close()
@@ -352,10 +357,20 @@ class FewshotController:
                 done(future.result())
             elif trouble:
                 self._tell(trouble)
+            else:
+                self._stopped()
             self.changed.emit()
 
         future = self._segment.session.submit(job, kind=kind, priority=Priority.NEIGHBOUR)
         self._bridge.deliver(future, arrived)
+
+    def _stopped(self) -> None:
+        """Say what is there after the user stopped a search."""
+        if self._files is not None:
+            self._next_file(self._files)
+        elif self._run is not None:
+            self._show()
+            self._tell(f"Stopped: {self.status}")
 
     def _next(self, run: _Run) -> None:
         """Ask for the next plane; one job a plane, so that clicks come in between."""
@@ -387,7 +402,32 @@ class FewshotController:
 
         self._start(job, found, f"Looking at plane {number + 1} of {total} ...")
 
-    def _resolve(self, *, whole_stack: bool) -> _Target:
+    def _next_file(self, run: FolderRun) -> None:
+        """Ask for the next image of the folder, or say how it went."""
+        done, total = len(run.done), len(run.images)
+        self.progress = (done, total)
+        if run is not self._files or done == total or run.stop.is_set():
+            self._files = None
+            self._tell(run.summary())
+            return
+        path = run.images[done]
+
+        def labelled(result: list[LabelledFile]) -> None:
+            run.done += result
+            self._next_file(run)
+
+        self._start(run.job, labelled, f"{path.name}, image {done + 1} of {total} ...")
+
+    def _limits(self) -> FileLimits:
+        """How files are to be shown to the model: as the image on screen is."""
+        segment = self._segment
+        image = segment.chosen.image
+        if image is None or segment.contrast.by_percentiles:
+            return "auto"
+        limits = segment.pixels_of(image)[1]
+        return "auto" if isinstance(limits, Pending) else limits
+
+    def _resolve(self, *, whole_stack: bool) -> Target:
         segment = self._segment
         image = segment.chosen.image
         if image is None:
@@ -407,13 +447,13 @@ class FewshotController:
                 limits=limits,
             )
             planes = {number: stack.plane(number) for number in range(len(stack))}
-            return _Target(image, view, stack, planes)
+            return Target(image, view, stack, planes)
         plane = plane_source(
             image, view, image_id=image_id, channel=segment.channel, limits=limits
         )
-        return _Target(image, view, None, {0: plane})
+        return Target(image, view, None, {0: plane})
 
-    def _shown(self, target: _Target) -> int:
+    def _shown(self, target: Target) -> int:
         """Number of the plane on screen."""
         axis = target.view.channel_axis
         return target.number_of(plane_of(self._viewer, target.image, channel_axis=axis))
@@ -445,49 +485,6 @@ class FewshotController:
     def _tell(self, text: str) -> None:
         self.status = text
         self.changed.emit()
-
-    def _write(
-        self, target: _Target, chosen: dict[int, list[ScoredObject]]
-    ) -> tuple[int, str]:
-        """Number of objects written, and the name of their layer."""
-        segment = self._segment
-        acceptor, labels = segment.acceptor, segment.chosen.labels
-        if labels is None or segment.overlap == "new layer":
-            labels = add_labels_layer(
-                self._viewer, target.image, channel_axis=target.view.channel_axis
-            )
-            acceptor.ids.know(labels, 0)
-        acceptor.sync(labels)
-        before = labels
-        first = acceptor.store(labels).next_id(acceptor.ids.largest(labels))
-        items = [(number, item) for number, row in chosen.items() for item in row]
-        if needs_widening(labels, first + len(items) - 1):
-            labels, _ = acceptor.widen(labels)
-        entries = [
-            PlaneMask(first + index, target.view_at(number), item.found.mask)
-            for index, (number, item) in enumerate(items)
-        ]
-        policy: Any = "replace" if segment.overlap == "replace" else "keep"
-        results = commit_many(labels, entries, policy, image=target.image)
-        count = 0
-        for entry, (number, item), result in zip(entries, items, results, strict=True):
-            if not result.written:
-                continue
-            count += 1
-            box = item.found.mask.box or (0, 0, 0, 0)
-            plane = ObjectPlane(
-                target.planes[number].key,
-                Prompts(),
-                item.found.score,
-                result.written,
-                box,
-            )
-            record = ObjectRecord(entry.object_id, (plane,))
-            place = region_of(labels, target.image, entry.view, box)
-            acceptor.remember(labels, record, place)
-            acceptor.ids.know(labels, entry.object_id)
-        segment.target_written(before, labels)
-        return count, labels.name
 
 
 def _covers(item: ScoredObject, row: int, column: int) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
@@ -31,9 +32,12 @@ from .segment_panel import text_line
 
 if TYPE_CHECKING:
     import napari.viewer
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
 __all__ = ["SeriesWidget"]
+
+_COUNTED = 1 << 22
+"""Labels of more pixels are not counted: that would hold the window."""
 
 
 class SeriesWidget(QWidget):
@@ -65,6 +69,8 @@ class SeriesWidget(QWidget):
         """The image that is open."""
         self.busy = False
         self._image: Image | None = None
+        self._reviewed: Labels | None = None
+        """Labels that came from a file and are as they were there."""
         self.buttons = {
             "open": QPushButton("Open a folder ..."),
             "save": QPushButton("Save and next"),
@@ -75,6 +81,8 @@ class SeriesWidget(QWidget):
         self.buttons["save"].setShortcut("Ctrl+Return")
         self.apply = QCheckBox("Apply the examples of Few-shot")
         self.apply.setChecked(True)
+        self.finished = QCheckBox("Finished images too, with their labels")
+        self.finished.setToolTip("To look through them, correct them and save them again")
         self.bar = QProgressBar()
         self.bar.setFormat("%v of %m finished")
         self.status_line = text_line()
@@ -85,6 +93,7 @@ class SeriesWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.addLayout(grid)
         layout.addWidget(self.apply)
+        layout.addWidget(self.finished)
         layout.addWidget(self.bar)
         layout.addWidget(self.status_line)
         layout.addStretch()
@@ -147,12 +156,14 @@ class SeriesWidget(QWidget):
         series = self.series
         if series is None or self.busy:
             return
-        path = series.after(self.current, step=step)
+        path = series.after(self.current, step=step, finished=self.finished.isChecked())
         if path is None:
             where = "after" if step > 0 else "before"
             left = len(series.left)
             self._remove(layers)
-            if left and self.current is not None:
+            if self.current is not None and self.finished.isChecked():
+                self._say(f"There is no image {where} this one.")
+            elif left and self.current is not None:
                 self._say(f"No image {where} this one is left; {left} are elsewhere.")
             elif not left:
                 self.current = None
@@ -161,7 +172,7 @@ class SeriesWidget(QWidget):
             return
         self._busy(f"Opening {path.name} ...")
         self._bridge.deliver(
-            self._pool.submit(_read, path),
+            self._pool.submit(_read, path, series.labels_of(path)),
             lambda future: self._opened(path, layers, future),
         )
 
@@ -180,11 +191,19 @@ class SeriesWidget(QWidget):
         fewshot = find_dock(self._viewer, FewshotWidget)
         if fewshot is not None:
             fewshot.controller.discard()
-        self._remove((*layers, self._image))
-        data, options = future.result()
+        (data, options), known = future.result()
+        before = self._image
+        if before is not None and before.dtype == data.dtype and not options["rgb"]:
+            # how grey values are shown is a setting too: the model sees them so
+            options["contrast_limits"] = before.contrast_limits
+        self._remove((*layers, self._reviewed, before))
+        self._reviewed = None
         self._image = self._viewer.add_image(data, name=path.stem, **options)
         self.current = path
         form = segment.form
+        if known is not None:
+            self._review(path, known)
+            return
         form.chosen = type(form.chosen)(image=self._image)
         self._say(f"{path.name}: segment its cells, then Save and next.")
         bank = None if fewshot is None else fewshot.controller.bank
@@ -192,6 +211,26 @@ class SeriesWidget(QWidget):
             if self.apply.isChecked():
                 fewshot.controller.find(whole_stack=True)
                 self._say(f"{path.name}: accept or correct, then Save and next.")
+
+    def _review(self, path: Path, known: tuple[Any, dict[str, Any]]) -> None:
+        """Show the labels of a finished image, to be corrected."""
+        segment = self._segment
+        if segment is None:
+            return
+        pixels, options = known
+        layer = self._viewer.add_labels(pixels, name=f"{path.stem} labels", **options)
+        self._reviewed = layer
+        # once they are changed they are work that must not go with the next image
+        layer.events.labels_update.connect(self._changed_by_hand)
+        layer.events.paint.connect(self._changed_by_hand)
+        form = segment.form
+        form.chosen = type(form.chosen)(image=self._image, labels=layer)
+        count = len(np.unique(pixels)) - 1 if pixels.size < _COUNTED else "its"
+        self._say(f"{path.name} has {count} objects: correct them, then Save and next.")
+
+    def _changed_by_hand(self, event: Any) -> None:
+        if event.source is self._reviewed:
+            self._reviewed = None
 
     def _remove(self, layers: tuple[Any, ...]) -> None:
         for layer in layers:
@@ -248,19 +287,28 @@ class SeriesWidget(QWidget):
             self.bar.setValue(total - len(series.left))
 
 
-def _read(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Pixels of an image file, and how napari shows them where they belong."""
+def _read(
+    path: Path, labels: Path
+) -> tuple[tuple[Any, dict[str, Any]], tuple[Any, dict[str, Any]] | None]:
+    """An image file as napari shows it where it belongs, and its labels if it has any."""
     from napari_cellprompt.io.image_files import read_image
+    from napari_cellprompt.io.label_tiff import read_labels
 
     file = read_image(path)
     rgb = file.axes.endswith("S")
     axes = file.axes[:-1] if rgb else file.axes
-    units = tuple(file.unit if letter in "ZYX" else "pixel" for letter in axes)
-    return file.data, {
-        "rgb": rgb,
-        "scale": file.scale[: len(axes)],
+    image = (file.data, {"rgb": rgb, **_place(axes, file.scale, file.unit)})
+    if not labels.is_file():
+        return image, None
+    known = read_labels(labels)
+    return image, (known.labels, _place(known.axes, known.scale, known.unit))
+
+
+def _place(axes: str, scale: tuple[float, ...], unit: str) -> dict[str, Any]:
+    return {
+        "scale": scale[: len(axes)],
         "axis_labels": tuple(letter.lower() for letter in axes),
-        "units": units,
+        "units": tuple(unit if letter in "ZYX" else "pixel" for letter in axes),
     }
 
 

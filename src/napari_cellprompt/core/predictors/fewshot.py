@@ -24,6 +24,8 @@ from scipy import ndimage
 from napari_cellprompt.core._atomic import replacing
 from napari_cellprompt.core._errors import CheckpointError, PromptError
 
+from .fewshot_memory import coverage
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -51,6 +53,10 @@ _TEMPERATURE = 0.125
 """Part of the squared distance of two random objects over which the belief in a kind
 falls by a factor of the root of e."""
 _LEAST_SPREAD = 1e-3
+_MEMORY_WEIGHT = 0.5
+"""What a logit less than those of the examples takes from the belief in a kind ..."""
+_MEMORY_RANGE = (-4.0, 0.0)
+"""... at most; and the most that a higher one adds."""
 _THUMBNAIL = 48
 
 
@@ -77,6 +83,10 @@ class Example:
     """Where it is from, for people to read."""
     size: float
     """Longer side in pixels."""
+    memory: NDArray[np.float16] | None = None
+    """``(mem_dim, h, w)``, where the model has a memory."""
+    logit: float = 0.0
+    """Object logit when it is recognised from the examples beside it."""
 
 
 class ExampleBank:
@@ -130,16 +140,30 @@ class ExampleBank:
         self._sum = self._sum + wide.sum(axis=0)
         self._squares = self._squares + (wide**2).sum(axis=0)
 
-    def scores(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    def memories(self, kind: str) -> list[NDArray[np.float16]]:
+        """The memories of a kind, the latest last; none for models without memory."""
+        return [
+            example.memory
+            for example in self.examples
+            if example.kind == kind and example.memory is not None
+        ]
+
+    def scores(
+        self, values: NDArray[np.float32], logits: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """How sure it is that objects are of each kind.
 
         Each kind is as near as its nearest example. The kinds compete with each other
-        and with "none of them", which is as near as two random objects are.
+        and with "none of them", which is as near as two random objects are. An object
+        that is recognised from memory less well than the examples are loses.
 
         Parameters
         ----------
         values
             Properties ``(N, D)``.
+        logits
+            ``(N, K)`` object logits by :func:`.fewshot_memory.object_logits`, in the
+            order of ``kinds``.
 
         Returns
         -------
@@ -173,6 +197,10 @@ class ExampleBank:
             shown = standard(np.stack([e.values for e in self.examples if e.kind == kind]))
             squares = ((asked[:, None] - shown[None]) ** 2).sum(axis=2)
             beliefs[:, column] = -squares.min(axis=1) / scale
+            if logits is not None:
+                own = min(e.logit for e in self.examples if e.kind == kind)
+                less = np.clip(logits[:, column] - own, *_MEMORY_RANGE)
+                beliefs[:, column] += _MEMORY_WEIGHT * less
         beliefs[:, -1] = -strangers / scale
         powers = np.exp(beliefs - beliefs.max(axis=1, keepdims=True))
         shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
@@ -204,7 +232,8 @@ class ExampleBank:
             "model": self.model,
             "count": self._count,
             "examples": [
-                {"kind": e.kind, "source": e.source, "size": e.size} for e in self.examples
+                {"kind": e.kind, "source": e.source, "size": e.size, "logit": e.logit}
+                for e in self.examples
             ],
         }
         tensors: dict[str, NDArray[Any]] = {
@@ -215,6 +244,9 @@ class ExampleBank:
             "sum": self._sum,
             "squares": self._squares,
         }
+        memories = [e.memory for e in self.examples if e.memory is not None]
+        if len(memories) == len(self.examples):
+            tensors["memories"] = np.ascontiguousarray(memories)
         with replacing(path) as temporary:
             save_file(tensors, str(temporary), metadata={"examples": json.dumps(about)})
         return Path(path)
@@ -271,12 +303,25 @@ class ExampleBank:
                 raise ValueError(f"{name} has the shape {tensors[name].shape}")
             if not np.isfinite(tensors[name]).all():
                 raise ValueError(f"{name} is not finite")
+        memories: Any = tensors.get("memories", [None] * count)
+        if len(memories) != count or ("memories" in tensors and memories.ndim != 4):
+            raise ValueError("the memories do not belong to the examples")
         self.weights = tensors["weights"]
         self._count = int(about["count"])
         self._sum, self._squares = tensors["sum"], tensors["squares"]
         self.examples = [
-            Example(str(e["kind"]), row, picture, str(e["source"]), float(e["size"]))
-            for e, row, picture in zip(about["examples"], values, thumbnails, strict=True)
+            Example(
+                str(e["kind"]),
+                row,
+                picture,
+                str(e["source"]),
+                float(e["size"]),
+                memory,
+                float(e["logit"]),
+            )
+            for e, row, picture, memory in zip(
+                about["examples"], values, thumbnails, memories, strict=True
+            )
         ]
 
 
@@ -307,7 +352,7 @@ def describe(
         levels = (*found.high_res, found.embed)
         for start in range(0, len(rows), _BATCH):
             part = rows[start : start + _BATCH]
-            cover = _coverage([objects[row][0] for row in part], tile)
+            cover = coverage([objects[row][0] for row in part], tile)
             pooled = torch.cat([_pooled(level, cover) for level in levels], dim=1)
             for row, values in zip(part, pooled.float().cpu().numpy(), strict=True):
                 network[row] = values
@@ -350,17 +395,6 @@ def thumbnail(plane: PlaneSource, mask: CroppedMask) -> NDArray[np.uint8]:
         small[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
     )
     return picture
-
-
-def _coverage(masks: Sequence[CroppedMask], tile: Tile) -> Tensor:
-    """Masks ``(N, 1, tile.size, tile.size)`` as the tile shows them."""
-    full = torch.zeros(len(masks), 1, tile.size, tile.size)
-    for row, mask in enumerate(masks):
-        ys, xs = mask.indices()
-        ys, xs = ys - tile.y0, xs - tile.x0
-        inside = (ys >= 0) & (xs >= 0) & (ys < tile.size) & (xs < tile.size)
-        full[row, 0, ys[inside], xs[inside]] = 1.0
-    return full
 
 
 def _pooled(level: Tensor, cover: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core._heap import give_back_memory
 from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.types import Prompts
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from .plane import PlaneSegmenter
 
 __all__ = ["StackPropagator"]
+
+_TIDY = 32
+"""Every so many planes freed memory goes back to the operating system."""
 
 
 class StackPropagator:
@@ -362,6 +366,8 @@ class StackPropagator:
                     return
                 self.tracked += len(touched)
                 active = [item for item in active if not item.is_done]
+                if plane % _TIDY == 0:
+                    give_back_memory()
                 yield plane, self._news(plane, touched)
 
     def count(
