@@ -5,9 +5,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from tests.fakes import FakeSegmenter
 
-from napari_cellprompt.core._errors import CellpromptError, CheckpointError
+from napari_cellprompt.core._errors import (
+    CellpromptError,
+    CheckpointError,
+    OutOfMemoryError,
+)
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.types import Prompts
@@ -195,3 +200,62 @@ def test_close_drops_what_is_queued(
     session.close()
     assert waiting.cancelled()
     fake.gate.set()
+
+
+class Crowded(FakeSegmenter):
+    """Has no room on the GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices: list[str] = []
+
+    def load(self, name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
+        self.devices.append(device)
+        return LoadedSegmenter(self, name, "cuda:0" if device == "auto" else device)
+
+    def predict(self, *arguments, **options):
+        if self.devices[-1] != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().predict(*arguments, **options)
+
+
+def test_the_processor_goes_on_where_the_gpu_is_full(
+    thread: InferenceThread, plane: PlaneSource
+) -> None:
+    crowded = Crowded()
+    session = SegmentSession(thread=thread, loader=crowded.load)
+    session.load_model("some-model")
+    with pytest.warns(RuntimeWarning, match="runs on the processor"):
+        prediction = session.predict(plane, CLICK).result(TIMEOUT)
+    assert prediction.best.mask.area == 120
+    assert crowded.devices == ["auto", "cpu"]
+
+
+def test_long_jobs_are_not_begun_again_by_themselves(
+    thread: InferenceThread, plane: PlaneSource
+) -> None:
+    crowded, ran = Crowded(), []
+    session = SegmentSession(thread=thread, loader=crowded.load)
+    session.load_model("some-model")
+
+    def job(segmenter, context):
+        ran.append(1)
+        return segmenter.predict(plane, CLICK)
+
+    with (
+        pytest.warns(RuntimeWarning, match="runs on the processor"),
+        pytest.raises(OutOfMemoryError, match="try again"),
+    ):
+        session.submit(job, kind="long").result(TIMEOUT)
+    assert ran == [1]
+    assert session.submit(job, kind="long").result(TIMEOUT).best.mask.area == 120
+
+
+def test_a_full_computer_is_a_sentence(session: SegmentSession) -> None:
+    session.load_model("fake")
+
+    def job(segmenter, context):
+        raise MemoryError
+
+    with pytest.raises(OutOfMemoryError, match="close other programs"):
+        session.submit(job, kind="long").result(TIMEOUT)

@@ -247,3 +247,57 @@ def test_batches_of_boxes_and_of_points(predictors: Predictors) -> None:
         )
         assert_logits_agree(logits, low_res.flatten(0, 1))
         assert torch.allclose(our_scores, scores.flatten(), atol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [0, 1], ids=["whole image", "crops"])
+def test_everything(pair: Pair, layers: int) -> None:
+    """Thresholds let all masks pass: those of random weights are no objects."""
+    if "mobile_sam" in type(pair.reference).__module__:
+        from mobile_sam import SamAutomaticMaskGenerator
+    else:
+        from segment_anything import SamAutomaticMaskGenerator
+
+    reference = SamAutomaticMaskGenerator(
+        pair.reference,
+        points_per_side=3,
+        points_per_batch=5,
+        pred_iou_thresh=1e-6,  # 0 would switch the filter off
+        stability_score_thresh=0.3,
+        stability_score_offset=0.05,
+        box_nms_thresh=1.0,
+        crop_n_layers=layers,
+        crop_nms_thresh=1.0,
+        crop_n_points_downscale_factor=2,
+    )
+    image = picture((150, 210))
+    predictor = Predictor(overrides={"device": "cpu", "iou": 1.0})
+    predictor.setup_model(pair.model, verbose=False)
+    with torch.no_grad():
+        records = reference.generate(image)
+        masks, scores, boxes = predictor.generate(
+            image,
+            points_stride=3,
+            points_batch_size=5,
+            conf_thres=1e-6,
+            stability_score_thresh=0.3,
+            stability_score_offset=0.05,
+            crop_n_layers=layers,
+            crop_nms_thresh=1.0,
+            crop_downscale_factor=2,
+        )
+    assert len(masks) == len(records)
+    assert len(masks) > 5, "a comparison that tests nothing"
+    # masks that are alike may come in another order: pair them by score
+    theirs = sorted(records, key=lambda r: (r["predicted_iou"], r["area"]))
+    ours = sorted(
+        zip(masks, scores.tolist(), boxes.tolist(), strict=True),
+        key=lambda item: (item[1], int(item[0].sum())),
+    )
+    for (mask, score, box), record in zip(ours, theirs, strict=True):
+        differing = int((mask.numpy() != record["segmentation"]).sum())
+        assert differing <= 1e-3 * mask.numel()
+        assert score == pytest.approx(record["predicted_iou"], abs=1e-4)
+        if differing == 0:
+            x, y, width, height = record["bbox"]
+            # the reference counts the last row and column as inside
+            assert box == [x, y, x + width + 1, y + height + 1]

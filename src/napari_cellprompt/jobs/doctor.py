@@ -119,8 +119,7 @@ def _devices() -> list[tuple[str, str]]:
         lines.append(("mps", "Apple GPU (used only when asked for)"))
     else:
         lines.append(("gpu", "none that torch can use"))
-    lines.append(("suited precision", f"{chosen.dtype}: {chosen.reason}"))
-    lines.append(("used precision", "float32, unless half=True is given on a GPU"))
+    lines.append(("precision", f"{chosen.dtype}: {chosen.reason}"))
     return lines
 
 

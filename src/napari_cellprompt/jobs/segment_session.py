@@ -7,12 +7,13 @@ inference thread; the methods here only queue it and return futures.
 from __future__ import annotations
 
 import itertools
+import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from napari_cellprompt.core._errors import CellpromptError, ImageError
+from napari_cellprompt.core._errors import CellpromptError, ImageError, OutOfMemoryError
 
 from .inference import InferenceThread, JobContext, Priority, shared_thread
 
@@ -88,6 +89,8 @@ class LoadedSegmenter:
     device: str
 
 
+_MOVED = "The GPU has no memory left: the model runs on the processor from now on."
+
 SegmenterLoader = Callable[[str, str, int], LoadedSegmenter]
 
 
@@ -160,6 +163,7 @@ class SegmentSession:
         self._cache_bytes = cache_bytes
         self._loaded: LoadedSegmenter | None = None
         self._load_error: CellpromptError | None = None
+        self._asked_for = ""
         self._generations = itertools.count(1)
         self._number = next(self._numbers)
 
@@ -174,6 +178,7 @@ class SegmentSession:
         def job(context: JobContext) -> LoadedSegmenter:
             self._loaded = None
             self._load_error = None
+            self._asked_for = name
             try:
                 self._loaded = self._loader(name, device, self._cache_bytes)
             except CellpromptError as error:
@@ -203,7 +208,7 @@ class SegmentSession:
                 plane, prompts, size_hint=size_hint, cancelled=context.cancelled
             )
 
-        return self._submit(job, "predict", Priority.CLICK)
+        return self._submit(self._again_on_cpu(job), "predict", Priority.CLICK)
 
     def prepare(
         self,
@@ -279,7 +284,12 @@ class SegmentSession:
         priority : Priority
             Which jobs go first.
         """
-        return self._submit(lambda context: job(self._segmenter(), context), kind, priority)
+
+        def run(context: JobContext) -> T:
+            return job(self._segmenter(), context)
+
+        # what a job has done before memory ended is not known: it is not run again
+        return self._submit(self._again_on_cpu(run, retry=False), kind, priority)
 
     def models_on_disk(self) -> Future[list[str]]:
         """Names of the models that can be loaded without a download."""
@@ -302,6 +312,47 @@ class SegmentSession:
         for kind in ("load", "models"):
             self.thread.cancel(self._group(kind))
         self._loaded = None
+
+    def _again_on_cpu(
+        self, job: Callable[[JobContext], T], *, retry: bool = True
+    ) -> Callable[[JobContext], T]:
+        """The job, and what happens when the GPU's memory ends: the processor goes on."""
+
+        def guarded(context: JobContext) -> T:
+            try:
+                return job(context)
+            except (CellpromptError, RuntimeError, MemoryError) as error:
+                from napari_cellprompt.core.predictors.out_of_memory import (
+                    is_out_of_memory,
+                    out_of_memory,
+                )
+
+                if not is_out_of_memory(error):
+                    raise
+                if self._loaded is None or self._loaded.device == "cpu":
+                    raise out_of_memory() from error
+                failed = error
+            self._move_to_cpu()
+            if not retry:
+                raise OutOfMemoryError(_MOVED + " Please try again.") from failed
+            return job(context)
+
+        return guarded
+
+    def _move_to_cpu(self) -> None:
+        """Load the model once more, where there is more memory."""
+        before = self._loaded
+        if before is None:
+            raise RuntimeError("no model to move")
+        self._loaded = None
+        name = self._asked_for or before.name
+        try:
+            self._loaded = self._loader(name, "cpu", self._cache_bytes)
+        except CellpromptError as error:
+            self._load_error = error
+            raise
+        # napari shows it as a notification, the terminal as a line
+        warnings.warn(_MOVED, RuntimeWarning, stacklevel=2)
 
     def _segmenter(self) -> Segmenter:
         if self._loaded is None:

@@ -171,3 +171,31 @@ def test_random_weights(model) -> None:
         assert item.area > 0
         assert 0 <= item.stability <= 1
         assert 0 <= item.consensus <= 1
+
+
+class OneLevel(BrightSegmenter):
+    """Has features at one level only, as SAM and MobileSAM do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model.spec.family = "sam1"
+        decode = self.network.decode
+
+        def with_one(features, *arguments, **options):
+            assert features.high_res == ()
+            grey = features.embed
+            return decode(
+                ImageFeatures(grey, (grey.repeat(1, 2, 1, 1),)), *arguments, **options
+            )
+
+        self.network.decode = with_one
+
+    def features(self, plane, view, *, cancelled=None):
+        found = super().features(plane, view)
+        return ImageFeatures(found.high_res[0][:, :1], ())
+
+
+def test_models_with_one_level_of_features_do_as_well() -> None:
+    image, truth = disks((160, 220), CENTRES, 7)
+    found = find_candidates(OneLevel(), PlaneSource.from_image(image))
+    assert average_precision(labelled(found, image.shape), truth)[0] == 1.0

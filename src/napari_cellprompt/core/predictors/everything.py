@@ -29,6 +29,7 @@ from napari_cellprompt.core.masks.found import FoundObject
 
 from .foreground import Foreground, peaks
 from .generate import stability
+from .out_of_memory import in_batches
 from .plane import CLICK_SHARE
 from .prompting import decode_prompts
 
@@ -299,27 +300,25 @@ def _ask(
     else:
         points = boxes.reshape(-1, 2, 2)
         labels = np.tile(np.array([2, 3], np.int32), (len(points), 1))
-    parts = []
-    for start in range(0, len(points), _BATCH):
+
+    def decode(start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
         _stop_if(cancelled)
         output = decode_prompts(
             model.network,
             features,
-            torch.from_numpy(points[start : start + _BATCH].astype(np.float32)).to(
-                model.device
-            ),
-            torch.from_numpy(labels[start : start + _BATCH]).to(model.device),
+            torch.from_numpy(points[start:stop].astype(np.float32)).to(model.device),
+            torch.from_numpy(labels[start:stop]).to(model.device),
             None,
             drawing=model.spec.drawing,
             multimask=None,
         )
-        parts.append(
-            (
-                output.masks[:, 0].float(),
-                output.iou[:, 0].float(),
-                output.object_logits[:, 0].float().sigmoid(),
-            )
+        return (
+            output.masks[:, 0].float(),
+            output.iou[:, 0].float(),
+            output.object_logits[:, 0].float().sigmoid(),
         )
+
+    parts = in_batches(len(points), _BATCH, decode)
     masks, scores, present = (torch.cat(part) for part in zip(*parts, strict=True))
     return _Answers(xy, masks, scores, present)
 

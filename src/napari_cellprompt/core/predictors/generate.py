@@ -21,6 +21,7 @@ from torch import Tensor
 from napari_cellprompt.core._torchvision import ops
 from napari_cellprompt.core.types import CroppedMask
 
+from .out_of_memory import in_batches
 from .prompting import PromptBatch
 
 if TYPE_CHECKING:
@@ -198,12 +199,21 @@ def generate(
         if seen is None:
             seen = model.encode(np.ascontiguousarray(pixels[y0:y1, x0:x1]))
         clicks = grids[layer] * (x1 - x0, y1 - y0)
-        in_crop: list[GridMask] = []
-        for start in range(0, len(clicks), settings.points_batch_size):
+
+        def decode(
+            start: int,
+            stop: int,
+            seen: Any = seen,
+            clicks: NDArray[np.float64] = clicks,
+            box: Box = box,
+        ) -> list[GridMask]:
             if cancelled is not None:
                 cancelled()
-            batch = clicks[start : start + settings.points_batch_size]
-            in_crop += _decode_batch(model, seen, batch, box, (height, width), settings)
+            part = clicks[start:stop]
+            return _decode_batch(model, seen, part, box, (height, width), settings)
+
+        parts = in_batches(len(clicks), settings.points_batch_size, decode)
+        in_crop = list(itertools.chain.from_iterable(parts))
         found += _distinct(in_crop, [m.score for m in in_crop], settings.nms_thresh)
     if len(boxes) > 1:
         areas = [(m.crop[2] - m.crop[0]) * (m.crop[3] - m.crop[1]) for m in found]

@@ -37,8 +37,10 @@ from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, single_is_stable
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
 from napari_cellprompt.core.types import CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.zoo.device import Precision, precision_of
 from napari_cellprompt.core.zoo.load import LoadedModel
 
+from .out_of_memory import free_memory, is_out_of_memory, out_of_memory
 from .preprocess import normalise
 from .prompting import decode_prompts, mask_to_logits
 
@@ -95,12 +97,20 @@ class PlaneSegmenter:
     cache
         Where features of tiles are kept; default one of 512 MB. May be shared
         between segmenters: the model is part of the key.
+    precision
+        What the image encoder computes in; default what suits the device. Masks and
+        scores are float32 in any case.
     """
 
     def __init__(
-        self, model: LoadedModel, *, cache: FeatureCache[ImageFeatures] | None = None
+        self,
+        model: LoadedModel,
+        *,
+        cache: FeatureCache[ImageFeatures] | None = None,
+        precision: Precision | None = None,
     ) -> None:
         self.model = model
+        self.precision = precision_of(model.device) if precision is None else precision
         self.cache: FeatureCache[ImageFeatures] = (
             FeatureCache(DEFAULT_CACHE_BYTES) if cache is None else cache
         )
@@ -324,12 +334,39 @@ class PlaneSegmenter:
                 pixels = read_tile(plane, view, self.image_size)
             else:
                 pixels = view.read(plane, self.image_size)
-            x = torch.from_numpy(pixels).to(self.model.device)
-            x = x.permute(2, 0, 1)[None].float() / 255
-            x = normalise(x).contiguous(memory_format=torch.channels_last)
-            found = self.model.network.frame_features(x)
+            found = self._encode(pixels)
             self.cache.put(key, found, found.nbytes)
         return found
+
+    def _encode(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
+        """Features of ``(S, S, 3)`` in float32; room is made where there is none."""
+
+        def encode() -> ImageFeatures:
+            device = self.model.device
+            x = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 255
+            x = normalise(x).contiguous(memory_format=torch.channels_last)
+            dtype = getattr(torch, self.precision.dtype)
+            narrow = dtype != torch.float32
+            with torch.autocast(device.type, dtype if narrow else None, enabled=narrow):
+                found = self.model.network.frame_features(x)
+            return ImageFeatures(
+                found.embed.float(), tuple(level.float() for level in found.high_res)
+            )
+
+        try:
+            return encode()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # beyond that block, so that the error lets go of the tensors it saw
+        self.cache.clear()
+        free_memory()
+        try:
+            return encode()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory() from error
 
     def _tensors(
         self, plane: PlaneSource, tile: Tile, group: Sequence[_Pending]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Precision", "choose_precision"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Precision", "choose_precision", "precision_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +53,16 @@ def choose_precision(
     if (major, minor) >= (7, 0):
         return Precision("float16", "this GPU computes in float16 at full speed")
     return Precision("float32", "this GPU is not faster in half precision")
+
+
+def precision_of(device: torch.device) -> Precision:
+    """The number format that suits a device of this computer."""
+    if device.type != "cuda":
+        return choose_precision(device.type)
+    import torch
+
+    return choose_precision(
+        "cuda",
+        torch.cuda.get_device_name(device),
+        torch.cuda.get_device_capability(device),
+    )
