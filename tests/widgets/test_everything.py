@@ -14,8 +14,10 @@ from tests.gui.window import Window
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.jobs.inference import InferenceThread
 from napari_cellprompt.jobs.segment_session import SegmentSession
-from napari_cellprompt.widgets.docks import open_dock
+from napari_cellprompt.widgets.docks import find_dock, open_dock
 from napari_cellprompt.widgets.everything import EverythingWidget
+from napari_cellprompt.widgets.models import ModelsWidget
+from napari_cellprompt.widgets.propagate import PropagateWidget
 
 CENTRES = [(14, 14), (14, 44), (44, 14), (46, 46), (30, 70)]
 
@@ -180,3 +182,25 @@ def test_closing_segment_ends_it(search) -> None:
     assert desk.controller.preview.layer is None
     assert not desk.widget.buttons["run"].isEnabled()
     assert "Segment was closed" in desk.status
+
+
+def test_what_is_found_goes_on_to_propagation(search) -> None:
+    planes = [disks((64, 90), [(y, x + z) for y, x in CENTRES], 8) for z in range(3)]
+    desk = search(np.stack([plane for plane, _ in planes]))
+    desk.window.viewer.dims.set_current_step(0, 0)
+    desk.find()
+    desk.press("propagate")
+    desk.window.settle()
+    follow = find_dock(desk.window.viewer, PropagateWidget)
+    assert follow.form.what.value == "plane"
+    assert set(np.unique(desk.labels[0])) == {0, 1, 2, 3, 4, 5}
+    assert not desk.labels[1:].any()
+
+
+def test_the_chooser_of_models_leads_to_more(search) -> None:
+    desk = search(np.zeros((64, 90), np.uint8))
+    before = desk.segment.form.model.value
+    desk.segment.form.model.value = "More models ..."
+    desk.window.settle()
+    assert find_dock(desk.window.viewer, ModelsWidget) is not None
+    assert desk.segment.form.model.value == before

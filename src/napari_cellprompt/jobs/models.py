@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_cellprompt.core.zoo.registry import MODELS
@@ -12,11 +13,15 @@ from napari_cellprompt.core.zoo.user_models import local_file, models_here, user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-__all__ = ["Download", "ModelRow", "in_background", "model_rows"]
+    from napari_cellprompt.core.zoo.registry import ModelSpec
+
+__all__ = ["Download", "ModelRow", "fit_here", "in_background", "model_rows"]
 
 T = TypeVar("T")
+
+_ENCODER = ("encoder", "embed_dim", "stages", "depth")
+"""Hyper-parameters that make the size of a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,49 @@ class ModelRow:
     """Its file, empty where there is none."""
     url: str
     """Where it is published, empty where nowhere."""
+    fit: str
+    """How it runs on this computer, in a word or two."""
+
+
+def fit_here(nbytes: int | None, gpu_bytes: int | None) -> str:
+    """How a model runs on this computer, from the size of its weights.
+
+    Parameters
+    ----------
+    nbytes
+        Of the weights in float32, None where that is unknown.
+    gpu_bytes
+        Memory of the CUDA GPU; None where there is none.
+    """
+    if nbytes is None:
+        return ""
+    if gpu_bytes is not None:
+        # features and activations of one image of 1024 pixels beside the weights
+        return "fast" if 2 * nbytes + 3e9 < gpu_bytes else "too large for the GPU"
+    # on two cores, from ours to SAM ViT-H: 0.1 s to 20 s for an image
+    for limit, text in ((20e6, "fast"), (100e6, "about 1 s"), (250e6, "some seconds")):
+        if nbytes < limit:
+            return text
+    return "slow: wants a GPU"
+
+
+def _about_bytes(spec: ModelSpec) -> int | None:
+    """Size of the weights, or that of a model with the same image encoder."""
+    sizes = (
+        other.source.nbytes
+        for other in (spec, *MODELS.values())
+        if other.family == spec.family and other.source is not None
+        if all(other.network.get(k) == spec.network.get(k) for k in _ENCODER)
+    )
+    return next((nbytes for nbytes in sizes if nbytes), None)
+
+
+def _gpu_bytes() -> int | None:
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return int(torch.cuda.get_device_properties(0).total_memory)
 
 
 def model_rows() -> list[ModelRow]:
@@ -51,6 +99,7 @@ def model_rows() -> list[ModelRow]:
     families = {"sam1": "SAM", "sam2": "SAM 2"}
     here = set(models_here())
     mine = user_models()
+    gpu = _gpu_bytes()
     rows = []
     for spec in MODELS.values():
         if spec.name in mine:
@@ -67,6 +116,9 @@ def model_rows() -> list[ModelRow]:
                 good_for=spec.good_for,
                 path=str(path or ""),
                 url=source.url if source else "",
+                fit="fast"
+                if spec.bundled
+                else fit_here(source.nbytes if source else None, gpu),
             )
         )
     for model in mine.values():
@@ -81,9 +133,14 @@ def model_rows() -> list[ModelRow]:
                 good_for=f"your own file, input {model.image_size} pixels",
                 path=model.path,
                 url="",
+                fit=fit_here(_size_of(model.path), gpu),
             )
         )
     return rows
+
+
+def _size_of(path: str) -> int | None:
+    return Path(path).stat().st_size if Path(path).is_file() else None
 
 
 def in_background(work: Callable[[], T], name: str = "cellprompt-models") -> Future[T]:

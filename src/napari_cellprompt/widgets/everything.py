@@ -48,7 +48,11 @@ class EverythingWidget(QWidget):
             "cancel": QPushButton("Stop"),
             "commit": QPushButton("Accept all"),
             "discard": QPushButton("Discard"),
+            "propagate": QPushButton("Accept, then propagate ..."),
         }
+        self.buttons["propagate"].setToolTip(
+            "Follow the objects of this plane through the stack"
+        )
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.status_line = text_line()
@@ -91,6 +95,14 @@ class EverythingWidget(QWidget):
             region=self.form.region.value,
         )
 
+    def propagate(self) -> None:
+        """Accept what was found on this plane, and prepare to follow it."""
+        from .propagate import PropagateWidget
+
+        self.controller.commit()
+        widget = open_dock(self._viewer, PropagateWidget, "Propagate")
+        widget.form.what.value = "plane"
+
     # --- life ------------------------------------------------------------------------
 
     def event(self, event: QEvent | None) -> bool:
@@ -118,6 +130,7 @@ class EverythingWidget(QWidget):
             "cancel": self.controller.cancel,
             "commit": self.controller.commit,
             "discard": self.controller.discard,
+            "propagate": self.propagate,
         }
         for name, action in actions.items():
             self.buttons[name].clicked.connect(partial(_press, action))
@@ -169,7 +182,7 @@ class EverythingWidget(QWidget):
         there = controller.arrangement is not None
         self.buttons["run"].setEnabled(not controller.running)
         self.buttons["cancel"].setEnabled(controller.running)
-        for name in ("commit", "discard"):
+        for name in ("commit", "discard", "propagate"):
             self.buttons[name].setEnabled(there and not controller.running)
         self.form.top.setEnabled(not controller.running)
         self.bar.setVisible(controller.running)

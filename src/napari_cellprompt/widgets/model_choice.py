@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from .segment_form import OPEN_FILE
+from .segment_form import MORE_MODELS, OPEN_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from napari_cellprompt.jobs.segment_session import SegmentSession
@@ -32,6 +33,8 @@ class ModelChoice:
         Where they run.
     parent : QWidget
         Parent of the file dialog.
+    more : callable
+        Shows which models there are to download.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class ModelChoice:
         device: str,
         *,
         parent: QWidget,
+        more: Callable[[], None],
     ) -> None:
         self._form = form
         self._controller = controller
         self._device = device
         self._parent = parent
+        self._more = more
         self._name = ""
 
     def load(self, name: str) -> None:
@@ -56,6 +61,10 @@ class ModelChoice:
 
     def pick(self, name: str) -> None:
         """Load what was chosen in the form; a dialog asks for a file when that was it."""
+        if name == MORE_MODELS:
+            self._form.choose_model(self._name)
+            self._more()
+            return
         if name == OPEN_FILE:
             name, _ = QFileDialog.getOpenFileName(
                 self._parent, "Open weights", "", "Weights (*.safetensors *.pt *.pth)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelsWidget"]
 
-_COLUMNS = ("Model", "Here", "Size", "Good for")
+_COLUMNS = ("Model", "Here", "Family", "Size", "On this computer", "Licence", "Good for")
 
 
 def _confirm(parent: QWidget, question: str) -> bool:
@@ -106,6 +107,8 @@ class ModelsWidget(QWidget):
         )
         self.report = QPlainTextEdit()
         self.report.setReadOnly(True)
+        # it is a table of two columns
+        self.report.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.report.setVisible(False)
         self.copy_report = QPushButton("Copy report")
         self.copy_report.setVisible(False)
@@ -158,7 +161,15 @@ class ModelsWidget(QWidget):
         for line, row in enumerate(self._rows):
             here = {"bundled": "bundled", "yours": "yours"}.get(row.kind)
             size = f"{row.nbytes / 1e6:.0f} MB" if row.nbytes else ""
-            cells = (row.name, here or ("yes" if row.here else ""), size, row.good_for)
+            cells = (
+                row.name,
+                here or ("yes" if row.here else ""),
+                row.family,
+                size,
+                row.fit,
+                row.licence,
+                row.good_for,
+            )
             for column, text in enumerate(cells):
                 item = QTableWidgetItem(text)
                 item.setToolTip(text)

@@ -70,7 +70,13 @@ class SegmentWidget(QWidget):
             warn=show_warning,
             percentiles=settings.percentiles,
         )
-        self.models = ModelChoice(self.form, self.controller, settings.device, parent=self)
+        self.models = ModelChoice(
+            self.form,
+            self.controller,
+            settings.device,
+            parent=self,
+            more=self._show_models,
+        )
         self.sign = SignSwitch()
         self.exporter = Exporter(self.controller.bridge, self.controller.tell)
         self.keys = KeyBinder(
@@ -169,6 +175,12 @@ class SegmentWidget(QWidget):
             self.controller.tell("There is no Labels layer to export.", True)
         else:
             self.exporter.ask(self, labels, self.form.image.value)
+
+    def _show_models(self) -> None:
+        # Here, since that module imports this one.
+        from .models import ModelsWidget
+
+        open_dock(self._viewer, ModelsWidget, "Models")
 
     def propagate(self) -> None:
         """Open the widget that follows objects through the stack."""

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
 
-__all__ = ["CONTRASTS", "OPEN_FILE", "OVERLAPS", "SegmentForm", "fill_rows"]
+__all__ = ["CONTRASTS", "MORE_MODELS", "OPEN_FILE", "OVERLAPS", "SegmentForm", "fill_rows"]
 
 CONTRASTS = ("layer limits", "percentiles")
 OVERLAPS = ("keep", "replace", "new layer")
 OPEN_FILE = "Open a file ..."
+MORE_MODELS = "More models ..."
 _RGB = (("red", 0), ("green", 1), ("blue", 2))
 
 
@@ -55,7 +56,9 @@ class SegmentForm:
             tooltip="Black and white of the layer, or percentiles over the whole stack",
         )
         self.model = ComboBox(
-            label="Model", choices=self._model_choices, tooltip="Models on this computer"
+            label="Model",
+            choices=self._model_choices,
+            tooltip="Models on this computer; more can be downloaded",
         )
         self.points = self._layer_box("Clicks", Points, "Points layer with the clicks")
         self.boxes = self._layer_box("Boxes", Shapes, "Shapes layer with the boxes")
@@ -188,7 +191,7 @@ class SegmentForm:
         return [("all", None)]
 
     def _model_choices(self, _: Any) -> list[str]:
-        return [*self._models, OPEN_FILE]
+        return [*self._models, MORE_MODELS, OPEN_FILE]
 
     def _show_channels(self) -> None:
         """Hide what offers no choice."""

@@ -46,8 +46,8 @@ class Handler(BaseHTTPRequestHandler):
         kind = self.path.strip("/").split("/")[0]
         wanted = self.headers.get("Range")
         server.requests.append((self.path, wanted))
-        if kind == "missing":
-            self.send_error(404)
+        if kind in ("missing", "403", "503"):
+            self.send_error(404 if kind == "missing" else int(kind))
             return
         first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         if kind == "norange":
@@ -136,6 +136,17 @@ def test_a_missing_file_says_where_to_put_it_by_hand(server: Server, folder: Pat
     with pytest.raises(DownloadError, match="404") as caught:
         download_weights(spec_at(f"{server.root}/missing"))
     assert str(folder / "weights.pt") in str(caught.value)
+    assert leftovers(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [("403", "access is refused"), ("503", "Try again later")]
+)
+def test_other_answers_say_what_to_do(
+    server: Server, folder: Path, status: str, advice: str
+) -> None:
+    with pytest.raises(DownloadError, match=f"answered {status} .*{advice}"):
+        download_weights(spec_at(f"{server.root}/{status}"))
     assert leftovers(folder) == []
 
 

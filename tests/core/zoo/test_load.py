@@ -107,7 +107,8 @@ def test_an_image_size_that_no_grid_fits(image_size: int) -> None:
 def test_official_name_from_the_cache(cache: Path) -> None:
     torch.manual_seed(1)
     state = build_sam2(**dict(MODELS["sam2.1_hiera_tiny"].network)).state_dict()
-    torch.save({"model": state}, cache / "sam2.1_hiera_tiny.pt")
+    # under an alias: the file of the full name must be the published one
+    torch.save({"model": state}, cache / "sam2.1_t.pt")
     model = load_model("sam2.1_t", image_size=256)
     assert model.spec.name == "sam2.1_hiera_tiny"
     assert model.spec.network["version"] == "2.1"
@@ -119,11 +120,19 @@ def test_official_name_from_the_cache(cache: Path) -> None:
 def test_official_name_whose_file_holds_another_network(
     cache: Path, nano_state: dict[str, Tensor]
 ) -> None:
-    torch.save({"model": nano_state}, cache / "sam2_hiera_small.pt")
+    torch.save({"model": nano_state}, cache / "sam2_s.pt")
     with pytest.raises(
         CheckpointError,
-        match=r"sam2_hiera_small\.pt .*not hold sam2_hiera_small but cellprompt-nano",
+        match=r"sam2_s\.pt .*not hold sam2_hiera_small but cellprompt-nano",
     ):
+        load_model("sam2_s")
+
+
+def test_a_file_of_an_official_name_must_be_the_published_one(
+    cache: Path, nano_state: dict[str, Tensor]
+) -> None:
+    torch.save({"model": nano_state}, cache / "sam2_hiera_small.pt")
+    with pytest.raises(CheckpointError, match="not the published file of sam2_hiera_s"):
         load_model("sam2_s")
 
 

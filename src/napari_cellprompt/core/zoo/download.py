@@ -186,8 +186,8 @@ class _Fetcher:
                 return
             if answer.status_code >= 400:
                 raise DownloadError(
-                    f"{url} answered {answer.status_code} {answer.reason}: the file is not "
-                    f"there (any more). Where you find it elsewhere, {self._hand}"
+                    f"{url} answered {answer.status_code} {answer.reason}: "
+                    f"{_meaning(answer.status_code)} Or {self._hand}"
                 )
             continued = answer.status_code == requests.codes.partial_content
             there = there if continued else 0
@@ -237,6 +237,15 @@ def _part(target: Path) -> Iterator[Path]:
         yield part
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _meaning(status: int) -> str:
+    """What an HTTP status of 400 or more means for somebody who wants the file."""
+    if status in (401, 403, 407, 451):
+        return "access is refused. Some publishers want you to sign in."
+    if status in (408, 425, 429) or status >= 500:
+        return "the server has trouble or is busy. Try again later."
+    return "the file is not there (any more). You may find it elsewhere."
 
 
 def _by_hand(source: WeightsSource, target: Path) -> str:

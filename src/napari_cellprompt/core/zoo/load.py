@@ -22,7 +22,8 @@ from napari_cellprompt.core.networks.sam2 import SAM2
 from .checkpoints import detect_family, detect_variant, first_few, read_state_dict
 from .folder import cache_folder
 from .registry import DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec, get_spec
-from .user_models import find_user_model, local_file
+from .user_models import checked_file, find_user_model, local_file
+from .verify import verify_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -139,7 +140,7 @@ def load_model(
     chosen_device = choose_device(device)
     mine = None if _is_path(name_or_path) else find_user_model(str(name_or_path))
     if mine is not None:
-        path = Path(mine.path)
+        path = checked_file(mine)
         size = image_size or mine.image_size
         network, spec = _load_file(path, expected=None, image_size=size)
         spec = replace(spec, name=mine.name)
@@ -191,6 +192,8 @@ def _weights_file(spec: ModelSpec) -> Iterator[Path]:
     found = local_file(spec)
     if found is None:
         raise DownloadError(_how_to_get(spec, cache_folder()))
+    if spec.source is not None and found.name == spec.source.file_name:
+        verify_file(found, spec.source.digest, spec.name)
     yield found
 
 

@@ -11,9 +11,11 @@ from napari_cellprompt.core._errors import CheckpointError
 
 from .folder import cache_folder
 from .registry import ALIASES, MODELS, ModelSpec
+from .verify import digest_of
 
 __all__ = [
     "UserModel",
+    "checked_file",
     "find_user_model",
     "forget_model",
     "import_model",
@@ -37,6 +39,8 @@ class UserModel:
     """``"sam1"`` or ``"sam2"``, as its tensors say."""
     image_size: int
     """Side of the input in pixels."""
+    digest: str = ""
+    """Of the file when it was imported, ``xxh128:...``."""
 
 
 def user_models() -> dict[str, UserModel]:
@@ -77,6 +81,23 @@ def find_user_model(name: str) -> UserModel | None:
     return found
 
 
+def checked_file(model: UserModel) -> Path:
+    """The file of a remembered model, if it is still the one that was imported.
+
+    Raises
+    ------
+    CheckpointError
+        When it is another one.
+    """
+    path = Path(model.path)
+    if model.digest and digest_of(path) != model.digest:
+        raise CheckpointError(
+            f"{path} is not the file any more that you imported as {model.name}. If you "
+            f"trust the new one: cellprompt models import {path} --name {model.name}."
+        )
+    return path
+
+
 def import_model(
     path: str | Path, *, name: str | None = None, image_size: int | None = None
 ) -> UserModel:
@@ -112,7 +133,9 @@ def import_model(
     if not name.strip() or any(sign in name for sign in "/\\"):
         raise CheckpointError(f"A model cannot be named {name!r}.")
     loaded = load_model(path, image_size=image_size, device="cpu")
-    model = UserModel(name, str(path), loaded.spec.family, loaded.spec.image_size)
+    model = UserModel(
+        name, str(path), loaded.spec.family, loaded.spec.image_size, digest_of(path)
+    )
     _write({**user_models(), name: model})
     return model
 
