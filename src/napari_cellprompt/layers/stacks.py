@@ -113,6 +113,11 @@ class LayerStack:
         self.shape = self.plane(0).shape
         """Rows and columns of each plane."""
 
+    @property
+    def is_time(self) -> bool:
+        """Whether the planes are frames of a movie."""
+        return self.axis.is_time
+
     def __len__(self) -> int:
         return self.axis.length
 

@@ -23,6 +23,10 @@ class Stack(Protocol):
     def __len__(self) -> int:
         """Number of planes."""
 
+    @property
+    def is_time(self) -> bool:
+        """Whether the planes are frames of a movie."""
+
     def plane(self, index: int) -> PlaneSource:
         """The plane at this place along the axis; reads no pixels yet."""
 
@@ -87,6 +91,11 @@ class ImageStack:
         )
         self.shape = self.plane(0).shape
         """Rows and columns of each plane."""
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the planes are frames of a movie."""
+        return self.along == "T"
 
     def __len__(self) -> int:
         return self._length

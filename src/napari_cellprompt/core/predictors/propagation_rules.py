@@ -38,6 +38,8 @@ SMALLEST_PART = 0.2
 """Connected parts of a smaller share of the object's area do not count."""
 
 _EIGHT = np.ones((3, 3), dtype=bool)
+_CLEAR = 1.2
+"""An object stands out clearly by so many standard deviations of its surroundings."""
 _RING = 4
 """Pixels around an object that stand for its surroundings."""
 
@@ -135,7 +137,7 @@ def has_faded(now: float, start: float, noise: float, share: float) -> bool:
     share
         Of the contrast at the start, at which it counts as gone.
     """
-    return abs(start) > noise and now / start < share
+    return abs(start) > _CLEAR * noise and now / start < share
 
 
 def main_parts(mask: CroppedMask) -> list[CroppedMask]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .prompting import decode_prompts, mask_to_logits
+from .propagation_look import Look, learn_look
 from .propagation_objects import Reach, StoredPlane, TrackedObject
 from .propagation_rules import contrast, has_faded, has_left, main_parts
 from .propagation_trust import LIMIT, lean_on
@@ -42,6 +43,8 @@ __all__ = ["Pass", "Tracker"]
 
 _BATCH = 16
 """Objects tracked together; bounds the memory that many objects of one tile take."""
+_SHRUNK = 0.6
+"""Share of its area at the start below which an object has shrunk towards its end."""
 _MOVED = 3
 """So many of the planes before are remembered again when an object changes its tile."""
 
@@ -93,6 +96,7 @@ class Tracker:
         self._passes: dict[tuple[int, int, int], Pass] = {}
         self._anchored: dict[tuple[int, int], dict[ViewOfPlane, ObjectFrame]] = {}
         self._contrasts: dict[tuple[int, int], tuple[float, float]] = {}
+        self._looks: dict[tuple[int, int], Look | None] = {}
 
     @property
     def track_settings(self) -> TrackSettings:
@@ -135,9 +139,10 @@ class Tracker:
         for place in [p for p in self._anchored if p[0] == object_id]:
             if plane is None or place[1] == plane:
                 del self._anchored[place]
-        for place in [p for p in self._contrasts if p[0] == object_id]:
-            if plane is None or place[1] == plane:
-                del self._contrasts[place]
+        for known in (self._contrasts, self._looks):
+            for place in [p for p in known if p[0] == object_id]:
+                if plane is None or place[1] == plane:
+                    del known[place]
         for key in [key for key in self._passes if key[0] == object_id]:
             del self._passes[key]
 
@@ -146,6 +151,7 @@ class Tracker:
         self._passes.clear()
         self._anchored.clear()
         self._contrasts.clear()
+        self._looks.clear()
 
     # -- tracking --------------------------------------------------------------
     def advance(
@@ -273,8 +279,25 @@ class Tracker:
             shown = to_view(item.recent[-1], view, side)
             before = mask_to_logits(shown, side // 4)[0].to(frame.low_res.device)
             low_res = lean_on(frame.low_res, before, self._change(item, view), share)
+            look = self._look_of(item)
+            if look is not None:
+                seen = look.evidence(self.stack.plane(item.next), view, side)
+                low_res = low_res + self.settings.look * seen.to(low_res.device)
             leaned.append(replace(frame, low_res=low_res))
         return leaned
+
+    def _look_of(self, item: Pass) -> Look | None:
+        """What the object looks like on the plane that it is followed from."""
+        if self.settings.look <= 0:
+            return None
+        key = (item.object.id, item.reach.anchor)
+        if key not in self._looks:
+            stored = item.object.planes[item.reach.anchor].mask
+            if stored is None:
+                raise RuntimeError("an anchor has no mask")
+            plane = self.stack.plane(item.reach.anchor)
+            self._looks[key] = learn_look(plane, stored.mask())
+        return self._looks[key]
 
     def _change(self, item: Pass, view: ViewOfPlane) -> Tensor:
         """What the network answers to the mask before, here and there, ``(1, s, s)``."""
@@ -319,6 +342,7 @@ class Tracker:
         score = 1 / (1 + math.exp(-min(max(frame.object_logit, -60.0), 60.0)))
         gone = has_left(found.mask, score, item.recent, self.settings)
         gone = gone or self._has_faded(plane, item, found.mask)
+        gone = gone or self._has_grown_again(item, found.mask)
         box = found.mask.box
         imgsz = self.segmenter.image_size
         if not gone and box is not None:
@@ -352,6 +376,22 @@ class Tracker:
             item.object.forget_beyond(plane, item.reach)
             self._passes.pop((item.object.id, item.reach.anchor, step), None)
         return True
+
+    def _has_grown_again(self, item: Pass, mask: CroppedMask) -> bool:
+        """Whether an object that had shrunk grows: then another one has taken its place."""
+        ratio = self.settings.stop_regrowth
+        anchor = item.object.planes[item.reach.anchor].mask
+        if ratio <= 0 or anchor is None or self.stack.is_time:
+            return False
+        step = item.reach.step
+        passed = range(item.reach.anchor, item.next, step)
+        areas = [
+            stored.mask.area
+            for p in passed
+            if (stored := item.object.planes.get(p)) is not None and stored.mask is not None
+        ]
+        smallest = min(areas, default=anchor.area)
+        return smallest < _SHRUNK * anchor.area and mask.area > ratio * smallest
 
     def _has_faded(self, plane: int, item: Pass, mask: CroppedMask) -> bool:
         """Whether the object stands out much less than on the plane it was prompted on."""

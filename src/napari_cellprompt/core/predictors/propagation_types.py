@@ -56,6 +56,9 @@ class PropagationSettings:
     """Share of the mask of the plane before, moved by what changes between the planes, in
     the mask of each next one (:mod:`.propagation_trust`); only for the bundled model,
     whose own outlines drift. 0 takes the network's masks as they are."""
+    look: float = 1.0
+    """Weight of the grey values in each next mask (:mod:`.propagation_look`), in logits;
+    only for the bundled model. 0 leaves them to the network."""
     stop_object_score: float = 0.5
     """Below this probability of being there the object has left."""
     stop_area_ratio: float = 0.1
@@ -68,6 +71,9 @@ class PropagationSettings:
     """An object that stands out from its surroundings by less than this share of what it
     did on its prompted plane has faded away, as nuclei do above and below their focus.
     Only for objects that stood out clearly; 0 switches this off."""
+    stop_regrowth: float = 1.2
+    """An object that had shrunk below 0.6 of its area and now has this times its smallest
+    area is the next one along z; not asked in movies. 0 switches this off."""
     stop_patience: int = 1
     """Planes in a row that must fail before an object is given up in that direction."""
     non_overlap: bool = True
@@ -90,6 +96,11 @@ class PropagationSettings:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise PromptError(f"{name} must lie in 0 to 1: got {value}.")
+        if self.look < 0 or 0 != self.stop_regrowth < 1:
+            raise PromptError(
+                "look must be 0 or more, stop_regrowth 0, or 1 or more: got "
+                f"{self.look} and {self.stop_regrowth}."
+            )
         if self.stop_patience < 1:
             raise PromptError(f"stop_patience must be 1 or more: got {self.stop_patience}.")
 
