@@ -114,6 +114,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "images where that changes, such as phase contrast (default: %(default)s)",
     )
     ends.add_argument(
+        "--stop-regrowth",
+        type=float,
+        default=1.2,
+        help="in z-stacks: an object that had shrunk to less than 0.6 of its area and has "
+        "this times its smallest area is the next one; 0 never (default: %(default)s)",
+    )
+    ends.add_argument(
         "--stop-patience",
         type=int,
         default=1,
@@ -180,6 +187,7 @@ def propagate_request(arguments: argparse.Namespace) -> PropagateRequest:
             "stop_area_ratio": arguments.stop_area_ratio,
             "stop_overlap": arguments.stop_overlap,
             "stop_contrast": arguments.stop_contrast,
+            "stop_regrowth": arguments.stop_regrowth,
             "stop_patience": arguments.stop_patience,
         },
         memory={

@@ -120,6 +120,15 @@ class PropagateForm:
             "An object has faded where it stands out from its surroundings by less than "
             "this share of what it did on its prompted plane; 0 switches this off",
         )
+        self.regrowth = FloatSpinBox(
+            label="Most regrowth",
+            value=1.2,
+            min=0.0,
+            max=10.0,
+            step=0.1,
+            tooltip="In z-stacks, an object that had shrunk and grows again beyond this "
+            "times its smallest area is the next one; 0 switches this off",
+        )
         self.patience = SpinBox(
             label="Patience",
             value=1,
@@ -137,7 +146,7 @@ class PropagateForm:
         fill_rows(
             self.more,
             *(self.geometry, self.memory, self.object_score),
-            *(self.area_ratio, self.overlap, self.contrast, self.patience),
+            *(self.area_ratio, self.overlap, self.contrast, self.regrowth, self.patience),
         )
         self.what.changed.connect(self._show_needed)
         self.span.changed.connect(self._show_needed)
@@ -190,11 +199,18 @@ class PropagateForm:
             stop_area_ratio=self.area_ratio.value,
             stop_overlap=self.overlap.value,
             stop_contrast=self.contrast.value,
+            stop_regrowth=self._regrowth,
             stop_patience=self.patience.value,
         )
         memories, pooled = _MEMORIES[self.memory.value]
         track = replace(settings.track, max_memories=memories, pool_older=pooled)
         return replace(settings, track=track)
+
+    @property
+    def _regrowth(self) -> float:
+        # between 0 and 1 an object could not even stay as it is
+        value = float(self.regrowth.value)
+        return value if value >= 1 else 0.0
 
     def close(self) -> None:
         """Forget all listeners."""

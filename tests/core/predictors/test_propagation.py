@@ -202,6 +202,40 @@ def test_an_object_that_jumps_to_a_neighbour_has_ended(engine, monkeypatch) -> N
     assert it.outcome(1, 7).state == "ended"
 
 
+RADII = (11, 10, 9, 7, 5, 5, 8, 11, 11, 10, 8, 6)
+"""Of an object and of the next one below it, which it touches."""
+
+
+def test_an_object_that_grows_again_along_z_is_the_next_one(engine) -> None:
+    stack = discs([{z: (48.0, 48.0, float(r)) for z, r in enumerate(RADII)}])
+    it = engine(stack)
+    it.prompt(1, 0, painted(stack[0]))
+    followed(it)
+    found = areas(it)
+    assert [p for p, area in found.items() if area] == [0, 1, 2, 3, 4, 5]
+    assert it.outcome(1, 6).state == "ended"
+    never = engine(stack, stop_regrowth=0.0)
+    never.prompt(1, 0, painted(stack[0]))
+    assert len(followed(never)) == 11
+
+
+def test_in_a_movie_cells_grow(engine, model) -> None:
+    stack = discs([{t: (48.0, 48.0, float(r)) for t, r in enumerate(RADII)}])
+    it = StackPropagator(PlaneSegmenter(model), ImageStack(stack, axes="TYX"))
+    it.prompt(1, 0, painted(stack[0]))
+    assert len(followed(it)) == 11
+
+
+def test_where_an_interrupted_object_was_smallest_is_not_forgotten(engine) -> None:
+    stack = discs([{z: (48.0, 48.0, float(r)) for z, r in enumerate(RADII)}])
+    it = engine(stack)
+    it.prompt(1, 0, painted(stack[0]))
+    followed(it, stop=5)
+    it._tracker.forget_all()
+    followed(it)
+    assert it.outcome(1, 6).state == "ended"
+
+
 def test_patience_bridges_a_plane_where_the_object_is_missing(engine) -> None:
     stack = discs([still([0, 1, 2, 3, 4, 5, 7, 8, 9])])
     it = engine(stack, stop_patience=2)
@@ -388,6 +422,8 @@ def test_bad_ranges_are_told(engine, options, message) -> None:
         {"stop_object_score": 1.5},
         {"stop_overlap": -0.1},
         {"stop_patience": 0},
+        {"stop_regrowth": 0.5},
+        {"look": -1.0},
     ],
     ids=lambda value: next(iter(value)),
 )
