@@ -66,7 +66,7 @@ def fit_here(nbytes: int | None, gpu_bytes: int | None) -> str:
     for limit, text in ((20e6, "fast"), (100e6, "about 1 s"), (250e6, "some seconds")):
         if nbytes < limit:
             return text
-    return "slow: wants a GPU"
+    return "slow, wants a GPU"
 
 
 def _about_bytes(spec: ModelSpec) -> int | None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelsWidget"]
 
-_COLUMNS = ("Model", "Here", "Family", "Size", "On this computer", "Licence", "Good for")
+_COLUMNS = ("Model", "Here", "Runs", "Size", "Licence", "Family", "Good for")
 
 
 def _confirm(parent: QWidget, question: str) -> bool:
@@ -164,10 +164,10 @@ class ModelsWidget(QWidget):
             cells = (
                 row.name,
                 here or ("yes" if row.here else ""),
-                row.family,
-                size,
                 row.fit,
+                size,
                 row.licence,
+                row.family,
                 row.good_for,
             )
             for column, text in enumerate(cells):
@@ -182,6 +182,8 @@ class ModelsWidget(QWidget):
             return
         row = self.selected()
         parts = [f"<b>{row.name}</b> ({row.family}): {row.good_for}."]
+        if row.fit:
+            parts.append(f"On this computer: {row.fit}.")
         if row.licence:
             parts.append(f"Licence: {row.licence}.")
         if row.path:

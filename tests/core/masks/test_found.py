@@ -132,3 +132,10 @@ def test_holes_and_islands() -> None:
 def test_settings_that_cannot_be(settings: dict[str, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         FilterSettings(**settings)
+
+
+def test_of_an_object_seen_by_two_tiles_the_whole_one_stays() -> None:
+    half = square(0, 0, 10, score=0.9, cut_by_tile=True)
+    whole = square(0, 0, 14, score=0.8)
+    assert filter_candidates([half, whole], FilterSettings()).kept == (whole,)
+    assert filter_candidates([half], FilterSettings()).kept == (half,)

@@ -198,3 +198,13 @@ def test_models_with_one_level_of_features_do_as_well() -> None:
     image, truth = disks((160, 220), CENTRES, 7)
     found = find_candidates(OneLevel(), PlaneSource.from_image(image))
     assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
+
+
+def test_what_a_tile_cuts_is_known() -> None:
+    image, _ = disks((160, 220), CENTRES, 7)
+    found = find_candidates(BrightSegmenter(), PlaneSource.from_image(image))
+    sizes = {
+        flag: [i.area for i in found if i.cut_by_tile is flag] for flag in (True, False)
+    }
+    assert np.median(sizes[False]) == pytest.approx(np.pi * 49, rel=0.05)
+    assert all(area < 0.97 * np.pi * 49 for area in sizes[True])

@@ -53,6 +53,9 @@ class FoundObject:
     """The click that found it, x, y in pixels of the plane."""
     tile: Tile
     """The part of the plane that the model looked at."""
+    cut_by_tile: bool = False
+    """Whether that part ends where the object does, within the plane: a neighbouring tile
+    may show all of it."""
 
     @property
     def mask(self) -> CroppedMask:
@@ -77,7 +80,8 @@ class FoundObject:
         touching cells higher than either of them. Clicks that agree tell better.
         """
         trust = 0.5 + 0.25 * self.consensus + 0.25 * self.agreement
-        return self.score * self.object_score * trust
+        whole = 0.5 if self.cut_by_tile else 1.0
+        return self.score * self.object_score * trust * whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from napari_cellprompt.core.images.tiles import (
     Tile,
     choose_magnification,
     tile_grid,
+    touches_border,
 )
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.found import FoundObject
@@ -420,6 +421,7 @@ def _search_tile(
                 or box[3] == plane.shape[0],
                 point=(float(x), float(y)),
                 tile=tile,
+                cut_by_tile=touches_border(tile, candidate.mask, plane.shape),
             )
         )
     return found
