@@ -406,6 +406,9 @@ class Tracker:
             anchor = self.stack.plane(item.reach.anchor)
             self._contrasts[key] = contrast(anchor, stored.mask())
         start, noise = self._contrasts[key]
+        if not self.stack.is_time:
+            # above and below its focus everything fades, however little it stood out
+            noise = 0.0
         return has_faded(contrast(self.stack.plane(plane), mask)[0], start, noise, share)
 
     # -- memory ----------------------------------------------------------------

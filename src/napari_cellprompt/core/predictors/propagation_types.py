@@ -70,7 +70,7 @@ class PropagationSettings:
     stop_contrast: float = 0.25
     """An object that stands out from its surroundings by less than this share of what it
     did on its prompted plane has faded away, as nuclei do above and below their focus.
-    Only for objects that stood out clearly; 0 switches this off."""
+    In movies only for objects that stood out clearly; 0 switches this off."""
     stop_regrowth: float = 1.2
     """An object that had shrunk below 0.6 of its area and now has this times its smallest
     area is the next one along z; not asked in movies. 0 switches this off."""
