@@ -52,7 +52,7 @@ class PropagationSettings:
     track: TrackSettings = field(default_factory=lambda: TrackSettings(max_prompted=4))
     """What is remembered; fewer memories are faster. A prompted or locked plane costs as
     much as a tracked one, so that only four of them are attended to unless said."""
-    lean: float = 0.6
+    lean: float = 0.8
     """Share of the mask of the plane before, moved by what changes between the planes, in
     the mask of each next one (:mod:`.propagation_trust`); only for the bundled model,
     whose own outlines drift. 0 takes the network's masks as they are."""
