@@ -63,10 +63,10 @@ def fit_here(nbytes: int | None, gpu_bytes: int | None) -> str:
         # features and activations of one image of 1024 pixels beside the weights
         return "fast" if 2 * nbytes + 3e9 < gpu_bytes else "too large for the GPU"
     # on two cores, from ours to SAM ViT-H: 0.1 s to 20 s for an image
-    for limit, text in ((20e6, "fast"), (100e6, "about 1 s"), (250e6, "some seconds")):
+    for limit, text in ((20e6, "fast"), (100e6, "about 1 s"), (250e6, "seconds")):
         if nbytes < limit:
             return text
-    return "slow, wants a GPU"
+    return "slow"
 
 
 def _about_bytes(spec: ModelSpec) -> int | None:
@@ -77,7 +77,12 @@ def _about_bytes(spec: ModelSpec) -> int | None:
         if other.family == spec.family and other.source is not None
         if all(other.network.get(k) == spec.network.get(k) for k in _ENCODER)
     )
-    return next((nbytes for nbytes in sizes if nbytes), None)
+    known = next((nbytes for nbytes in sizes if nbytes), None)
+    depth, width = spec.network.get("depth"), spec.network.get("embed_dim")
+    if known is None and isinstance(depth, int) and isinstance(width, int):
+        # a transformer block has 12 times its width squared of weights, 4 bytes each
+        return 48 * depth * width**2
+    return known
 
 
 def _gpu_bytes() -> int | None:
@@ -116,9 +121,7 @@ def model_rows() -> list[ModelRow]:
                 good_for=spec.good_for,
                 path=str(path or ""),
                 url=source.url if source else "",
-                fit="fast"
-                if spec.bundled
-                else fit_here(source.nbytes if source else None, gpu),
+                fit="fast" if spec.bundled else fit_here(_about_bytes(spec), gpu),
             )
         )
     for model in mine.values():

@@ -183,7 +183,7 @@ class ModelsWidget(QWidget):
         row = self.selected()
         parts = [f"<b>{row.name}</b> ({row.family}): {row.good_for}."]
         if row.fit:
-            parts.append(f"On this computer: {row.fit}.")
+            parts.append(f"An image on this computer: {row.fit}.")
         if row.licence:
             parts.append(f"Licence: {row.licence}.")
         if row.path:
