@@ -117,6 +117,24 @@ def test_finished_images_are_skipped_and_bad_ones_named(desk, folder: Path) -> N
     assert "no folder" in desk.status
 
 
+def test_save_next_and_previous_by_key(desk, folder: Path) -> None:
+    desk.open(folder)
+    control = Qt.KeyboardModifier.ControlModifier
+    for key, name in ((Qt.Key.Key_PageDown, "im1"), (Qt.Key.Key_PageUp, "im0")):
+        desk.window.key(key, control)
+        desk.settle()
+        assert desk.segment.form.chosen.image.name == name
+    paint(desk, 1)
+    desk.window.key(Qt.Key.Key_Return, control)
+    desk.settle()
+    assert (folder / "im0_labels.tif").is_file()
+    assert desk.segment.form.chosen.image.name == "im1"
+    desk.widget.shut_down()
+    desk.window.key(Qt.Key.Key_PageDown, control)
+    desk.settle()
+    assert desk.segment.form.chosen.image.name == "im1", "the keys were given back"
+
+
 def test_labels_that_were_not_saved_stay(desk, folder: Path) -> None:
     desk.open(folder)
     paint(desk, 1)

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["KEYS", "MODIFIER", "PROPAGATE_KEYS", "Key", "KeyBinder", "key_table", "name_of"]
+__all__ = [
+    "KEYS",
+    "MODIFIER",
+    "PROPAGATE_KEYS",
+    "SERIES_KEYS",
+    "Key",
+    "KeyBinder",
+    "key_table",
+    "name_of",
+]
 
 MODIFIER = "Shift"
 """Held while clicking, it turns the sign of that click round."""
@@ -48,6 +57,12 @@ PROPAGATE_KEYS = (
     Key("Shift-Q", "clear", "the object is not on this plane"),
 )
 """The keys of the Propagate widget, bound while objects are being looked through."""
+SERIES_KEYS = (
+    Key("Control-Enter", "save", "save the labels, open the next image"),
+    Key("Control-PageDown", "skip", "open the next image, write nothing"),
+    Key("Control-PageUp", "back", "open the image before, write nothing"),
+)
+"""The keys of the Series widget, bound while it is open."""
 
 
 def key_table() -> list[tuple[str, str]]:

@@ -27,10 +27,13 @@ from .bridge import ResultBridge, complaint
 from .docks import find_dock, open_dock
 from .export import Exporter
 from .fewshot import FewshotWidget
+from .keys import SERIES_KEYS, KeyBinder, name_of
 from .segment import SegmentWidget
 from .segment_panel import text_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.viewer
     from napari.layers import Image, Labels
 
@@ -77,8 +80,9 @@ class SeriesWidget(QWidget):
             "back": QPushButton("Previous"),
             "skip": QPushButton("Skip"),
         }
-        self.buttons["save"].setToolTip("Write the labels beside the image (Ctrl+Return)")
-        self.buttons["save"].setShortcut("Ctrl+Return")
+        for key in SERIES_KEYS:
+            tip = f"{key.text[0].upper()}{key.text[1:]} ({name_of(key)})"
+            self.buttons[key.action].setToolTip(tip)
         self.apply = QCheckBox("Apply the examples of Few-shot")
         self.apply.setChecked(True)
         self.finished = QCheckBox("Finished images too, with their labels")
@@ -97,7 +101,7 @@ class SeriesWidget(QWidget):
         layout.addWidget(self.bar)
         layout.addWidget(self.status_line)
         layout.addStretch()
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "open": self._ask,
             "save": self.save_and_next,
             "back": partial(self.go, -1),
@@ -105,6 +109,9 @@ class SeriesWidget(QWidget):
         }
         for name, action in actions.items():
             self.buttons[name].clicked.connect(partial(_press, action))
+        # on the viewer: a button does not hear its key while another dock hides it
+        self.keys = KeyBinder(actions, SERIES_KEYS)
+        self.keys.bind(viewer, [])
         segment.closed.connect(self.shut_down)
         self._say("Open a folder of images. Labels go beside them, as NAME_labels.tif.")
 
@@ -256,6 +263,7 @@ class SeriesWidget(QWidget):
         if self._segment is not None:
             self._segment.closed.disconnect(self.shut_down)
         self._segment = None
+        self.keys.unbind()
         self._exporter.close()
         self._bridge.close()
         self._pool.shutdown(wait=False)
