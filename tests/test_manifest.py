@@ -91,6 +91,7 @@ def test_settings() -> None:
         "model.name": "cellprompt-nano",
         "model.device": "auto",
         "model.cache_megabytes": 1024,
+        "model.disk_megabytes": 0,
         "image.contrast": "layer limits",
         "image.low_percentile": 0.1,
         "image.high_percentile": 99.9,

@@ -79,6 +79,35 @@ def test_seeds_keep_their_ids_and_the_file_its_calibration(tmp_path, stack) -> N
     assert left == [2 <= plane < 9 for plane in range(12)]
 
 
+def test_features_on_the_disk_serve_the_next_run(tmp_path, stack, monkeypatch) -> None:
+    monkeypatch.setenv("CELLPROMPT_CACHE", str(tmp_path / "cache"))
+    image = save(tmp_path / "a.tif", stack)
+    write_labels(tmp_path / "seeds.tif", seeds_of(stack, 5), axes="YX")
+    encode, encoded = PlaneSegmenter._encode, []
+
+    def counting(self, pixels):
+        encoded.append(pixels)
+        return encode(self, pixels)
+
+    monkeypatch.setattr(PlaneSegmenter, "_encode", counting)
+    counts = []
+    for name in ("first", "second"):
+        encoded.clear()
+        code = main(
+            [
+                *("propagate", image, "--seeds", str(tmp_path / "seeds.tif")),
+                *("--plane", "5", "-o", str(tmp_path / f"{name}.tif")),
+                *("--disk-cache", "500"),
+            ]
+        )
+        assert code == 0
+        counts.append(len(encoded))
+    assert counts[0] > 0
+    assert counts[1] == 0
+    first, second = (read_labels(tmp_path / f"{n}.tif").labels for n in ("first", "second"))
+    np.testing.assert_array_equal(first, second)
+
+
 def test_prompts_name_their_planes_and_the_range_is_kept(tmp_path, stack) -> None:
     image = save(tmp_path / "a.tif", stack)
     mask = (stack[5] > 128) & (np.arange(96) < 48)

@@ -40,9 +40,12 @@ class Search:
         assert button.isEnabled(), name
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
+    def settle(self) -> None:
+        self.window.wait(lambda: self.controller.settled, 30)
+
     def find(self) -> None:
         self.press("run")
-        self.window.wait(lambda: not self.controller.running, 30)
+        self.settle()
 
     @property
     def status(self) -> str:
@@ -76,11 +79,13 @@ def test_find_filter_accept_undo(search) -> None:
     assert not desk.labels.any(), "nothing may be written before it is accepted"
     decoded = desk.segmenter.network.decoded
     desk.widget.form.min_area.value = 100
+    desk.settle()
     assert desk.controller.arrangement.count == 5
     assert "by area" in desk.status
     assert desk.segmenter.network.decoded == decoded, "filters must not run the model"
     desk.window.picture("everything found")
     desk.press("commit")
+    desk.settle()
     assert average_precision(desk.labels, truth)[0] == 1.0
     assert desk.controller.preview.layer is None
     assert "5 objects in" in desk.status
@@ -97,6 +102,7 @@ def test_accepted_objects_are_kept_and_ids_go_on(search) -> None:
     desk.segment.form.labels.value.refresh()
     desk.find()
     desk.press("commit")
+    desk.settle()
     assert (desk.labels == 7).sum() == 160
     assert set(np.unique(desk.labels)) == {0, 7, 8, 9, 10, 11, 12}
 
@@ -108,6 +114,7 @@ def test_a_stack_is_linked_in_one_undo_step(search) -> None:
     desk.find()
     assert desk.controller.arrangement.count == 5
     desk.press("commit")
+    desk.settle()
     truth = np.stack([labels for _, labels in planes])
     assert average_precision(desk.labels, truth)[0] == 1.0
     desk.segment.form.labels.value.undo()
@@ -120,6 +127,7 @@ def test_only_the_plane_on_screen(search) -> None:
     desk.window.viewer.dims.set_current_step(0, 2)
     desk.find()
     desk.press("commit")
+    desk.settle()
     assert [bool(plane.any()) for plane in desk.labels] == [False, False, True]
 
 
@@ -156,7 +164,7 @@ def test_stop_keeps_what_was_found(search) -> None:
     assert desk.widget.buttons["cancel"].isEnabled()
     desk.press("cancel")
     gate.set()
-    desk.window.wait(lambda: not desk.controller.running, 30)
+    desk.settle()
     assert list(desk.controller._run.found) == [0]
     assert desk.controller.arrangement.count == 5
     desk.press("discard")
@@ -190,7 +198,7 @@ def test_what_is_found_goes_on_to_propagation(search) -> None:
     desk.window.viewer.dims.set_current_step(0, 0)
     desk.find()
     desk.press("propagate")
-    desk.window.settle()
+    desk.settle()
     follow = find_dock(desk.window.viewer, PropagateWidget)
     assert follow.form.what.value == "plane"
     assert set(np.unique(desk.labels[0])) == {0, 1, 2, 3, 4, 5}

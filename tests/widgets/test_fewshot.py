@@ -37,7 +37,10 @@ class Desk:
         button = self.widget.buttons[name]
         assert button.isEnabled(), name
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-        self.window.wait(lambda: not self.controller.running, 30)
+        self.settle()
+
+    def settle(self) -> None:
+        self.window.wait(lambda: self.controller.settled, 30)
 
     def show_disks(self, disks: np.ndarray) -> None:
         layer = self.window.viewer.add_labels(

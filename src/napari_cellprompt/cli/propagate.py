@@ -66,6 +66,8 @@ class PropagateRequest:
     channel: int | None = None
     contrast: tuple[float, float] | None = None
     divisions: bool = False
+    disk_cache: float = 0
+    """MB of features that are kept in files."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of ``PropagationSettings``."""
     memory: dict[str, Any] = field(default_factory=dict)
@@ -217,6 +219,12 @@ def _groups(
     settings = PropagationSettings(**request.settings, track=track)
     started = time.perf_counter()
     segmenter: Any = segment.load_segmenter(request.model, request.device)
+    if request.disk_cache > 0:
+        from napari_cellprompt.core.predictors.feature_files import FeatureFiles
+        from napari_cellprompt.core.zoo.folder import features_folder
+
+        budget = round(request.disk_cache * 10**6)
+        segmenter.files = FeatureFiles(features_folder(), budget)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
     image_id = fingerprint(image.data)
     outer = [letter for letter in image.axes if letter in "TZ"]

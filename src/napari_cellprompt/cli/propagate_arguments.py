@@ -158,6 +158,14 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="attend to older planes at half the resolution, a quarter of the values: "
         "faster, outlines may get coarser",
     )
+    economy.add_argument(
+        "--disk-cache",
+        type=float,
+        default=0,
+        metavar="MB",
+        help="keep features of the image encoder in files of up to so many MB, so that the "
+        "next run on the same stack does not compute them again (default: none)",
+    )
 
 
 def propagate_request(arguments: argparse.Namespace) -> PropagateRequest:
@@ -180,6 +188,7 @@ def propagate_request(arguments: argparse.Namespace) -> PropagateRequest:
         channel=arguments.channel,
         contrast=None if arguments.contrast is None else tuple(arguments.contrast),
         divisions=arguments.divisions,
+        disk_cache=arguments.disk_cache,
         settings={
             "geometry": arguments.geometry,
             "method": arguments.method,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core._errors import CellpromptError
 from napari_cellprompt.core.zoo.device import choose_precision
-from napari_cellprompt.core.zoo.folder import cache_folder
+from napari_cellprompt.core.zoo.folder import cache_folder, features_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +76,7 @@ def report(*, timer: Callable[[], Timings] = measure) -> str:
     files = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     lines.append(("models", str(folder)))
     lines += [("", name) for name in files]
+    lines.append(("features on disk", str(features_folder())))
     for name in ("CELLPROMPT_CACHE", "CELLPROMPT_MIRROR"):
         if name in os.environ:
             lines.append((name, os.environ[name]))

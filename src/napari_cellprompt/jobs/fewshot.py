@@ -5,7 +5,7 @@ Segment everything finds candidates; the examples decide which of them are wante
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,7 @@ __all__ = [
     "empty_bank",
     "fewshot",
     "label_chosen",
+    "label_planes",
     "teach",
     "teach_stack",
 ]
@@ -280,6 +281,26 @@ def label_chosen(
     """Labels ``(H, W)`` of objects, numbered in their order."""
     ids = range(first_id, first_id + len(chosen))
     return resolve_overlaps([item.found.candidate for item in chosen], ids, shape)
+
+
+def label_planes(
+    chosen: Mapping[int, Sequence[ScoredObject]], shape: tuple[int, int, int]
+) -> NDArray[np.uint32]:
+    """Labels of planes, every object with an id of its own.
+
+    Parameters
+    ----------
+    chosen
+        Objects by the number of their plane.
+    shape
+        Number of planes, also of those without objects, and ``H, W`` of each.
+    """
+    labels: NDArray[np.uint32] = np.zeros(shape, np.uint32)
+    first = 1
+    for number, items in chosen.items():
+        labels[number] = label_chosen(items, shape[1:], first)
+        first += len(items)
+    return labels
 
 
 def apply_to_stack(

@@ -104,7 +104,9 @@ class _ModelKey:
 _loaded: weakref.WeakValueDictionary[_ModelKey, Any] = weakref.WeakValueDictionary()
 
 
-def load_segmenter(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
+def load_segmenter(
+    name: str, device: str, cache_bytes: int, *, disk_bytes: int = 0
+) -> LoadedSegmenter:
     """Load a model by name or path; meant to run on the inference thread.
 
     Parameters
@@ -115,6 +117,8 @@ def load_segmenter(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     cache_bytes : int
         Budget for the features of visited tiles.
+    disk_bytes : int
+        Budget for features in files, which outlive the process; 0 for none.
 
     Raises
     ------
@@ -122,7 +126,9 @@ def load_segmenter(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
         When there are no such weights, or they cannot be used.
     """
     from napari_cellprompt.core.images.cache import FeatureCache
+    from napari_cellprompt.core.predictors.feature_files import FeatureFiles
     from napari_cellprompt.core.predictors.plane import PlaneSegmenter
+    from napari_cellprompt.core.zoo.folder import features_folder
     from napari_cellprompt.core.zoo.load import load_model
 
     key = _ModelKey(name, device)
@@ -130,7 +136,8 @@ def load_segmenter(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
     if segmenter is None:
         wanted = None if device == "auto" else device
         model = load_model(name, device=wanted)
-        segmenter = PlaneSegmenter(model, cache=FeatureCache(cache_bytes))
+        files = FeatureFiles(features_folder(), disk_bytes) if disk_bytes else None
+        segmenter = PlaneSegmenter(model, cache=FeatureCache(cache_bytes), files=files)
         _loaded[key] = segmenter
     model = segmenter.model
     return LoadedSegmenter(segmenter, model.spec.name, str(model.device))

@@ -12,8 +12,6 @@ from .grids import layer_kwargs
 from .preview import preview_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari.components import ViewerModel
     from napari.layers import Image
     from numpy.typing import NDArray
@@ -39,6 +37,7 @@ class FoundPreview:
         self._name = name
         self._layer: Labels | None = None
         self._axis: int | None = None
+        self._plane_axes = (0, 1)
 
     @property
     def layer(self) -> Labels | None:
@@ -76,19 +75,28 @@ class FoundPreview:
         )
         self._viewer.add_layer(layer)
         self._viewer.layers.selection = selected
-        self._layer, self._axis = layer, axis
+        self._layer, self._axis, self._plane_axes = layer, axis, view.axes
         return layer
 
-    def draw(self, planes: Mapping[int, NDArray[Any]]) -> None:
-        """Show labels ``(H, W)`` by the number of their plane; the rest stays as it is."""
+    def show(self, labels: NDArray[Any]) -> None:
+        """Take these labels in place of what is shown; they are not copied.
+
+        Parameters
+        ----------
+        labels : ndarray, shape (N, H, W)
+            Of all planes; N is 1 without an axis of planes.
+        """
         layer = self.layer
         if layer is None:
             return
-        flat = np.squeeze(layer.data)
-        stacked = flat.reshape(-1, *flat.shape[-2:])
-        for number, labels in planes.items():
-            stacked[number if self._axis is not None else 0] = labels
-        layer.data = stacked.reshape(layer.data.shape)
+        axes: tuple[int, ...] = self._plane_axes
+        if self._axis is None:
+            labels = labels[0]
+        else:
+            axes = (self._axis, *axes)
+        ordered = labels.transpose(np.argsort(axes))
+        rest = [axis for axis in range(layer.ndim) if axis not in axes]
+        layer.data = np.expand_dims(ordered, rest)
 
     def close(self) -> None:
         """Remove the layer."""

@@ -97,11 +97,14 @@ class EverythingWidget(QWidget):
 
     def propagate(self) -> None:
         """Accept what was found on this plane, and prepare to follow it."""
-        from .propagate import PropagateWidget
 
-        self.controller.commit()
-        widget = open_dock(self._viewer, PropagateWidget, "Propagate")
-        widget.form.what.value = "plane"
+        def follow() -> None:
+            from .propagate import PropagateWidget
+
+            widget = open_dock(self._viewer, PropagateWidget, "Propagate")
+            widget.form.what.value = "plane"
+
+        self.controller.commit(follow)
 
     # --- life ------------------------------------------------------------------------
 
@@ -180,10 +183,12 @@ class EverythingWidget(QWidget):
         controller = self.controller
         done, total = controller.progress
         there = controller.arrangement is not None
-        self.buttons["run"].setEnabled(not controller.running)
+        writing = controller.writing
+        self.buttons["run"].setEnabled(not controller.running and not writing)
         self.buttons["cancel"].setEnabled(controller.running)
-        for name in ("commit", "discard", "propagate"):
-            self.buttons[name].setEnabled(there and not controller.running)
+        self.buttons["discard"].setEnabled(there and not controller.running and not writing)
+        for name in ("commit", "propagate"):
+            self.buttons[name].setEnabled(there and controller.settled)
         self.form.top.setEnabled(not controller.running)
         self.bar.setVisible(controller.running)
         self.bar.setRange(0, total)

@@ -9,32 +9,26 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_cellprompt.core._errors import CellpromptError, ImageError
-from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.jobs.inference import Priority
-from napari_cellprompt.jobs.objects import ObjectPlane, ObjectRecord
-from napari_cellprompt.layers.commit import needs_widening
-from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
-from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.found_preview import FoundPreview
-from napari_cellprompt.layers.images import plane_source
-from napari_cellprompt.layers.prompts import add_labels_layer, read_box
-from napari_cellprompt.layers.stacks import LayerStack, stack_axes
+from napari_cellprompt.layers.prompts import read_box
 
-from .accept import region_of
 from .bridge import ResultBridge, complaint
-from .contrast import Pending
+from .found_commit import FoundCommit, FoundMask
+from .found_target import Target, target_of
+from .latest import Latest
+from .slices import SlicedWork
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Shapes
+    from napari.layers import Shapes
 
-    from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.masks.found import FilterSettings, FoundObject
     from napari_cellprompt.jobs.everything import EverythingSettings
     from napari_cellprompt.jobs.found_stack import Arrangement
-    from napari_cellprompt.layers.coordinates import PlaneView
 
     from .segment_controller import SegmentController
 
@@ -45,18 +39,13 @@ __all__ = ["EverythingController"]
 class _Run:
     """One search: where, and what it found so far."""
 
-    image: Image
-    view: PlaneView
-    stack: LayerStack | None
-    planes: dict[int, PlaneSource]
+    target: Target
     region: tuple[int, int, int, int] | None
     settings: EverythingSettings
     found: dict[int, list[FoundObject]]
     stop: threading.Event
-
-    def view_at(self, number: int) -> PlaneView:
-        """The plane of a number in the viewer."""
-        return self.view if self.stack is None else self.stack.view_at(number)
+    trouble: str = ""
+    """What ended it too early."""
 
 
 class EverythingController:
@@ -85,6 +74,18 @@ class EverythingController:
         self.arrangement: Arrangement | None = None
         self._run: _Run | None = None
         self._filters: FilterSettings | None = None
+        self._sorting = Latest(self._bridge, "cellprompt-filters")
+        self._writing = SlicedWork(self._bridge)
+
+    @property
+    def writing(self) -> bool:
+        """Whether objects are being written into the Labels layer."""
+        return self._writing.busy
+
+    @property
+    def settled(self) -> bool:
+        """Whether what is shown is all that was asked for."""
+        return not (self.running or self._sorting.busy or self._writing.busy)
 
     def start(
         self,
@@ -94,7 +95,7 @@ class EverythingController:
         region: Shapes | None = None,
     ) -> None:
         """Look on the plane on screen, or on all planes of its stack."""
-        if self.running:
+        if self.running or self._writing.busy:
             return
         try:
             run = self._resolve(settings, whole_stack, region)
@@ -103,9 +104,7 @@ class EverythingController:
             return
         self.discard()
         self._run, self._filters = run, settings.filters
-        self.preview.open(
-            run.image, run.view, None if run.stack is None else run.stack.axis.axis
-        )
+        self.preview.open(run.target.image, run.target.view, run.target.axis)
         self.running = True
         self._next()
 
@@ -119,6 +118,7 @@ class EverythingController:
         """Forget what was found."""
         if self._run is not None:
             self._run.stop.set()
+        self._sorting.forget()
         self._run, self.arrangement = None, None
         self.running = False
         self.preview.close()
@@ -128,21 +128,41 @@ class EverythingController:
     def filter(self, settings: FilterSettings) -> None:
         """Apply other filters to what was found; the model is not asked."""
         self._filters = settings
-        self._show()
+        self._sort_out()
 
-    def commit(self) -> None:
-        """Write the objects into the Labels layer of Segment, as one step of undo."""
+    def commit(self, then: Callable[[], None] | None = None) -> None:
+        """Write the objects into the Labels layer of Segment, as one step of undo.
+
+        Parameters
+        ----------
+        then : callable, optional
+            Called once all are written.
+        """
         run, arrangement = self._run, self.arrangement
         if run is None or arrangement is None or not arrangement.count:
             self._tell("There is nothing to accept.")
             return
-        try:
-            written, name = self._write(run, arrangement)
-        except CellpromptError as error:
-            self._tell(str(error))
+        if not self.settled:
+            self._tell("Wait until everything asked for is shown.")
             return
-        self.discard()
-        self._tell(f"{written} objects in '{name}'. One undo (Ctrl+Z) takes all back.")
+        found = (
+            FoundMask(number, plane, mask) for plane, number, mask in arrangement.masks()
+        )
+        commit = FoundCommit(
+            self._viewer, self._segment, run.target, found, arrangement.count
+        )
+
+        def done(error: Exception | None) -> None:
+            if error is not None:
+                self._tell(str(error))
+                return
+            self.discard()
+            self._tell(commit.message)
+            if then is not None:
+                then()
+
+        self._writing.start(commit.work(), done)
+        self._tell("Writing the objects ...")
 
     def close(self, *, leave_layers: bool = False) -> None:
         """No answer arrives after this.
@@ -158,6 +178,8 @@ class EverythingController:
                 self._run.stop.set()
         else:
             self.discard()
+        self._writing.stop()
+        self._sorting.close()
         self._bridge.close()
 
     # --- looking ----------------------------------------------------------------------
@@ -165,64 +187,40 @@ class EverythingController:
     def _resolve(
         self, settings: EverythingSettings, whole_stack: bool, region: Shapes | None
     ) -> _Run:
-        segment = self._segment
-        image = segment.chosen.image
-        if image is None:
-            raise ImageError("Open an image and choose it in Segment first.")
-        view = plane_of(self._viewer, image, channel_axis=segment.channel_axis)
-        image_id, limits = segment.pixels_of(image)
-        if isinstance(limits, Pending):
-            raise ImageError("The grey values of the image are not known yet: try again.")
-        stack = None
-        axes = stack_axes(image, view) if whole_stack else []
-        if axes:
-            stack = LayerStack(
-                image,
-                view,
-                axes[0],
-                image_id=image_id,
-                channel=segment.channel,
-                limits=limits,
-            )
-            planes = {number: stack.plane(number) for number in range(len(stack))}
-        else:
-            planes = {
-                0: plane_source(
-                    image, view, image_id=image_id, channel=segment.channel, limits=limits
-                )
-            }
-        box = None if region is None else read_box(region, image, view)
+        target = target_of(self._viewer, self._segment, whole_stack=whole_stack)
+        box = None if region is None else read_box(region, target.image, target.view)
         if region is not None and box is None:
             raise ImageError(f"'{region.name}' has no shape on this plane.")
         part = None
         if region is not None and box is not None:
-            height, width = planes[0].shape
+            _, height, width = target.shape
             x0, y0 = max(int(box[0]), 0), max(int(box[1]), 0)
             x1, y1 = min(-int(-box[2] // 1), width), min(-int(-box[3] // 1), height)
             if x0 >= x1 or y0 >= y1:
                 raise ImageError(f"The shape of '{region.name}' lies outside the image.")
             part = (x0, y0, x1, y1)
-        return _Run(image, view, stack, planes, part, settings, {}, threading.Event())
+        return _Run(target, part, settings, {}, threading.Event())
 
     def _next(self) -> None:
         """Ask for the next plane; one job a plane, so that clicks come in between."""
         run = self._run
         if run is None:
             return
-        left = [number for number in run.planes if number not in run.found]
+        planes = run.target.planes
+        left = [number for number in planes if number not in run.found]
         if not left or run.stop.is_set():
             self.running = False
-            self._show()
+            self._sort_out()
             return
         number = left[0]
-        total = len(run.planes)
+        total = len(planes)
 
         def job(segmenter: Any, context: Any) -> list[FoundObject]:
             from napari_cellprompt.jobs.everything import find_on_plane
 
             return find_on_plane(
                 segmenter,
-                run.planes[number],
+                planes[number],
                 run.settings,
                 region=run.region,
                 progress=lambda done, tiles: self._bridge.post(
@@ -249,73 +247,50 @@ class EverythingController:
         trouble = complaint(future)
         if trouble is not None:
             self.running = False
-            self._show()
-            if trouble:
-                self._tell(trouble)
+            run.trouble = trouble
+            self._sort_out()
             return
         run.found[number] = future.result()
-        self._show()
+        self._sort_out()
         self._next()
 
-    def _show(self) -> None:
-        """Filter, draw and count."""
-        run = self._run
-        if run is None or self._filters is None:
-            return
-        from napari_cellprompt.jobs.found_stack import arrange
+    # --- showing ----------------------------------------------------------------------
 
-        arrangement = arrange(run.found, run.planes[0].shape, self._filters)
-        self.arrangement = arrangement
-        self.preview.draw(arrangement.labels)
+    def _sort_out(self) -> None:
+        """Filter what was found, on another thread; then draw and count."""
+        run, filters = self._run, self._filters
+        if run is None or filters is None:
+            return
+        found, shape = dict(run.found), run.target.shape
+
+        def work() -> Arrangement:
+            from napari_cellprompt.jobs.found_stack import arrange
+
+            return arrange(found, shape, filters)
+
+        self._sorting.ask(work, lambda done: self._sorted(run, done))
+        self.changed.emit()
+
+    def _sorted(self, run: _Run, future: Future[Arrangement]) -> None:
+        if run is not self._run:
+            return
+        trouble = complaint(future)
+        if trouble is not None:
+            self._tell(trouble)
+            return
+        arrangement = self.arrangement = future.result()
+        self.preview.show(arrangement.labels)
         removed = ", ".join(
             f"{n} by {name}" for name, n in arrangement.removed.items() if n
         )
         text = f"{arrangement.count} objects of {arrangement.candidates} candidates"
-        self._tell(f"{text}; left out: {removed}." if removed else f"{text}.")
+        text = f"{text}; left out: {removed}." if removed else f"{text}."
+        if self.running:
+            # the status says which plane is looked at
+            self.changed.emit()
+        else:
+            self._tell(f"{run.trouble} {text}".strip())
 
     def _tell(self, text: str) -> None:
         self.status = text
         self.changed.emit()
-
-    # --- writing ----------------------------------------------------------------------
-
-    def _write(self, run: _Run, arrangement: Arrangement) -> tuple[int, str]:
-        """Number of objects written, and the name of their layer."""
-        segment = self._segment
-        acceptor, labels = segment.acceptor, segment.chosen.labels
-        if labels is None or segment.overlap == "new layer":
-            labels = add_labels_layer(
-                self._viewer, run.image, channel_axis=run.view.channel_axis
-            )
-            acceptor.ids.know(labels, 0)
-        acceptor.sync(labels)
-        before = labels
-        first = acceptor.store(labels).next_id(acceptor.ids.largest(labels))
-        if needs_widening(labels, first + arrangement.count - 1):
-            labels, _ = acceptor.widen(labels)
-        masks = arrangement.masks()
-        entries = [
-            PlaneMask(first + object_id - 1, run.view_at(number), mask)
-            for number, object_id, mask in masks
-        ]
-        policy: Any = "replace" if segment.overlap == "replace" else "keep"
-        planes: dict[int, list[ObjectPlane]] = {}
-        places: dict[int, Any] = {}
-        results = commit_many(labels, entries, policy, image=run.image)
-        for entry, (number, _, mask), result in zip(entries, masks, results, strict=True):
-            box = mask.box or (0, 0, 0, 0)
-            if not result.written:
-                continue
-            key = run.planes[number].key
-            planes.setdefault(entry.object_id, []).append(
-                ObjectPlane(key, Prompts(), 0.0, result.written, box)
-            )
-            places.setdefault(
-                entry.object_id, region_of(labels, run.image, entry.view, box)
-            )
-        for object_id, written in planes.items():
-            record = ObjectRecord(object_id, tuple(written))
-            acceptor.remember(labels, record, places[object_id])
-            acceptor.ids.know(labels, object_id)
-        segment.target_written(before, labels)
-        return len(planes), labels.name

@@ -197,7 +197,7 @@ class FewshotWidget(QWidget):
     def _show(self) -> None:
         """Bring buttons, bar and text up to date."""
         controller = self.controller
-        idle, bank = not controller.running, controller.bank
+        idle, bank = not controller.running and not controller.writing, controller.bank
         taught = bank is not None and bool(bank.examples)
         found = any(controller.chosen.values())
         allowed = {
@@ -208,9 +208,9 @@ class FewshotWidget(QWidget):
             "find": idle and taught,
             "find_all": idle and taught,
             "folder": idle and taught,
-            "cancel": not idle and controller.progress[1] > 0,
+            "cancel": controller.running and controller.progress[1] > 0,
             "review": idle and controller.preview.layer is not None,
-            "commit": idle and found,
+            "commit": controller.settled and found,
             "discard": idle and controller.preview.layer is not None,
         }
         if self._segment is not None:

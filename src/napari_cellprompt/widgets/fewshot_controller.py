@@ -15,13 +15,14 @@ from napari_cellprompt.jobs.series import Series
 from napari_cellprompt.layers.commit_stack import plane_labels
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.found_preview import FoundPreview
-from napari_cellprompt.layers.images import plane_source
-from napari_cellprompt.layers.stacks import LayerStack, stack_axes
 
 from .bridge import ResultBridge, complaint
 from .contrast import Pending
-from .fewshot_accept import Target, write_found
 from .fewshot_folder import FolderRun
+from .found_commit import FoundCommit, FoundMask
+from .found_target import Target, target_of
+from .latest import Latest
+from .slices import SlicedWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +83,18 @@ class FewshotController:
         self._files: FolderRun | None = None
         self._rejected: set[tuple[int, int]] = set()
         """Plane and row of objects that the user took out."""
+        self._drawing = Latest(self._bridge, "cellprompt-choice")
+        self._writing = SlicedWork(self._bridge)
+
+    @property
+    def writing(self) -> bool:
+        """Whether objects are being written into the Labels layer."""
+        return self._writing.busy
+
+    @property
+    def settled(self) -> bool:
+        """Whether what is shown is all that was asked for."""
+        return not (self.running or self._drawing.busy or self._writing.busy)
 
     # --- examples ---------------------------------------------------------------------
 
@@ -90,7 +103,7 @@ class FewshotController:
         if self.running:
             return
         try:
-            target = self._resolve(whole_stack=False)
+            target = target_of(self._viewer, self._segment, whole_stack=False)
             if labels is None:
                 raise ImageError("Choose the Labels layer that holds the examples first.")
             pixels, (top, left) = plane_labels(labels, target.view, image=target.image)
@@ -178,17 +191,13 @@ class FewshotController:
             bank = self.bank
             if bank is None or not bank.examples:
                 raise ImageError("Add at least one example first.")
-            target = self._resolve(whole_stack=whole_stack)
+            target = target_of(self._viewer, self._segment, whole_stack=whole_stack)
         except CellpromptError as error:
             self._tell(str(error))
             return
         self.discard()
         self._run = _Run(target, bank, {}, threading.Event())
-        layer = self.preview.open(
-            target.image,
-            target.view,
-            None if target.stack is None else target.stack.axis.axis,
-        )
+        layer = self.preview.open(target.image, target.view, target.axis)
         layer.mouse_drag_callbacks.append(self._pressed)
         self._next(self._run)
 
@@ -239,6 +248,7 @@ class FewshotController:
         for run in (self._run, self._files):
             if run is not None:
                 run.stop.set()
+        self._drawing.forget()
         self._run = self._files = None
         self._rejected.clear()
         self.running = False
@@ -313,13 +323,25 @@ class FewshotController:
         if run is None or not any(chosen.values()):
             self._tell("There is nothing to accept.")
             return
-        try:
-            written, name = write_found(self._viewer, self._segment, run.target, chosen)
-        except CellpromptError as error:
-            self._tell(str(error))
+        if not self.settled:
+            self._tell("Wait until everything asked for is shown.")
             return
-        self.discard()
-        self._tell(f"{written} objects in '{name}'. One undo (Ctrl+Z) takes all back.")
+        items = [(plane, item) for plane, row in chosen.items() for item in row]
+        found = (
+            FoundMask(number, plane, item.found.mask, item.found.score)
+            for number, (plane, item) in enumerate(items, 1)
+        )
+        commit = FoundCommit(self._viewer, self._segment, run.target, found, len(items))
+
+        def done(error: Exception | None) -> None:
+            if error is not None:
+                self._tell(str(error))
+                return
+            self.discard()
+            self._tell(commit.message)
+
+        self._writing.start(commit.work(), done)
+        self._tell("Writing the objects ...")
 
     def close(self, *, leave_layers: bool = False) -> None:
         """No answer arrives after this.
@@ -336,6 +358,8 @@ class FewshotController:
                     run.stop.set()
         else:
             self.discard()
+        self._writing.stop()
+        self._drawing.close()
         self._bridge.close()
 
     # --- in the background ------------------------------------------------------------
@@ -427,56 +451,36 @@ class FewshotController:
         limits = segment.pixels_of(image)[1]
         return "auto" if isinstance(limits, Pending) else limits
 
-    def _resolve(self, *, whole_stack: bool) -> Target:
-        segment = self._segment
-        image = segment.chosen.image
-        if image is None:
-            raise ImageError("Open an image and choose it in Segment first.")
-        view = plane_of(self._viewer, image, channel_axis=segment.channel_axis)
-        image_id, limits = segment.pixels_of(image)
-        if isinstance(limits, Pending):
-            raise ImageError("The grey values of the image are not known yet: try again.")
-        axes = stack_axes(image, view) if whole_stack else []
-        if axes:
-            stack = LayerStack(
-                image,
-                view,
-                axes[0],
-                image_id=image_id,
-                channel=segment.channel,
-                limits=limits,
-            )
-            planes = {number: stack.plane(number) for number in range(len(stack))}
-            return Target(image, view, stack, planes)
-        plane = plane_source(
-            image, view, image_id=image_id, channel=segment.channel, limits=limits
-        )
-        return Target(image, view, None, {0: plane})
-
     def _shown(self, target: Target) -> int:
         """Number of the plane on screen."""
         axis = target.view.channel_axis
         return target.number_of(plane_of(self._viewer, target.image, channel_axis=axis))
 
-    # --- showing and writing ----------------------------------------------------------
+    # --- showing --------------------------------------------------------------------
 
     def _passes(self, item: ScoredObject) -> bool:
         return item.kind == "wanted" and item.score >= self.threshold
 
     def _show(self) -> None:
-        """Choose, draw and count."""
+        """Choose and count; draw, on another thread."""
         run = self._run
         if run is None:
             return
-        from napari_cellprompt.jobs.fewshot import label_chosen
+        chosen, shape = self.chosen, run.target.shape
 
-        chosen = self.chosen
-        drawn: dict[int, NDArray[Any]] = {}
-        first = 1
-        for number, items in chosen.items():
-            drawn[number] = label_chosen(items, run.target.planes[number].shape, first)
-            first += len(items)
-        self.preview.draw(drawn)
+        def work() -> NDArray[Any]:
+            from napari_cellprompt.jobs.fewshot import label_planes
+
+            return label_planes(chosen, shape)
+
+        def drawn(future: Future[NDArray[Any]]) -> None:
+            if run is self._run:
+                trouble = complaint(future)
+                if trouble is None:
+                    self.preview.show(future.result())
+                self._tell(trouble or self.status)
+
+        self._drawing.ask(work, drawn)
         count = sum(len(items) for items in chosen.values())
         found = sum(len(items) for items in run.scored.values())
         taken = f", {len(self._rejected)} taken out by hand" if self._rejected else ""

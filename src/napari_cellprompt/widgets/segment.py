@@ -13,7 +13,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cellprompt.core._errors import CellpromptError
-from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.jobs.segment_session import SegmentSession, load_segmenter
 from napari_cellprompt.layers.coordinates import plane_of
 
 from .docks import open_dock
@@ -56,7 +56,10 @@ class SegmentWidget(QWidget):
         self._viewer = viewer
         self._made: list[Layer] = []
         self._busy = self._closed = False
-        self._session = session or SegmentSession(cache_bytes=settings.cache_bytes)
+        self._session = session or SegmentSession(
+            cache_bytes=settings.cache_bytes,
+            loader=partial(load_segmenter, disk_bytes=settings.disk_bytes),
+        )
         # Children.
         self.form = SegmentForm(
             viewer,

@@ -14,6 +14,7 @@ class Settings:
     model: str = "cellprompt-nano"
     device: str = "auto"
     cache_bytes: int = 1024 * 10**6
+    disk_bytes: int = 0
     contrast: str = "layer limits"
     percentiles: tuple[float, float] = (0.1, 99.9)
     overlap: str = "keep"
@@ -32,6 +33,7 @@ def read_settings() -> Settings:
         model=str(found.model.name),
         device=str(found.model.device),
         cache_bytes=int(found.model.cache_megabytes) * 10**6,
+        disk_bytes=int(found.model.disk_megabytes) * 10**6,
         contrast=str(found.image.contrast),
         percentiles=(float(found.image.low_percentile), float(found.image.high_percentile)),
         overlap=str(found.accept.overlap),

@@ -201,6 +201,16 @@ def test_a_refusing_proxy_is_a_sentence(
         download_weights(spec_at("http://example.org/weights.pt"))
 
 
+def test_a_silent_server_does_not_hold_up_a_cancel(server: Server, folder: Path) -> None:
+    asked = threading.Event()
+    timer = threading.Timer(0.3, asked.set)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(CancelledError):
+        download_weights(spec_at(f"{server.root}/slow"), cancelled=asked.is_set, timeout=30)
+    assert time.monotonic() - started < 1.2, "the server says nothing for 1.5 s"
+
+
 def test_cancelling_keeps_the_part_and_no_file(server: Server, folder: Path) -> None:
     seen: list[int] = []
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -40,6 +41,8 @@ from napari_cellprompt.core.types import CroppedMask, Prediction, Prompts
 from napari_cellprompt.core.zoo.device import Precision, precision_of
 from napari_cellprompt.core.zoo.load import LoadedModel
 
+from .bank import model_fingerprint
+from .feature_files import FeatureFiles
 from .out_of_memory import free_memory, is_out_of_memory, out_of_memory
 from .preprocess import normalise
 from .prompting import decode_prompts, mask_to_logits
@@ -100,6 +103,9 @@ class PlaneSegmenter:
     precision
         What the image encoder computes in; default what suits the device. Masks and
         scores are float32 in any case.
+    files
+        Where features are looked for that are not in ``cache``, and kept beyond the end
+        of the process; default nowhere.
     """
 
     def __init__(
@@ -108,8 +114,10 @@ class PlaneSegmenter:
         *,
         cache: FeatureCache[ImageFeatures] | None = None,
         precision: Precision | None = None,
+        files: FeatureFiles | None = None,
     ) -> None:
         self.model = model
+        self.files = files
         self.precision = precision_of(model.device) if precision is None else precision
         self.cache: FeatureCache[ImageFeatures] = (
             FeatureCache(DEFAULT_CACHE_BYTES) if cache is None else cache
@@ -334,9 +342,28 @@ class PlaneSegmenter:
                 pixels = read_tile(plane, view, self.image_size)
             else:
                 pixels = view.read(plane, self.image_size)
-            found = self._encode(pixels)
+            found = self._filed(pixels)
             self.cache.put(key, found, found.nbytes)
         return found
+
+    def _filed(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
+        """Features of ``(S, S, 3)``, read from a file where there is one."""
+        if self.files is None:
+            return self._encode(pixels)
+        name = self.files.name(pixels, self._network_name)
+        found = self.files.get(name)
+        if found is None:
+            found = self._encode(pixels)
+            self.files.put(name, found)
+            return found
+        device = self.model.device
+        levels = tuple(level.to(device) for level in found.high_res)
+        return ImageFeatures(found.embed.to(device), levels)
+
+    @cached_property
+    def _network_name(self) -> str:
+        """Identity of the weights and of what they compute in."""
+        return f"{model_fingerprint(self.model)} {self.precision.dtype}"
 
     def _encode(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
         """Features of ``(S, S, 3)`` in float32; room is made where there is none."""

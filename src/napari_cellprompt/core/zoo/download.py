@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from napari_cellprompt.core._errors import DownloadError
 
 from .folder import cache_folder
+from .patience import patiently
 from .user_models import local_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import requests
 
     from .registry import ModelSpec, WeightsSource
 
@@ -64,8 +67,10 @@ def download_weights(
     ----------
     spec
         A model with a source.
-    progress, cancelled
+    progress
         Called after every piece of 256 kB.
+    cancelled
+        Asked after every piece, and ten times a second while none comes.
     timeout
         Seconds to wait for a silent server.
 
@@ -176,29 +181,28 @@ class _Fetcher:
 
         there = part.stat().st_size if part.exists() else 0
         headers = {"Range": f"bytes={there}-"} if there else {}
-        with requests.get(
-            url, stream=True, timeout=(self.timeout, self.timeout), headers=headers
-        ) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                # more is there than the file has: begin again
-                part.unlink(missing_ok=True)
-                self._fetch(url, part)
-                return
-            if answer.status_code >= 400:
-                raise DownloadError(
-                    f"{url} answered {answer.status_code} {answer.reason}: "
-                    f"{_meaning(answer.status_code)} Or {self._hand}"
-                )
-            continued = answer.status_code == requests.codes.partial_content
-            there = there if continued else 0
-            length = answer.headers.get("Content-Length")
-            total = None if length is None else there + int(length)
-            self._tell(there, total)
-            with part.open("ab" if continued else "wb") as file:
-                for piece in answer.iter_content(_CHUNK):
-                    file.write(piece)
-                    there += len(piece)
-                    self._tell(there, total)
+        pieces = patiently(lambda: _talk(url, headers, self.timeout), self.cancelled)
+        answer, _ = next(pieces)
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            # more is there than the file has: begin again
+            part.unlink(missing_ok=True)
+            self._fetch(url, part)
+            return
+        if answer.status_code >= 400:
+            raise DownloadError(
+                f"{url} answered {answer.status_code} {answer.reason}: "
+                f"{_meaning(answer.status_code)} Or {self._hand}"
+            )
+        continued = answer.status_code == requests.codes.partial_content
+        there = there if continued else 0
+        length = answer.headers.get("Content-Length")
+        total = None if length is None else there + int(length)
+        self._tell(there, total)
+        with part.open("ab" if continued else "wb") as file:
+            for _, piece in pieces:
+                file.write(piece)
+                there += len(piece)
+                self._tell(there, total)
         if total is not None and there != total:
             raise DownloadError(
                 f"The connection to {url} ended after {there} of {total} bytes. Try again: "
@@ -210,6 +214,21 @@ class _Fetcher:
             raise CancelledError
         if self.progress is not None:
             self.progress(there, self.source.nbytes if total is None else total)
+
+
+def _talk(
+    url: str, headers: dict[str, str], timeout: float
+) -> Iterator[tuple[requests.Response, bytes]]:
+    """The answer of a server with nothing, then with each piece of its content."""
+    import requests
+
+    with requests.get(
+        url, stream=True, timeout=(timeout, timeout), headers=headers
+    ) as answer:
+        yield answer, b""
+        if answer.status_code < 400:
+            for piece in answer.iter_content(_CHUNK):
+                yield answer, piece
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Where downloaded weights are kept."""
+"""Where downloaded weights and computed features are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_folder"]
+__all__ = ["cache_folder", "features_folder"]
 
 
 def cache_folder() -> Path:
@@ -16,3 +16,10 @@ def cache_folder() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     return platformdirs.user_cache_path("napari-cellprompt") / "models"
+
+
+def features_folder() -> Path:
+    """Name the folder of features on the disk; beside the weights, or in their folder."""
+    if os.environ.get("CELLPROMPT_CACHE"):
+        return cache_folder() / "features"
+    return cache_folder().with_name("features")
