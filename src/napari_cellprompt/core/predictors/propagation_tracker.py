@@ -12,11 +12,20 @@ import torch
 
 from .prompting import decode_prompts, mask_to_logits
 from .propagation_look import Look, learn_look
+from .propagation_motion import displacement, shifted
 from .propagation_objects import Reach, StoredPlane, TrackedObject
 from .propagation_rules import contrast, has_faded, has_left, main_parts
 from .propagation_trust import LIMIT, lean_on
 from .propagation_types import Estimate
-from .propagation_views import ViewOfPlane, choose_view, follow, from_view, is_cut, to_view
+from .propagation_views import (
+    ViewOfPlane,
+    choose_view,
+    follow,
+    from_view,
+    in_view,
+    is_cut,
+    to_view,
+)
 from .stack_masks import PackedMask
 from .tracking import (
     ObjectFrame,
@@ -64,6 +73,13 @@ class Pass:
     """Masks of the last planes on which the object was, the nearest last."""
     failed: int = 0
     """Planes in a row on which the object was not found."""
+    moved: tuple[int, int] = (0, 0)
+    """Rows and columns by which it is expected elsewhere on the next plane."""
+
+    @property
+    def expected(self) -> CroppedMask:
+        """Its last mask, where it should be on the next plane."""
+        return shifted(self.recent[-1], self.moved)
 
     @property
     def is_done(self) -> bool:
@@ -180,6 +196,9 @@ class Tracker:
             Where ``cancelled`` said so; passes not taken can go on from here.
         """
         started = time.perf_counter()
+        if self.settings.motion and self.stack.is_time:
+            for item in due:
+                self._foresee(item)
         waiting, looks = list(due), 0
         while waiting:
             again = []
@@ -233,6 +252,19 @@ class Tracker:
             nbytes += len(passes) * one * (self.settings.track.max_memories + 1)
         return Estimate(planes, seconds, nbytes)
 
+    def _foresee(self, item: Pass) -> None:
+        """Look where an object has gone, and follow it there with the view."""
+        before = item.next - (item.failed + 1) * item.reach.step
+        here = self.stack.plane(item.next)
+        item.moved = displacement(self.stack.plane(before), here, item.recent[-1])
+        box = item.expected.box
+        if box is None:
+            item.moved = (0, 0)
+            return
+        view = follow(item.view, box, here.shape, self.segmenter.image_size)
+        if view != item.view:
+            item.view, item.memory = view, None
+
     @torch.inference_mode()
     def _look(
         self,
@@ -254,7 +286,7 @@ class Tracker:
         if cancelled is not None and cancelled():
             raise CancelledError
         if self.settings.method == "neighbour":
-            found = self._from_masks(view, [item.recent[-1] for item in group], features)
+            found = self._from_masks(view, [item.expected for item in group], features)
             return self._leaned(view, group, found)
         found = track_frame(
             self.segmenter.model.with_memory,
@@ -276,7 +308,7 @@ class Tracker:
             return found
         leaned = []
         for item, frame in zip(group, found, strict=True):
-            shown = to_view(item.recent[-1], view, side)
+            shown = to_view(item.expected, view, side)
             before = mask_to_logits(shown, side // 4)[0].to(frame.low_res.device)
             low_res = lean_on(frame.low_res, before, self._change(item, view), share)
             look = self._look_of(item)
@@ -302,11 +334,19 @@ class Tracker:
     def _change(self, item: Pass, view: ViewOfPlane) -> Tensor:
         """What the network answers to the mask before, here and there, ``(1, s, s)``."""
         answers = []
-        for plane in (item.next, item.next - item.reach.step):
+        before = item.next - item.reach.step
+        for plane, mask in ((item.next, item.expected), (before, item.recent[-1])):
             features = self.segmenter.features(self.stack.plane(plane), view)
-            answer = self._from_masks(view, [item.recent[-1]], features)[0].low_res
+            answer = self._from_masks(view, [mask], features)[0].low_res
             answers.append(answer.clamp(-LIMIT, LIMIT))
-        return answers[0] - answers[1]
+        if item.moved == (0, 0):
+            return answers[0] - answers[1]
+        box = item.recent[-1].box
+        if box is None or is_cut(view, box, self.stack.plane(before).shape):
+            # it came into this view just now: what changed cannot be told
+            return torch.zeros_like(answers[0])
+        rows, columns = in_view(item.moved, view, answers[0].shape[-1])
+        return answers[0] - answers[1].roll((rows, columns), (-2, -1))
 
     def _from_masks(
         self, view: ViewOfPlane, masks: Sequence[CroppedMask], features: ImageFeatures
@@ -340,7 +380,8 @@ class Tracker:
         source_shape = self.stack.plane(plane).shape
         found = from_view(frame.low_res, item.view, source_shape, frame.iou)
         score = 1 / (1 + math.exp(-min(max(frame.object_logit, -60.0), 60.0)))
-        gone = has_left(found.mask, score, item.recent, self.settings)
+        known = [*item.recent[:-1], item.expected]
+        gone = has_left(found.mask, score, known, self.settings)
         gone = gone or self._has_faded(plane, item, found.mask)
         gone = gone or self._has_grown_again(item, found.mask)
         box = found.mask.box
@@ -363,6 +404,7 @@ class Tracker:
             item.next = item.reach.last + step if ended else plane + step
         else:
             item.failed = 0
+            item.moved = (0, 0)
             item.recent = [*item.recent[-2:], found.mask]
             packed = PackedMask.pack(found.mask, found.logits)
             parts = len(main_parts(found.mask))

@@ -59,6 +59,9 @@ class PropagationSettings:
     look: float = 1.0
     """Weight of the grey values in each next mask (:mod:`.propagation_look`), in logits;
     only for the bundled model. 0 leaves them to the network."""
+    motion: bool = True
+    """In movies, look for each object where its grey values have gone
+    (:mod:`.propagation_motion`)."""
     stop_object_score: float = 0.5
     """Below this probability of being there the object has left."""
     stop_area_ratio: float = 0.1

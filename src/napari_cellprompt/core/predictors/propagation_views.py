@@ -34,6 +34,7 @@ __all__ = [
     "choose_view",
     "follow",
     "from_view",
+    "in_view",
     "is_cut",
     "to_view",
 ]
@@ -109,6 +110,13 @@ def follow(view: ViewOfPlane, box: Box, shape: tuple[int, int], imgsz: int) -> V
 def is_cut(view: ViewOfPlane, box: Box, shape: tuple[int, int]) -> bool:
     """Whether an object may go on beyond its view."""
     return isinstance(view, Tile) and touches_border(view, box, shape)
+
+
+def in_view(by: tuple[int, int], view: ViewOfPlane, side: int) -> tuple[int, int]:
+    """Rows and columns of a plane as those of a view of ``side`` pixels, rounded."""
+    if isinstance(view, Tile):
+        return round(by[0] * side / view.size), round(by[1] * side / view.size)
+    return round(by[0] * side / view.height), round(by[1] * side / view.width)
 
 
 def to_view(mask: CroppedMask, view: ViewOfPlane, imgsz: int) -> Tensor:

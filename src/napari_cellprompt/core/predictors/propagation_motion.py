@@ -1,0 +1,115 @@
+"""Where an object of a movie has gone from one frame to the next.
+
+Cells of a time-lapse move between frames, and fields drift, often by more than a small
+network recognises. The grey values in and around an object mostly stay: the place on the
+next frame that correlates best with them (normalised cross-correlation, Lewis 1995) is
+where it is looked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cellprompt.core.types import CroppedMask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.images.planes import PlaneSource
+
+__all__ = ["displacement", "shifted"]
+
+_MARGIN = 0.25
+"""Of the object's longer side: so much around it is compared. More finds drift better,
+but neighbours that move otherwise count too."""
+_REACH = 0.5
+"""Of the object's longer side: as far as it is looked for in each direction."""
+_LEAST = (4, 6)
+"""Pixels of both at least."""
+_GAIN = 0.05
+"""The correlation must be better by this than where the object was: else it has stayed."""
+_CORRELATED = 0.3
+"""A place that correlates less says nothing."""
+
+
+def displacement(
+    before: PlaneSource, here: PlaneSource, mask: CroppedMask
+) -> tuple[int, int]:
+    """How far an object has moved.
+
+    Parameters
+    ----------
+    before, here
+        Two frames of a movie.
+    mask
+        The object on ``before``.
+
+    Returns
+    -------
+    tuple of int
+        Rows and columns; zeros where nothing speaks for a movement.
+    """
+    from skimage.feature import match_template
+
+    box = mask.box
+    if box is None:
+        return 0, 0
+    x0, y0, x1, y1 = box
+    side = max(x1 - x0, y1 - y0)
+    margin, reach = max(_LEAST[0], round(_MARGIN * side)), max(_LEAST[1], side // 2)
+    height, width = before.shape
+    rows = max(y0 - margin, 0), min(y1 + margin, height)
+    columns = max(x0 - margin, 0), min(x1 + margin, width)
+    pattern = _grey(before.read(*rows, *columns))
+    if np.ptp(pattern) == 0:
+        return 0, 0
+    field = _field(
+        here, (rows[0] - reach, rows[1] + reach), (columns[0] - reach, columns[1] + reach)
+    )
+    found = match_template(field, pattern)
+    best = np.unravel_index(int(found.argmax()), found.shape)
+    if found[best] < max(_CORRELATED, found[reach, reach] + _GAIN):
+        return 0, 0
+    return int(best[0]) - reach, int(best[1]) - reach
+
+
+def shifted(mask: CroppedMask, by: tuple[int, int]) -> CroppedMask:
+    """A mask so many rows and columns further on; what leaves the plane is cut off."""
+    if by == (0, 0):
+        return mask
+    height, width = mask.plane_shape
+    y0, x0 = mask.origin[0] + by[0], mask.origin[1] + by[1]
+    rows, columns = mask.data.shape
+    kept = mask.data[
+        min(max(-y0, 0), rows) : max(height - y0, 0),
+        min(max(-x0, 0), columns) : max(width - x0, 0),
+    ]
+    origin = (min(max(y0, 0), height), min(max(x0, 0), width))
+    return CroppedMask(kept, origin, mask.plane_shape)
+
+
+def _field(
+    plane: PlaneSource, rows: tuple[int, int], columns: tuple[int, int]
+) -> NDArray[np.float32]:
+    """A part of a plane that may reach beyond it; its border pixels go on there."""
+    height, width = plane.shape
+    pixels = _grey(
+        plane.read(
+            max(rows[0], 0),
+            min(rows[1], height),
+            max(columns[0], 0),
+            min(columns[1], width),
+        )
+    )
+    around = [
+        (max(-start, 0), max(stop - length, 0))
+        for (start, stop), length in ((rows, height), (columns, width))
+    ]
+    return np.pad(pixels, around, mode="edge")
+
+
+def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    grey = pixels.astype(np.float32)
+    return grey.mean(axis=2) if grey.ndim == 3 else grey
