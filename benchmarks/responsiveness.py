@@ -7,7 +7,11 @@ where there is no display).
    the model has not seen yet are clicked. The longest gap between two beats is set
    beside that of the same clicks with a predictor that does nothing: software GL alone
    costs tens of milliseconds a repaint.
-2. The same prediction, features not cached, on the inference thread of a process with an
+2. The same timer while an object is followed through 24 planes of 512 x 512 and each
+   plane is drawn as it is done: from the press of the button on, and from the first
+   plane on. Beside it the same window doing nothing for as long, and napari adding an
+   empty Labels layer, which the preview of a propagation is.
+3. The same prediction, features not cached, on the inference thread of a process with an
    idle napari window and of one without, in turn; medians.
 """
 
@@ -190,6 +194,71 @@ def stalls(folder: Path, runs: int) -> dict[str, Any]:
     }
 
 
+def following(runs: int) -> dict[str, list[float]]:
+    """Longest gap while an object is followed through a z-stack, and in an idle window."""
+    import napari
+    from qtpy.QtTest import QTest
+
+    from napari_cellprompt.jobs.inference import shutdown_shared_thread
+    from napari_cellprompt.widgets.docks import open_dock
+    from napari_cellprompt.widgets.propagate import PropagateWidget
+    from napari_cellprompt.widgets.segment import SegmentWidget
+
+    planes, side = 24, 512
+    stack = np.random.default_rng(0).integers(0, 60, (planes, side, side)).astype(np.uint8)
+    rows, columns = np.ogrid[:side, :side]
+    stack[:, (rows - 256) ** 2 + (columns - 256) ** 2 < 20**2] = 200
+    viewer = napari.Viewer(show=True)
+    viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"))
+    viewer.dims.set_current_step(0, planes // 2)
+    segment = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(segment)
+    widget = open_dock(viewer, PropagateWidget, "Propagate")
+    follow, heart = widget.controller, Heart()
+    names = ("idle window", "napari adds a layer", "from the button", "from plane 1")
+    gaps: dict[str, list[float]] = {name: [] for name in names}
+    for run in range(runs + 1):
+        # new limits are new planes to the cache
+        segment.form.image.value.contrast_limits = (0, 200 + run)
+        wait(lambda: segment.controller.model is not None)
+        segment.form.points.value.add([(planes // 2, 256.0, 256.0)])
+        wait(lambda: segment.controller.prediction is not None)
+        started = time.perf_counter()
+        heart.start()
+        widget.start()
+        wait(lambda: follow.stage in ("announced", "running", "review"))
+        if follow.stage == "announced":
+            widget.start()
+        wait(lambda: follow.stage == "review" or follow.progress is not None)
+        first = heart.stop()
+        heart.start()
+        wait(lambda: follow.stage == "review")
+        later, seconds = heart.stop(), time.perf_counter() - started
+        tracked = len(follow.run.engine.outcomes())
+        if tracked < planes:
+            raise RuntimeError(f"only {tracked} of {planes} planes were followed")
+        follow.discard()
+        wait(lambda: follow.stage == "idle")
+        segment.discard()
+        QTest.qWait(500)
+        heart.start()
+        QTest.qWait(round(seconds * 1000))
+        idle = heart.stop()
+        heart.start()
+        layer = viewer.add_labels(np.zeros_like(stack))
+        QTest.qWait(200)
+        adding = heart.stop()
+        viewer.layers.remove(layer)
+        if run:
+            for name, gap in zip(
+                names, (idle, adding, max(first, later), later), strict=True
+            ):
+                gaps[name].append(round(gap, 1))
+    viewer.close()
+    shutdown_shared_thread()
+    return gaps
+
+
 def child(kind: str, model: str) -> None:
     """Predict once for each line on stdin, with or without a window."""
     from napari_cellprompt.core.images.planes import PlaneSource
@@ -267,6 +336,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         result: dict[str, Any] = {"heartbeat": stalls(folder, arguments.runs)}
+        result["following"] = following(arguments.runs)
         for model in MODELS:
             path = weights(model, folder)
             result.setdefault("thread", {})[model] = slowdown(path, arguments.runs)
@@ -276,6 +346,9 @@ def main() -> None:
         gap = statistics.median(row["longest_gap_ms"])
         took = statistics.median(row["interaction_s"])
         print(f"{name:20} {gap:7.1f} ms ({gap - idle:+7.1f})   {took:6.2f} s for 6 clicks")
+    print("\nlongest gap while an object is followed through 24 planes (median of runs)")
+    for name, values in result["following"].items():
+        print(f"{name:20} {statistics.median(values):7.1f} ms")
     print("\none prediction with cold features on the inference thread")
     for name, row in result["thread"].items():
         print(

@@ -85,6 +85,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "field: the whole plane squeezed to the model's square, once for all objects; "
         "default: %(default)s",
     )
+    looks.add_argument(
+        "--no-motion",
+        action="store_true",
+        help="in time: look for each object where it was, not where its grey values have "
+        "gone",
+    )
     ends = parser.add_argument_group("when an object has ended")
     ends.add_argument(
         "--stop-object-score",
@@ -192,6 +198,7 @@ def propagate_request(arguments: argparse.Namespace) -> PropagateRequest:
         settings={
             "geometry": arguments.geometry,
             "method": arguments.method,
+            "motion": not arguments.no_motion,
             "stop_object_score": arguments.stop_object_score,
             "stop_area_ratio": arguments.stop_area_ratio,
             "stop_overlap": arguments.stop_overlap,

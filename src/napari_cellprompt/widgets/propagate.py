@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
@@ -176,6 +177,8 @@ class PropagateWidget(QWidget):
             self.segment.controller.changed.disconnect(self._show_axes)
 
     def _segment_closed(self) -> None:
+        if not (isalive(self) and isalive(self.controller.bridge)):
+            return  # the whole window is going
         self._leave_segment()
         self.controller.attach(None)
         self.segment = None

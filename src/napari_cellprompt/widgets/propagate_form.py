@@ -97,6 +97,12 @@ class PropagateForm:
             tooltip="Fewer planes that are remembered cost less time and memory, and "
             "some accuracy",
         )
+        self.motion = ComboBox(
+            label="Movement",
+            choices=[("follow it", True), ("stay in place", False)],
+            tooltip="In movies, compare grey values to find where each object has gone, or "
+            "look for it where it was; never along z",
+        )
         self.object_score = _share(
             "Gone below",
             0.5,
@@ -145,7 +151,7 @@ class PropagateForm:
         self.more = QWidget()
         fill_rows(
             self.more,
-            *(self.geometry, self.memory, self.object_score),
+            *(self.geometry, self.memory, self.motion, self.object_score),
             *(self.area_ratio, self.overlap, self.contrast, self.regrowth, self.patience),
         )
         self.what.changed.connect(self._show_needed)
@@ -195,6 +201,7 @@ class PropagateForm:
 
         settings = PropagationSettings(
             geometry=self.geometry.value,
+            motion=self.motion.value,
             stop_object_score=self.object_score.value,
             stop_area_ratio=self.area_ratio.value,
             stop_overlap=self.overlap.value,
