@@ -155,7 +155,7 @@ def test_examples_are_applied_to_every_image(desk, folder: Path) -> None:
     desk.window.wait(lambda: not fewshot.controller.running, 30)
     desk.press("skip")
     desk.window.wait(
-        lambda: not fewshot.controller.running and bool(fewshot.controller.chosen), 30
+        lambda: fewshot.controller.settled and bool(fewshot.controller.chosen), 30
     )
     found = np.squeeze(fewshot.controller.preview.layer.data)
     assert average_precision(found, disks_and_bars(1)[1])[0] == 1.0
