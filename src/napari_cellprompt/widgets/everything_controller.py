@@ -6,18 +6,14 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal
-
 from napari_cellprompt.core._errors import CellpromptError, ImageError
 from napari_cellprompt.jobs.inference import Priority
-from napari_cellprompt.layers.found_preview import FoundPreview
 from napari_cellprompt.layers.prompts import read_box
 
-from .bridge import ResultBridge, complaint
-from .found_commit import FoundCommit, FoundMask
+from .bridge import complaint
+from .found_commit import FoundMask
+from .found_controller import FoundController
 from .found_target import Target, target_of
-from .latest import Latest
-from .slices import SlicedWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +44,7 @@ class _Run:
     """What ended it too early."""
 
 
-class EverythingController:
+class EverythingController(FoundController):
     """One search at a time, with the image and the model of the Segment widget.
 
     Parameters
@@ -59,33 +55,16 @@ class EverythingController:
         Image, model, and where objects go.
     """
 
-    changed = Signal()
-    """Status, progress or objects are not what they were."""
-
     def __init__(self, viewer: ViewerModel, segment: SegmentController) -> None:
-        self._viewer = viewer
-        self._segment = segment
-        self._bridge = ResultBridge()
-        self.preview = FoundPreview(viewer)
-        self.status = "Choose an image in Segment, then press Find everything."
-        self.progress = (0, 0)
-        """Steps done and all steps."""
-        self.running = False
+        super().__init__(
+            viewer,
+            segment,
+            preview="Everything",
+            status="Choose an image in Segment, then press Find everything.",
+        )
         self.arrangement: Arrangement | None = None
         self._run: _Run | None = None
         self._filters: FilterSettings | None = None
-        self._sorting = Latest(self._bridge, "cellprompt-filters")
-        self._writing = SlicedWork(self._bridge)
-
-    @property
-    def writing(self) -> bool:
-        """Whether objects are being written into the Labels layer."""
-        return self._writing.busy
-
-    @property
-    def settled(self) -> bool:
-        """Whether what is shown is all that was asked for."""
-        return not (self.running or self._sorting.busy or self._writing.busy)
 
     def start(
         self,
@@ -95,7 +74,7 @@ class EverythingController:
         region: Shapes | None = None,
     ) -> None:
         """Look on the plane on screen, or on all planes of its stack."""
-        if self.running or self._writing.busy:
+        if self.running or self.writing:
             return
         try:
             run = self._resolve(settings, whole_stack, region)
@@ -114,17 +93,6 @@ class EverythingController:
             self._run.stop.set()
             self._tell("Stopping ...")
 
-    def discard(self) -> None:
-        """Forget what was found."""
-        if self._run is not None:
-            self._run.stop.set()
-        self._sorting.forget()
-        self._run, self.arrangement = None, None
-        self.running = False
-        self.preview.close()
-        self.progress = (0, 0)
-        self.changed.emit()
-
     def filter(self, settings: FilterSettings) -> None:
         """Apply other filters to what was found; the model is not asked."""
         self._filters = settings
@@ -142,45 +110,17 @@ class EverythingController:
         if run is None or arrangement is None or not arrangement.count:
             self._tell("There is nothing to accept.")
             return
-        if not self.settled:
-            self._tell("Wait until everything asked for is shown.")
-            return
         found = (
             FoundMask(number, plane, mask) for plane, number, mask in arrangement.masks()
         )
-        commit = FoundCommit(
-            self._viewer, self._segment, run.target, found, arrangement.count
-        )
+        self._write(run.target, found, arrangement.count, then)
 
-        def done(error: Exception | None) -> None:
-            if error is not None:
-                self._tell(str(error))
-                return
-            self.discard()
-            self._tell(commit.message)
-            if then is not None:
-                then()
+    def _stop(self) -> None:
+        if self._run is not None:
+            self._run.stop.set()
 
-        self._writing.start(commit.work(), done)
-        self._tell("Writing the objects ...")
-
-    def close(self, *, leave_layers: bool = False) -> None:
-        """No answer arrives after this.
-
-        Parameters
-        ----------
-        leave_layers : bool
-            While the window is being torn down, the layers go with it: to remove one
-            then would wake widgets that Qt has deleted.
-        """
-        if leave_layers:
-            if self._run is not None:
-                self._run.stop.set()
-        else:
-            self.discard()
-        self._writing.stop()
-        self._sorting.close()
-        self._bridge.close()
+    def _forget(self) -> None:
+        self._run = self.arrangement = None
 
     # --- looking ----------------------------------------------------------------------
 
@@ -268,7 +208,7 @@ class EverythingController:
 
             return arrange(found, shape, filters)
 
-        self._sorting.ask(work, lambda done: self._sorted(run, done))
+        self._drawing.ask(work, lambda done: self._sorted(run, done))
         self.changed.emit()
 
     def _sorted(self, run: _Run, future: Future[Arrangement]) -> None:
@@ -290,7 +230,3 @@ class EverythingController:
             self.changed.emit()
         else:
             self._tell(f"{run.trouble} {text}".strip())
-
-    def _tell(self, text: str) -> None:
-        self.status = text
-        self.changed.emit()

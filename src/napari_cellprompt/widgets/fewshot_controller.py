@@ -14,15 +14,13 @@ from napari_cellprompt.jobs.inference import Priority
 from napari_cellprompt.jobs.series import Series
 from napari_cellprompt.layers.commit_stack import plane_labels
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.layers.found_preview import FoundPreview
 
-from .bridge import ResultBridge, complaint
+from .bridge import complaint
 from .contrast import Pending
 from .fewshot_folder import FolderRun
-from .found_commit import FoundCommit, FoundMask
+from .found_commit import FoundMask
+from .found_controller import FoundController
 from .found_target import Target, target_of
-from .latest import Latest
-from .slices import SlicedWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +50,7 @@ class _Run:
     stop: threading.Event
 
 
-class FewshotController:
+class FewshotController(FoundController):
     """One bank of examples, with the image and the model of the Segment widget.
 
     Parameters
@@ -63,38 +61,22 @@ class FewshotController:
         Image, model, and where objects go.
     """
 
-    changed = Signal()
-    """Status, progress or objects are not what they were."""
     taught = Signal()
     """The examples are not what they were."""
 
     def __init__(self, viewer: ViewerModel, segment: SegmentController) -> None:
-        self._viewer = viewer
-        self._segment = segment
-        self._bridge = ResultBridge()
-        self.preview = FoundPreview(viewer, "Like the examples")
-        self.status = "Segment a few cells, then add them as examples."
-        self.progress = (0, 0)
-        """Planes done and all planes."""
-        self.running = False
+        super().__init__(
+            viewer,
+            segment,
+            preview="Like the examples",
+            status="Segment a few cells, then add them as examples.",
+        )
         self.bank: ExampleBank | None = None
         self.threshold = 0.5
         self._run: _Run | None = None
         self._files: FolderRun | None = None
         self._rejected: set[tuple[int, int]] = set()
         """Plane and row of objects that the user took out."""
-        self._drawing = Latest(self._bridge, "cellprompt-choice")
-        self._writing = SlicedWork(self._bridge)
-
-    @property
-    def writing(self) -> bool:
-        """Whether objects are being written into the Labels layer."""
-        return self._writing.busy
-
-    @property
-    def settled(self) -> bool:
-        """Whether what is shown is all that was asked for."""
-        return not (self.running or self._drawing.busy or self._writing.busy)
 
     # --- examples ---------------------------------------------------------------------
 
@@ -243,18 +225,15 @@ class FewshotController:
                 run.stop.set()
                 self._tell("Stopping ...")
 
-    def discard(self) -> None:
-        """Forget what was found; the examples stay."""
+    def _stop(self) -> None:
         for run in (self._run, self._files):
             if run is not None:
                 run.stop.set()
-        self._drawing.forget()
+
+    def _forget(self) -> None:
+        """Let go of what was found; the examples stay."""
         self._run = self._files = None
         self._rejected.clear()
-        self.running = False
-        self.progress = (0, 0)
-        self.preview.close()
-        self.changed.emit()
 
     def choose(self, threshold: float) -> None:
         """Take objects from another score on; the model is not asked."""
@@ -323,44 +302,12 @@ class FewshotController:
         if run is None or not any(chosen.values()):
             self._tell("There is nothing to accept.")
             return
-        if not self.settled:
-            self._tell("Wait until everything asked for is shown.")
-            return
         items = [(plane, item) for plane, row in chosen.items() for item in row]
         found = (
             FoundMask(number, plane, item.found.mask, item.found.score)
             for number, (plane, item) in enumerate(items, 1)
         )
-        commit = FoundCommit(self._viewer, self._segment, run.target, found, len(items))
-
-        def done(error: Exception | None) -> None:
-            if error is not None:
-                self._tell(str(error))
-                return
-            self.discard()
-            self._tell(commit.message)
-
-        self._writing.start(commit.work(), done)
-        self._tell("Writing the objects ...")
-
-    def close(self, *, leave_layers: bool = False) -> None:
-        """No answer arrives after this.
-
-        Parameters
-        ----------
-        leave_layers : bool
-            While the window is being torn down, the layers go with it: to remove one
-            then would wake widgets that Qt has deleted.
-        """
-        if leave_layers:
-            for run in (self._run, self._files):
-                if run is not None:
-                    run.stop.set()
-        else:
-            self.discard()
-        self._writing.stop()
-        self._drawing.close()
-        self._bridge.close()
+        self._write(run.target, found, len(items))
 
     # --- in the background ------------------------------------------------------------
 
@@ -485,10 +432,6 @@ class FewshotController:
         found = sum(len(items) for items in run.scored.values())
         taken = f", {len(self._rejected)} taken out by hand" if self._rejected else ""
         self._tell(f"{count} of {found} objects are like the examples{taken}.")
-
-    def _tell(self, text: str) -> None:
-        self.status = text
-        self.changed.emit()
 
 
 def _covers(item: ScoredObject, row: int, column: int) -> bool:

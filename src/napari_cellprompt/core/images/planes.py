@@ -273,6 +273,12 @@ class PlaneSource:
         key[self._columns] = slice(x0, x1)
         return to_uint8(np.asarray(self._data[tuple(key)]), self._limits)
 
+    def read_grey(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.float32]:
+        """:meth:`read`, colours averaged: ``(y1 - y0, x1 - x0)`` float32, 0 to 255."""
+        pixels = self.read(y0, y1, x0, x1).astype(np.float32)
+        grey: NDArray[np.float32] = pixels.mean(axis=2) if self.is_rgb else pixels
+        return grey
+
 
 def _channel_of(
     shape: Sequence[int], channel_axis: int | None, channel: int | None

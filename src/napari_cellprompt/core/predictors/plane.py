@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_cellprompt.core._errors import PromptError
 from napari_cellprompt.core.images.cache import FeatureCache
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import (
@@ -37,7 +36,7 @@ from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, single_is_stable
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
-from napari_cellprompt.core.types import CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.types import Prediction, Prompts
 from napari_cellprompt.core.zoo.device import Precision, precision_of
 from napari_cellprompt.core.zoo.load import LoadedModel
 
@@ -45,6 +44,7 @@ from .bank import model_fingerprint
 from .feature_files import FeatureFiles
 from .out_of_memory import free_memory, is_out_of_memory, out_of_memory
 from .preprocess import normalise
+from .prompt_extent import check_prompts, extent_of, is_outlined
 from .prompting import decode_prompts, mask_to_logits
 
 if TYPE_CHECKING:
@@ -209,10 +209,10 @@ class PlaneSegmenter:
     def _first_look(
         self, plane: PlaneSource, prompts: Prompts, size_hint: float | None
     ) -> _Pending:
-        _check(prompts, plane.shape)
-        extent = _extent(prompts)
+        check_prompts(prompts, plane.shape)
+        extent = extent_of(prompts)
         size: float | None = max(extent[2] - extent[0], extent[3] - extent[1])
-        told = _outlined(prompts)
+        told = is_outlined(prompts)
         if not told and size_hint is not None:
             size = max(size or 0.0, size_hint)
         elif not told and self._level(prompts, size) >= DEFAULT_MAGNIFICATION:
@@ -225,7 +225,7 @@ class PlaneSegmenter:
 
     def _level(self, prompts: Prompts, size: float | None) -> float:
         """The magnification for an object of this size."""
-        clicked = self.model.spec.drawing is not None and not _outlined(prompts)
+        clicked = self.model.spec.drawing is not None and not is_outlined(prompts)
         share = CLICK_SHARE if clicked else TARGET_SHARE
         return choose_magnification(size, self.image_size, share=share)
 
@@ -446,54 +446,6 @@ def _stop_if(cancelled: Callable[[], bool] | None) -> None:
         raise CancelledError
 
 
-def _check(prompts: Prompts, shape: tuple[int, int]) -> None:
-    """Refuse prompts from which nothing on this plane can be predicted."""
-    if prompts.is_empty:
-        raise PromptError("There is nothing to predict from: click a cell or draw a box.")
-    height, width = shape
-    for x, y in prompts.points:
-        if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-            raise PromptError(
-                f"The point ({x:g}, {y:g}) lies outside the image of "
-                f"{width} x {height} pixels."
-            )
-    if prompts.box is not None:
-        x0, y0, x1, y1 = prompts.box
-        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-            raise PromptError(
-                f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies outside the image of "
-                f"{width} x {height} pixels."
-            )
-    if prompts.mask is not None and tuple(prompts.mask.size) != tuple(shape):
-        raise PromptError(
-            f"The mask prompt has {prompts.mask.size} pixels, the plane has {shape}."
-        )
-    if prompts.box is None and prompts.mask is None and 1 not in prompts.labels:
-        raise PromptError("At least one click must be on the object, not on background.")
-
-
-def _extent(prompts: Prompts) -> Box:
-    """The rectangle that the object covers as far as the prompts tell."""
-    xs = [x for (x, _), label in zip(prompts.points, prompts.labels, strict=True) if label]
-    ys = [y for (_, y), label in zip(prompts.points, prompts.labels, strict=True) if label]
-    if prompts.box is not None:
-        xs += [prompts.box[0], prompts.box[2]]
-        ys += [prompts.box[1], prompts.box[3]]
-    if prompts.mask is not None:
-        found = CroppedMask(decode_rle(prompts.mask), (0, 0), prompts.mask.size).box
-        if found is None and not xs:
-            raise PromptError("The mask prompt is empty.")
-        if found is not None:
-            xs += [found[0], found[2]]
-            ys += [found[1], found[3]]
-    return min(xs), min(ys), max(xs), max(ys)
-
-
-def _outlined(prompts: Prompts) -> bool:
-    """Whether the prompts show how large the object is."""
-    return prompts.box is not None or prompts.mask is not None
-
-
 def _by_tile(items: Sequence[_Pending]) -> list[tuple[Tile, list[_Pending]]]:
     groups: dict[Tile, list[_Pending]] = {}
     for item in items:
@@ -516,7 +468,7 @@ def _ranked(output: DecoderOutput, prompts: Sequence[Prompts], *, drawn: bool) -
     ranks = []
     for row, item in enumerate(prompts):
         several = (output.iou[row, 1:].argsort(descending=True) + 1).tolist()
-        ambiguous = len(item.points) == 1 and not _outlined(item)
+        ambiguous = len(item.points) == 1 and not is_outlined(item)
         single = drawn or (bool(stable[row]) and not ambiguous)
         ranks.append([0, *several][:3] if single else several)
     return torch.tensor(ranks, device=output.iou.device)

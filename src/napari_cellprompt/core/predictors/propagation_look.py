@@ -71,9 +71,7 @@ def learn_look(plane: PlaneSource, mask: CroppedMask) -> Look | None:
     margin = max(4, round(0.5 * max(x1 - x0, y1 - y0)))
     height, width = plane.shape
     top, left = max(y0 - margin, 0), max(x0 - margin, 0)
-    pixels = plane.read(top, min(y1 + margin, height), left, min(x1 + margin, width))
-    grey = pixels.astype(np.float32)
-    grey = grey.mean(axis=2) if grey.ndim == 3 else grey
+    grey = plane.read_grey(top, min(y1 + margin, height), left, min(x1 + margin, width))
     inside = np.zeros(grey.shape, bool)
     rows, columns = mask.indices()
     inside[rows - top, columns - left] = True

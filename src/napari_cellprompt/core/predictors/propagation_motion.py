@@ -62,7 +62,7 @@ def displacement(
     height, width = before.shape
     rows = max(y0 - margin, 0), min(y1 + margin, height)
     columns = max(x0 - margin, 0), min(x1 + margin, width)
-    pattern = _grey(before.read(*rows, *columns))
+    pattern = before.read_grey(*rows, *columns)
     if np.ptp(pattern) == 0:
         return 0, 0
     field = _field(
@@ -95,21 +95,11 @@ def _field(
 ) -> NDArray[np.float32]:
     """A part of a plane that may reach beyond it; its border pixels go on there."""
     height, width = plane.shape
-    pixels = _grey(
-        plane.read(
-            max(rows[0], 0),
-            min(rows[1], height),
-            max(columns[0], 0),
-            min(columns[1], width),
-        )
+    pixels = plane.read_grey(
+        max(rows[0], 0), min(rows[1], height), max(columns[0], 0), min(columns[1], width)
     )
     around = [
         (max(-start, 0), max(stop - length, 0))
         for (start, stop), length in ((rows, height), (columns, width))
     ]
     return np.pad(pixels, around, mode="edge")
-
-
-def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    grey = pixels.astype(np.float32)
-    return grey.mean(axis=2) if grey.ndim == 3 else grey

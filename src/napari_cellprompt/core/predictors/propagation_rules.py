@@ -112,8 +112,7 @@ def contrast(plane: PlaneSource, mask: CroppedMask) -> tuple[float, float]:
     height, width = plane.shape
     x0, y0 = max(box[0] - _RING, 0), max(box[1] - _RING, 0)
     x1, y1 = min(box[2] + _RING, width), min(box[3] + _RING, height)
-    pixels = plane.read(y0, y1, x0, x1).astype(np.float32)
-    grey = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
+    grey = plane.read_grey(y0, y1, x0, x1)
     inside = np.zeros(grey.shape, bool)
     rows, columns = mask.indices()
     inside[rows - y0, columns - x0] = True

@@ -77,6 +77,14 @@ class Pass:
     """Rows and columns by which it is expected elsewhere on the next plane."""
 
     @property
+    def anchor_mask(self) -> PackedMask:
+        """The mask that it is followed from."""
+        stored = self.object.planes[self.reach.anchor].mask
+        if stored is None:
+            raise RuntimeError("an anchor has no mask")
+        return stored
+
+    @property
     def expected(self) -> CroppedMask:
         """Its last mask, where it should be on the next plane."""
         return shifted(self.recent[-1], self.moved)
@@ -324,11 +332,8 @@ class Tracker:
             return None
         key = (item.object.id, item.reach.anchor)
         if key not in self._looks:
-            stored = item.object.planes[item.reach.anchor].mask
-            if stored is None:
-                raise RuntimeError("an anchor has no mask")
             plane = self.stack.plane(item.reach.anchor)
-            self._looks[key] = learn_look(plane, stored.mask())
+            self._looks[key] = learn_look(plane, item.anchor_mask.mask())
         return self._looks[key]
 
     def _change(self, item: Pass, view: ViewOfPlane) -> Tensor:
@@ -422,8 +427,7 @@ class Tracker:
     def _has_grown_again(self, item: Pass, mask: CroppedMask) -> bool:
         """Whether an object that had shrunk grows: then another one has taken its place."""
         ratio = self.settings.stop_regrowth
-        anchor = item.object.planes[item.reach.anchor].mask
-        if ratio <= 0 or anchor is None or self.stack.is_time:
+        if ratio <= 0 or self.stack.is_time:
             return False
         step = item.reach.step
         passed = range(item.reach.anchor, item.next, step)
@@ -432,8 +436,8 @@ class Tracker:
             for p in passed
             if (stored := item.object.planes.get(p)) is not None and stored.mask is not None
         ]
-        smallest = min(areas, default=anchor.area)
-        return smallest < _SHRUNK * anchor.area and mask.area > ratio * smallest
+        start, smallest = areas[0], min(areas)
+        return smallest < _SHRUNK * start and mask.area > ratio * smallest
 
     def _has_faded(self, plane: int, item: Pass, mask: CroppedMask) -> bool:
         """Whether the object stands out much less than on the plane it was prompted on."""
@@ -442,11 +446,8 @@ class Tracker:
             return False
         key = (item.object.id, item.reach.anchor)
         if key not in self._contrasts:
-            stored = item.object.planes[item.reach.anchor].mask
-            if stored is None:
-                raise RuntimeError("an anchor has no mask")
             anchor = self.stack.plane(item.reach.anchor)
-            self._contrasts[key] = contrast(anchor, stored.mask())
+            self._contrasts[key] = contrast(anchor, item.anchor_mask.mask())
         start, noise = self._contrasts[key]
         if not self.stack.is_time:
             # above and below its focus everything fades, however little it stood out
