@@ -24,7 +24,7 @@ from data import load_planes, load_splits
 from objective import batch_loss
 from prompts import Batch, BatchStream
 from tracking import clip_loss, follow, prepare_memory
-from train import MEMORY_PARTS, Average, build_network
+from train import MEMORY_PARTS, Average, build_network, mean_of_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class Run:
             self.network.load_state_dict(saved["network"])
         else:
             saved = None
-            given = self._load(options.start_from)["average"]
+            given = mean_of_runs(options.start_from, self.device)["average"]
             self.network.load_state_dict(given)
             self._start_memory()
         self.optimizer = self._optimizer()
@@ -276,7 +276,13 @@ def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--start-from", type=Path, help="checkpoint of the image part")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="of the image part; the mean of several",
+    )
     parser.add_argument(
         "--memory-from", type=Path, help="checkpoint to take the memory's weights from"
     )

@@ -24,12 +24,12 @@ from objective import batch_loss
 from prompts import Batch, BatchStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from data import Plane
     from napari_cellprompt.core.networks.sam2 import SAM2
 
-__all__ = ["Average", "build_network", "main"]
+__all__ = ["Average", "build_network", "main", "mean_of_runs"]
 
 MEMORY_PARTS = ("memory_", "maskmem", "no_mem_pos", "no_obj", "obj_ptr", "mask_downsample")
 """Start of the names of what images alone do not train."""
@@ -105,6 +105,21 @@ def watched_objects(planes: list[Plane]) -> list[tuple[Plane, list[int]]]:
     return chosen
 
 
+def mean_of_runs(checkpoints: Sequence[Path], device: torch.device) -> dict[str, Any]:
+    """The first checkpoint, with the mean of the averaged weights of all of them.
+
+    Runs that went on from the same weights with other seeds lie in one valley of the
+    loss: their mean is better than each (Wortsman et al. 2022, arXiv:2203.05482).
+    """
+    saved = [torch.load(p, weights_only=True, map_location=device) for p in checkpoints]
+    state: dict[str, Any] = saved[0]
+    for name, tensor in state["average"].items():
+        if tensor.is_floating_point():
+            total = torch.stack([one["average"][name] for one in saved])
+            state["average"][name] = total.mean(dim=0)
+    return state
+
+
 class Run:
     """One training run in a folder: network, optimiser, average, log and checkpoint."""
 
@@ -126,16 +141,11 @@ class Run:
         if self.checkpoint.exists():
             self._resume()
         elif options.start_from:
-            state = torch.load(
-                options.start_from, weights_only=True, map_location=self.device
-            )
+            state = mean_of_runs(options.start_from, self.device)
             self.network.load_state_dict(state["average"])
+            if options.head_from:
+                state = mean_of_runs([options.head_from], self.device)
             self.head.load_state_dict(state["head"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            for group, decay in zip(
-                self.optimizer.param_groups, (self.config["weight_decay"], 0.0), strict=True
-            ):
-                group["weight_decay"] = decay
             self.average = Average(self.network, self.config["ema_decay"])
         root = os.environ["CELLPROMPT_DATA"]
         self.planes = load_planes(root, "train")
@@ -188,7 +198,7 @@ class Run:
             size=stage["image_size"],
             images=stage["images"],
             objects=self.config["objects_per_image"],
-            seed=self.step + 1,
+            seed=self.step + 1 + 1_000_000 * self.options.seed,
         )
         return iter(
             torch.utils.data.DataLoader(
@@ -274,7 +284,8 @@ class Run:
             and np.random.random() < self.config["corrected_share"]
         ):
             correct = str(np.random.choice(("click", "box", "mask"), p=(0.5, 0.25, 0.25)))
-        rounds = 2 if np.random.random() < 0.35 else 1
+        shares = self.config["rounds"]
+        rounds = int(np.random.choice(range(1, len(shares) + 1), p=shares))
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.options.bfloat16
         ):
@@ -317,7 +328,20 @@ def main() -> None:
     )
     parser.add_argument("--validate-every", type=float, default=10.0, metavar="MINUTES")
     parser.add_argument(
-        "--start-from", type=Path, help="a checkpoint to go on from with a new schedule"
+        "--start-from",
+        type=Path,
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="go on from it with a new schedule; from the mean of several",
+    )
+    parser.add_argument(
+        "--head-from",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="the per-pixel head, where a run of the memory is gone on from",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="another one for each run to be averaged"
     )
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
     options = parser.parse_args()
@@ -326,8 +350,8 @@ def main() -> None:
         options.workers = 1 if options.device == "cpu" else min(spare, 12)
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    np.random.seed(0)
+    torch.manual_seed(options.seed)
+    np.random.seed(options.seed)
     Run(options).train()
 
 

@@ -22,6 +22,7 @@ from napari_cellprompt.core.masks.found import (
     filter_candidates,
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
+from napari_cellprompt.core.predictors.aiming import CLICK_SHARE
 from napari_cellprompt.core.predictors.bank import model_fingerprint
 from napari_cellprompt.core.predictors.everything import AutoSettings, find_candidates
 from napari_cellprompt.core.predictors.fewshot import (
@@ -36,7 +37,6 @@ from napari_cellprompt.core.predictors.fewshot_memory import (
     object_logits,
     remember,
 )
-from napari_cellprompt.core.predictors.plane import CLICK_SHARE
 from napari_cellprompt.core.types import CroppedMask
 
 from .plane_walk import walk_planes

@@ -76,6 +76,10 @@ class Tile:
         """``x0, y0, x1, y1`` in the plane, x1 and y1 exclusive, overhang included."""
         return self.x0, self.y0, self.x0 + self.size, self.y0 + self.size
 
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a pixel of the plane lies in the tile."""
+        return self.x0 <= x < self.x0 + self.size and self.y0 <= y < self.y0 + self.size
+
     def to_tile(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Plane pixels ``(..., 2)`` as x, y to model pixels."""
         shifted = np.asarray(xy, dtype=np.float64) + 0.5 - (self.x0, self.y0)

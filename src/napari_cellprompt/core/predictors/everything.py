@@ -28,10 +28,10 @@ from napari_cellprompt.core.images.tiles import (
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.found import FoundObject
 
+from .aiming import CLICK_SHARE
 from .foreground import Foreground, peaks
 from .generate import stability
 from .out_of_memory import in_batches
-from .plane import CLICK_SHARE
 from .prompting import decode_prompts
 
 if TYPE_CHECKING:

@@ -1,17 +1,14 @@
 """Predicts objects on a plane of any size, each at a scale the model resolves.
 
 Objects are looked at in tiles of a fixed pyramid (:mod:`..images.tiles`) whose
-features are cached. What is found decides where to look again: an object cut by
-the border of its tile moves to a tile that holds it, and a first click on an
-object of unknown size is repeated at the level that fits what it found.
+features are cached. Which tile it is decides :mod:`.aiming`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,14 +20,8 @@ from torch import Tensor
 from napari_cellprompt.core.images.cache import FeatureCache
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import (
-    DEFAULT_MAGNIFICATION,
-    TARGET_SHARE,
     Tile,
-    choose_magnification,
-    next_tile,
     read_tile,
-    tile_for_box,
-    touches_border,
 )
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.rle import decode as decode_rle
@@ -40,12 +31,14 @@ from napari_cellprompt.core.types import Prediction, Prompts
 from napari_cellprompt.core.zoo.device import Precision, precision_of
 from napari_cellprompt.core.zoo.load import LoadedModel
 
+from .aiming import Aim, Look
 from .bank import model_fingerprint
 from .feature_files import FeatureFiles
 from .out_of_memory import free_memory, is_out_of_memory, out_of_memory
 from .preprocess import normalise
-from .prompt_extent import check_prompts, extent_of, is_outlined
+from .prompt_extent import check_prompts, is_outlined
 from .prompting import decode_prompts, mask_to_logits
+from .stepwise import Step, carried, says_nothing, steps_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,16 +46,11 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_CACHE_BYTES", "PlaneSegmenter", "View"]
 
 DEFAULT_CACHE_BYTES = 512 * 1024**2
-_MAX_LOOKS = 4
-"""An object is predicted at most this often while a tile that holds it is sought."""
-CLICK_SHARE = 0.09
-"""Share of its tile at which the bundled model finds an object best from clicks alone.
-
-Measured with ``benchmarks/levels.py``; with a box larger is better, as the outline is
-finer. Models that take prompts as they are were trained on objects of all sizes.
-"""
 _BATCH = 32
 """Objects decoded together; bounds the memory that many prompts on one tile take."""
+
+_STEPS_BYTES = 16 * 1024**2
+"""For the logits of earlier clicks, 64 kB each at 512 x 512."""
 
 Box = tuple[float, float, float, float]
 
@@ -74,20 +62,6 @@ class View(Protocol):
 
     def read(self, plane: PlaneSource, imgsz: int) -> NDArray[np.uint8]:
         """What the network sees, ``(imgsz, imgsz, 3)`` uint8."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """One object on its way to a prediction."""
-
-    prompts: Prompts
-    extent: Box
-    """The rectangle that the object covers as far as the prompts tell."""
-    tile: Tile
-    size_known: bool
-    looks: int = 0
-    seen: set[Tile] = field(default_factory=set)
-    result: Prediction | None = None
 
 
 class PlaneSegmenter:
@@ -122,6 +96,7 @@ class PlaneSegmenter:
         self.cache: FeatureCache[ImageFeatures] = (
             FeatureCache(DEFAULT_CACHE_BYTES) if cache is None else cache
         )
+        self._steps: FeatureCache[Step] = FeatureCache(_STEPS_BYTES)
 
     @property
     def image_size(self) -> int:
@@ -178,13 +153,51 @@ class PlaneSegmenter:
 
         Parameters, errors and each result are as in :meth:`predict`.
         """
-        pending = [self._first_look(plane, item, size_hint) for item in prompts]
-        waiting = list(pending)
+        for item in prompts:
+            check_prompts(item, plane.shape)
+        steps = [steps_of(item) for item in prompts]
+        begun = [self._begun(plane, item, size_hint) for item in steps]
+        done = [step for step, _ in begun]
+        left = [len(item) - known for item, (_, known) in zip(steps, begun, strict=True)]
+        # those with most clicks first, so that all end with their last step together
+        for count in range(max(left, default=0), 0, -1):
+            looks: dict[int, Look] = {}
+            for row, number in enumerate(left):
+                asked = steps[row][-count] if number >= count else None
+                if asked is not None and not says_nothing(asked, done[row]):
+                    looks[row] = self._aim.first(
+                        plane.shape, asked, size_hint, earlier=done[row]
+                    )
+            self._predict(plane, list(looks.values()), cancelled)
+            for row, look in looks.items():
+                done[row] = step = look.result
+                if step is not None:
+                    key = (plane.key, look.prompts, size_hint)
+                    self._steps.put(key, step, step.nbytes)
+        return [step.prediction for step in done if step is not None]
+
+    def _begun(
+        self, plane: PlaneSource, steps: Sequence[Prompts], size_hint: float | None
+    ) -> tuple[Step | None, int]:
+        """The latest step before the last that is known, and how many that leaves out."""
+        for count in range(len(steps) - 1, 0, -1):
+            step = self._steps.get((plane.key, steps[count - 1], size_hint))
+            if step is not None:
+                return step, count
+        return None, 0
+
+    def _predict(
+        self,
+        plane: PlaneSource,
+        waiting: list[Look],
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        """Look at objects until each has been seen in a tile that suits it."""
+        aim = self._aim
         while waiting:
             for tile, group in _by_tile(waiting):
                 self._look(plane, tile, group, cancelled)
-            waiting = [item for item in waiting if self._look_again(plane, item)]
-        return [item.result for item in pending if item.result is not None]
+            waiting = [item for item in waiting if aim.again(plane.shape, item)]
 
     def prepare(
         self,
@@ -203,57 +216,12 @@ class PlaneSegmenter:
         self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
     ) -> Tile:
         """The tile in which an object with these prompts is looked for first."""
-        return self._first_look(plane, prompts, size_hint).tile
-
-    # -- where to look ---------------------------------------------------------
-    def _first_look(
-        self, plane: PlaneSource, prompts: Prompts, size_hint: float | None
-    ) -> _Pending:
         check_prompts(prompts, plane.shape)
-        extent = extent_of(prompts)
-        size: float | None = max(extent[2] - extent[0], extent[3] - extent[1])
-        told = is_outlined(prompts)
-        if not told and size_hint is not None:
-            size = max(size or 0.0, size_hint)
-        elif not told and self._level(prompts, size) >= DEFAULT_MAGNIFICATION:
-            # clicks say how large an object is at least: only very distant ones count
-            size = None
-        tile = tile_for_box(
-            plane.shape, self.image_size, self._level(prompts, size), extent
-        )
-        return _Pending(prompts, extent, tile, size_known=told or size_hint is not None)
+        return self._aim.first(plane.shape, prompts, size_hint).tile
 
-    def _level(self, prompts: Prompts, size: float | None) -> float:
-        """The magnification for an object of this size."""
-        clicked = self.model.spec.drawing is not None and not is_outlined(prompts)
-        share = CLICK_SHARE if clicked else TARGET_SHARE
-        return choose_magnification(size, self.image_size, share=share)
-
-    def _look_again(self, plane: PlaneSource, item: _Pending) -> bool:
-        """Move the object to a better tile; False when it has found its place."""
-        box = None if item.result is None else item.result.best.mask.box
-        if box is None or item.looks >= _MAX_LOOKS:
-            return False
-        extent = item.extent
-        whole: Box = (
-            min(box[0], extent[0]),
-            min(box[1], extent[1]),
-            max(box[2], extent[2]),
-            max(box[3], extent[3]),
-        )
-        following: Tile | None = None
-        if touches_border(item.tile, box, plane.shape):
-            following = next_tile(item.tile, whole, plane.shape, self.image_size)
-        elif not item.size_known:
-            size = max(whole[2] - whole[0], whole[3] - whole[1])
-            level = self._level(item.prompts, size)
-            if level != item.tile.magnification:
-                following = tile_for_box(plane.shape, self.image_size, level, whole)
-        item.size_known = True
-        if following is None or following in item.seen:
-            return False
-        item.tile = following
-        return True
+    @property
+    def _aim(self) -> Aim:
+        return Aim(self.image_size, drawn=self.model.spec.drawing is not None)
 
     # -- looking ---------------------------------------------------------------
     @torch.inference_mode()
@@ -261,7 +229,7 @@ class PlaneSegmenter:
         self,
         plane: PlaneSource,
         tile: Tile,
-        group: list[_Pending],
+        group: list[Look],
         cancelled: Callable[[], bool] | None,
     ) -> None:
         """Predict all objects of one tile."""
@@ -269,9 +237,8 @@ class PlaneSegmenter:
         features = self.model.network.without_memory(
             self.features(plane, tile, cancelled=cancelled)
         )
-        for start in range(0, len(group), _BATCH):
+        for part in _batches(group):
             _stop_if(cancelled)
-            part = group[start : start + _BATCH]
             points, labels, logits = self._tensors(plane, tile, part)
             output = decode_prompts(
                 self.model.network,
@@ -302,8 +269,14 @@ class PlaneSegmenter:
                     for logit, score in zip(cropped, scores[row], strict=True)
                 )
                 seconds = time.perf_counter() - started
-                earlier = 0.0 if item.result is None else item.result.seconds
-                item.result = Prediction(candidates, present[row], tile, earlier + seconds)
+                if item.result is not None:
+                    seconds += item.result.prediction.seconds
+                elif item.earlier is not None:
+                    seconds += item.earlier.prediction.seconds
+                item.result = Step(
+                    Prediction(candidates, present[row], tile, seconds),
+                    output.masks[row, ranked[row, 0]][None, None],
+                )
                 item.looks += 1
                 item.seen.add(tile)
 
@@ -396,7 +369,7 @@ class PlaneSegmenter:
             raise out_of_memory() from error
 
     def _tensors(
-        self, plane: PlaneSource, tile: Tile, group: Sequence[_Pending]
+        self, plane: PlaneSource, tile: Tile, group: Sequence[Look]
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Points and labels in the tile's pixels, padded with label -1, and mask logits."""
         rows: list[list[tuple[float, float, int]]] = []
@@ -408,7 +381,7 @@ class PlaneSegmenter:
                 row += [(x0, y0, 2), (x1, y1, 3)]
             for (x, y), label in zip(item.prompts.points, item.prompts.labels, strict=True):
                 # a background click beyond the tile says nothing about what is in it
-                if label or _holds(tile, x, y):
+                if label or tile.holds(x, y):
                     row.append((x, y, label))
             rows.append(row)
         longest = max(len(row) for row in rows)
@@ -420,20 +393,23 @@ class PlaneSegmenter:
         points = np.where(table[..., 2:] >= 0, tile.to_tile(table[..., :2]), 0)
         device = self.model.device
         logits = None
-        if any(item.prompts.mask is not None for item in group):
-            logits = torch.cat([self._mask_logits(plane, tile, item) for item in group])
-            logits = logits.to(device)
+        if any(item.guided for item in group):
+            logits = torch.cat(
+                [self._mask_logits(plane, tile, item).to(device) for item in group]
+            )
         return (
             torch.from_numpy(points.astype(np.float32)).to(device),
             torch.from_numpy(table[..., 2].astype(np.int32)).to(device),
             logits,
         )
 
-    def _mask_logits(self, plane: PlaneSource, tile: Tile, item: _Pending) -> Tensor:
+    def _mask_logits(self, plane: PlaneSource, tile: Tile, item: Look) -> Tensor:
         """The mask prompt of an object as logits of a tile, ``(1, 1, S/4, S/4)``."""
         side = self.image_size // 4
         if item.prompts.mask is None:
-            return torch.zeros(1, 1, side, side)
+            if item.earlier is None:
+                return torch.zeros(1, 1, side, side)
+            return carried(item.earlier, tile)
         mask = decode_rle(item.prompts.mask)
         y0, y1, x0, x1 = tile.crop(plane.shape)
         canvas = np.zeros((tile.size, tile.size), dtype=np.float32)
@@ -446,15 +422,19 @@ def _stop_if(cancelled: Callable[[], bool] | None) -> None:
         raise CancelledError
 
 
-def _by_tile(items: Sequence[_Pending]) -> list[tuple[Tile, list[_Pending]]]:
-    groups: dict[Tile, list[_Pending]] = {}
+def _by_tile(items: Sequence[Look]) -> list[tuple[Tile, list[Look]]]:
+    groups: dict[Tile, list[Look]] = {}
     for item in items:
         groups.setdefault(item.tile, []).append(item)
     return list(groups.items())
 
 
-def _holds(tile: Tile, x: float, y: float) -> bool:
-    return tile.x0 <= x < tile.x0 + tile.size and tile.y0 <= y < tile.y0 + tile.size
+def _batches(items: Sequence[Look]) -> Iterator[list[Look]]:
+    """Groups to decode together; for SAM no mask is not the same as an empty one."""
+    for guided in (False, True):
+        chosen = [item for item in items if item.guided is guided]
+        for start in range(0, len(chosen), _BATCH):
+            yield chosen[start : start + _BATCH]
 
 
 def _ranked(output: DecoderOutput, prompts: Sequence[Prompts], *, drawn: bool) -> Tensor:
