@@ -90,4 +90,6 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 
 $(PARITY_INSTALLED): tests/parity/requirements.txt $(INSTALLED)
 	SAM2_BUILD_CUDA=0 $(PIP) install --no-deps --no-build-isolation -r $<
+	# EdgeTAM's package is called sam2 as well: beside the others, not among them
+	$(PIP) install --no-deps --upgrade --target $(VENV)/edgetam edgetam-dimos==1.0.1
 	touch $@

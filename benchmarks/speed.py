@@ -27,7 +27,10 @@ from reference import build_reference, random_reference, reference_predictor, sa
 
 from napari_cellprompt import PlaneSegmenter, SAM2Predictor, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.networks.build import build_sam2
+from napari_cellprompt.core.networks.sam2 import FrameMemory
 from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.zoo.registry import MODELS
 
 
 def in_turn(runs: int, *functions: Callable[[], object]) -> list[float]:
@@ -90,6 +93,39 @@ def plugin_clicks(runs: int, rows: dict[str, Any]) -> None:
     rows["loading the bundled model"] = {"ours": time.perf_counter() - started}
 
 
+@torch.inference_mode()
+def edgetam_beside_tiny(runs: int, rows: dict[str, Any]) -> None:
+    """Time what tracking does on a frame, of two of our own networks."""
+    names = ("edgetam", "sam2.1_hiera_tiny")
+    networks = [
+        build_sam2(image_size=1024, **dict(MODELS[name].network)).eval() for name in names
+    ]
+    frame = torch.randn(1, 3, 1024, 1024)
+    seconds = in_turn(
+        runs,
+        *(lambda network=network: network.frame_features(frame) for network in networks),
+    )
+    rows["EdgeTAM beside SAM 2.1 tiny, encoding a frame"] = _beside(seconds)
+    steps: list[Callable[[], object]] = []
+    for network in networks:
+        features = network.frame_features(frame)
+        memory, place = network.encode_memory(
+            features.embed, torch.randn(1, 1, 1024, 1024), torch.ones(1, 1), binarize=False
+        )
+        memories = [FrameMemory(memory, place, distance) for distance in range(7)]
+        steps.append(
+            lambda network=network, features=features, memories=memories: network.condition(
+                features, memories, [], max_distance=1, count=1
+            )
+        )
+    rows["EdgeTAM beside SAM 2.1 tiny, seven memories"] = _beside(in_turn(runs, *steps))
+
+
+def _beside(seconds: list[float]) -> dict[str, float]:
+    ours, other = seconds
+    return {"ours": ours, "other": other, "ratio": ours / other}
+
+
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -100,6 +136,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows: dict[str, Any] = {}
     plugin_clicks(options.runs, rows)
+    edgetam_beside_tiny(options.runs, rows)
     with tempfile.TemporaryDirectory() as folder:
         tiny = random_reference("sam2.1_hiera_tiny", image_size=1024)
         path = save_meta(tiny, Path(folder) / "tiny.pt")
@@ -116,10 +153,10 @@ def main() -> None:
         f"{torch.get_num_threads()} threads, medians of {options.runs} interleaved runs\n"
     )
     for name, row in rows.items():
-        beside = (
-            f"   sam2 {row['sam2']:7.3f} s   ratio {row['ratio']:.2f}"
-            if "sam2" in row
-            else ""
+        beside = "".join(
+            f"   {side} {row[side]:7.3f} s   ratio {row['ratio']:.2f}"
+            for side in ("sam2", "other")
+            if side in row
         )
         print(f"{name:52} {row['ours']:7.3f} s{beside}")
     options.out.mkdir(parents=True, exist_ok=True)

@@ -157,15 +157,18 @@ def test_cancel_answers_soon_and_keeps_what_came(
 
 def test_import_a_file_then_forget_it(desk: Desk, weights: Path) -> None:
     widget, wait = desk.widget, desk.window.qtbot.waitUntil
+    choice = desk.window.open_widget().form.model
     widget.import_file(str(weights))
     wait(lambda: widget.table.rowCount() == len(MODELS) + 1, timeout=40000)
     widget.choose("my cells")
     assert str(weights) in widget.details.text()
+    wait(lambda: "my cells" in choice.choices, timeout=40000)
     desk.press(widget.copy_path)
     assert QApplication.clipboard().text() == str(weights)
     desk.press(widget.remove)
     wait(lambda: widget.table.rowCount() == len(MODELS), timeout=40000)
     assert weights.is_file() and "stays" in desk.asked[-1]
+    wait(lambda: "my cells" not in choice.choices, timeout=40000)
 
 
 def test_a_file_that_is_no_model_is_a_sentence(desk: Desk, tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def test_memory_attention(pair: Pair, pointers: int, grids: int) -> None:
         memory_pos=memory_place.transpose(0, 1),
         num_obj_ptr_tokens=pointers,
     ).transpose(0, 1)
-    ours = pair.ours.memory_attention(x, place, memory, memory_place, pooled=[1] * grids)
+    ours = pair.ours.memory_attention(
+        x, place, memory, memory_place, grids=[(GRID, 1)] * grids
+    )
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
 
 

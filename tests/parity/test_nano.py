@@ -112,7 +112,7 @@ def test_memory_runs_in_the_reference(model: LoadedModel, reference: Any) -> Non
         num_obj_ptr_tokens=2,
     ).transpose(0, 1)
     ours = model.network.memory_attention(
-        x, torch.zeros_like(x), memory, torch.zeros_like(memory), pooled=[1]
+        x, torch.zeros_like(x), memory, torch.zeros_like(memory), grids=[(32, 1)]
     )
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
 

@@ -81,4 +81,4 @@ class ModelChoice:
     def _found(self, future: Future[list[str]]) -> None:
         # Without the list there is still the bundled model, and the file dialog.
         if not future.cancelled() and future.exception() is None:
-            self._form.offer_models(future.result())
+            self._form.list_models(future.result())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
@@ -127,9 +128,14 @@ class SegmentForm:
             self.channel.value = 0 if self.channel_axis.value is not None else None
         self._show_channels()
 
-    def offer_models(self, names: list[str]) -> None:
-        """Add models to the choice."""
-        self._models += [name for name in names if name not in self._models]
+    def list_models(self, names: list[str]) -> None:
+        """Offer these models, the one in use, and files that were opened by hand."""
+        used = self.model.value
+        kept = [name for name in self._models if name == used or Path(name).is_absolute()]
+        self._models = [*names, *(name for name in kept if name not in names)]
+        self._offer_again()
+
+    def _offer_again(self) -> None:
         with self.model.changed.blocked():
             value = self.model.value
             self.model.reset_choices()
@@ -137,7 +143,9 @@ class SegmentForm:
 
     def choose_model(self, name: str) -> None:
         """Choose a model without telling anyone."""
-        self.offer_models([name])
+        if name not in self._models:
+            self._models.append(name)
+            self._offer_again()
         with self.model.changed.blocked():
             self.model.value = name
 

@@ -241,7 +241,7 @@ def plain_prediction(network, features, memories):
     start = attention.start(
         features.embed.flatten(2).transpose(1, 2), place.flatten(2).transpose(1, 2)
     )
-    seen = attention.finish(start, tokens, places, pooled=[1] * len(memories))
+    seen = attention.finish(start, tokens, places, grids=[(height, 1)] * len(memories))
     embed = seen.transpose(1, 2).reshape(1, -1, height, width)
     sparse, dense = network.sam_prompt_encoder(
         torch.zeros(1, 1, 2),

@@ -213,16 +213,16 @@ def test_tracking_in_training_gives_the_same(network, frames) -> None:
     memory, place = torch.randn(2, GRID * GRID + 5, 64), torch.randn(1, GRID * GRID + 5, 64)
     attention = network.memory_attention
     with torch.inference_mode():
-        quick = attention(x, torch.zeros_like(x), memory, place, pooled=[1])
-    trained = attention(x, torch.zeros_like(x), memory, place, pooled=[1])
+        quick = attention(x, torch.zeros_like(x), memory, place, grids=[(GRID, 1)])
+    trained = attention(x, torch.zeros_like(x), memory, place, grids=[(GRID, 1)])
     assert trained.requires_grad
     torch.testing.assert_close(quick.clone(), trained.detach(), rtol=0, atol=1e-5)
 
 
 def test_pooled_grids_stand_at_the_centres_of_their_blocks() -> None:
     device = torch.device("cpu")
-    fine = memory_module._rotation_table(16, 8, 1, 10000.0, device)
-    coarse = memory_module._rotation_table(16, 8, 2, 10000.0, device)
+    fine = memory_module._rotation_table(16, (8, 1), 10000.0, device)
+    coarse = memory_module._rotation_table(16, (4, 2), 10000.0, device)
     assert coarse[0].shape == (16, 8)
     # the second block of the first row is centred on column 2.5, row 0.5
     angles = torch.atan2(coarse[1][1], coarse[0][1])

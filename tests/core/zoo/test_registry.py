@@ -48,6 +48,11 @@ LAYOUTS = {
         903,
         "e5145693245ec4454c0f612349dadd98dc692ceb26c117646a6069c4abfbedcc",
     ),
+    # as the EdgeTAM package builds it
+    "edgetam": (
+        982,
+        "ceda0fdf169f31588a88c94fe56a150020f27eb57555b7913273864fa8446a45",
+    ),
 }
 
 

@@ -10,7 +10,9 @@ from .hiera import Hiera
 from .image_encoder import FpnNeck, ImageEncoder
 from .mask_decoder import MaskDecoder
 from .memory import MemoryAttention, MemoryEncoder
+from .perceiver import SpatialPerceiver
 from .prompt_encoder import PromptEncoder
+from .repvit import REPVIT_CHANNELS, RepViT
 from .sam1 import SAM1
 from .sam2 import SAM2
 from .tiny_vit import TinyViT
@@ -35,6 +37,8 @@ def build_sam2(
     num_maskmem: int = 7,
     decoder_mlp_dim: int = 2048,
     version: str = "2.1",
+    trunk: str = "hiera",
+    perceiver_layers: int = 0,
 ) -> SAM2:
     """Build SAM 2 with fresh weights; the defaults are SAM 2.1 tiny.
 
@@ -54,6 +58,11 @@ def build_sam2(
         Hidden width in the mask decoder.
     version
         "2.0" or "2.1".
+    trunk
+        "hiera", or "repvit_m1" for EdgeTAM, whose sizes are fixed: arguments of Hiera
+        then say nothing.
+    perceiver_layers
+        Of EdgeTAM's spatial perceiver; 0 for none.
 
     Raises
     ------
@@ -68,18 +77,31 @@ def build_sam2(
         raise ValueError(
             f"d_model must be a multiple of mem_dim and of 8: got {d_model} and {mem_dim}."
         )
-    trunk = Hiera(
-        embed_dim=embed_dim,
-        num_heads=num_heads,
-        stages=stages,
-        global_att_blocks=global_att_blocks,
-        window_pos_embed_bkg_spatial_size=window_pos_embed_bkg_spatial_size,
-        window_spec=window_spec,
+    if perceiver_layers and image_size % 256:
+        raise ValueError(
+            f"image_size must be a multiple of 256 for EdgeTAM: got {image_size}."
+        )
+    if trunk not in ("hiera", "repvit_m1"):
+        raise ValueError(f'trunk must be "hiera" or "repvit_m1": got {trunk!r}.')
+    if trunk == "hiera":
+        channels = [embed_dim * 2**stage for stage in range(len(stages))]
+    else:
+        channels = list(REPVIT_CHANNELS)
+    backbone: Hiera | RepViT = (
+        RepViT()
+        if trunk == "repvit_m1"
+        else Hiera(
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            stages=stages,
+            global_att_blocks=global_att_blocks,
+            window_pos_embed_bkg_spatial_size=window_pos_embed_bkg_spatial_size,
+            window_spec=window_spec,
+        )
     )
-    channels = [embed_dim * 2**stage for stage in reversed(range(len(stages)))]
     network = SAM2(
         image_encoder=ImageEncoder(
-            trunk=trunk, neck=FpnNeck(channels=channels, d_model=d_model)
+            trunk=backbone, neck=FpnNeck(channels=channels[::-1], d_model=d_model)
         ),
         prompt_encoder=PromptEncoder(embed_dim=d_model),
         mask_decoder=MaskDecoder(dim=d_model, mlp_dim=decoder_mlp_dim),
@@ -95,6 +117,11 @@ def build_sam2(
         mem_dim=mem_dim,
         num_maskmem=num_maskmem,
         version=version,
+        spatial_perceiver=(
+            SpatialPerceiver(dim=mem_dim, layers=perceiver_layers)
+            if perceiver_layers
+            else None
+        ),
     )
     _initialise(network)
     return network
@@ -157,9 +184,12 @@ def _initialise(network: SAM2) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     trunk = network.image_encoder.trunk
+    perceiver = network.spatial_perceiver
+    own = (trunk.pos_embed, trunk.pos_embed_window) if isinstance(trunk, Hiera) else ()
+    latents = (perceiver.latents, perceiver.latents_2d) if perceiver is not None else ()
     for parameter in (
-        trunk.pos_embed,
-        trunk.pos_embed_window,
+        *own,
+        *latents,
         network.maskmem_tpos_enc,
         network.no_mem_embed,
         network.no_mem_pos_enc,

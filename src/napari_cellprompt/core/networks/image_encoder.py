@@ -1,4 +1,4 @@
-"""The image encoder of SAM 2: Hiera and a feature pyramid (arXiv:2408.00714, sec. D)."""
+"""The image encoder of SAM 2: a trunk and a feature pyramid (arXiv:2408.00714, sec. D)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .hiera import Hiera
+from .repvit import RepViT
 
 __all__ = ["FpnNeck", "ImageEncoder"]
 
@@ -54,7 +55,7 @@ class FpnNeck(nn.Module):
 class ImageEncoder(nn.Module):
     """Trunk and neck."""
 
-    def __init__(self, *, trunk: Hiera, neck: FpnNeck) -> None:
+    def __init__(self, *, trunk: Hiera | RepViT, neck: FpnNeck) -> None:
         super().__init__()
         self.trunk = trunk
         self.neck = neck

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from .layers import LayerNorm2d, sine_position_encoding
 
-__all__ = ["MemoryAttention", "MemoryEncoder"]
+__all__ = ["Grid", "MemoryAttention", "MemoryEncoder"]
 
+
+Grid = tuple[int, int]
+"""Side of a square of tokens, and their distance in cells of the features' grid."""
 
 _SCORE_BYTES = 64 * 1024**2
 """Attention scores that are held at once on the CPU."""
@@ -23,17 +26,18 @@ _SCORE_BYTES = 64 * 1024**2
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # training uses the same tables
 def _rotation_table(
-    channels: int, side: int, pooled: int, theta: float, device: torch.device
+    channels: int, grid: Grid, theta: float, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of axial rotary positions, ``((side / pooled)², channels / 2)``.
+    """Cosines and sines of axial rotary positions, ``(side², channels / 2)``.
 
     The first half of the pairs turns with the column, the second with the row
     (RoPE-ViT, arXiv:2403.13298, section 3.2). Real numbers, since complex ones
-    are missing on some devices. Tokens of a grid that was pooled stand at the centres
-    of their ``pooled x pooled`` blocks.
+    are missing on some devices. Tokens of a pooled grid stand at the centres of their
+    blocks.
     """
+    side, step = grid
     frequencies = theta ** -(torch.arange(0, channels, 4, dtype=torch.float32) / channels)
-    along = torch.arange(side // pooled, dtype=torch.float32) * pooled + (pooled - 1) / 2
+    along = torch.arange(side, dtype=torch.float32) * step + (step - 1) / 2
     row, column = torch.meshgrid(along, along, indexing="ij")
     angles = torch.cat(
         [torch.outer(place.flatten(), frequencies) for place in (column, row)], dim=1
@@ -102,9 +106,7 @@ class _RotaryAttention(nn.Module):
         bias = layer.bias.unflatten(0, (-1, 2)).t().flatten()
         return F.linear(x, weight, bias)
 
-    def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, *, pooled: Sequence[int] = (1,)
-    ) -> Tensor:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, *, grids: Sequence[Grid]) -> Tensor:
         """Attend from one grid to tokens of several.
 
         Parameters
@@ -112,10 +114,10 @@ class _RotaryAttention(nn.Module):
         q
             ``(B or 1, L, D)``, L a square.
         k, v
-            ``(B, M, key_dim)``: a grid of ``L / pooled²`` tokens for each of ``pooled``,
-            then tokens without position.
-        pooled
-            By how much each grid is coarser than that of the queries.
+            ``(B, M, key_dim)``: the tokens of each of ``grids``, then tokens without
+            position.
+        grids
+            Side of each, and the distance of its tokens in cells of the queries' grid.
 
         Returns
         -------
@@ -124,15 +126,15 @@ class _RotaryAttention(nn.Module):
         """
         side = math.isqrt(q.shape[1])
 
-        def table(pool: int) -> tuple[Tensor, Tensor]:
-            return _rotation_table(self.dim, side, pool, self.theta, q.device)
+        def table(grid: Grid) -> tuple[Tensor, Tensor]:
+            return _rotation_table(self.dim, grid, self.theta, q.device)
 
-        q = _rotate(self._project(q, self.q_proj), *table(1))
+        q = _rotate(self._project(q, self.q_proj), *table((side, 1)))
         k = self._project(k, self.k_proj)
-        lengths = [(side // pool) ** 2 for pool in pooled]
-        *grids, rest = k.split([*lengths, k.shape[1] - sum(lengths)], dim=1)
+        lengths = [length**2 for length, _ in grids]
+        *parts, rest = k.split([*lengths, k.shape[1] - sum(lengths)], dim=1)
         turned = [
-            _rotate(grid, *table(pool)) for grid, pool in zip(grids, pooled, strict=True)
+            _rotate(part, *table(grid)) for part, grid in zip(parts, grids, strict=True)
         ]
         k = torch.cat((*turned, rest), dim=1)
         narrow = v.shape[2] < self.dim
@@ -165,14 +167,15 @@ class _Layer(nn.Module):
     def look(self, x: Tensor) -> Tensor:
         """The part that no memory enters."""
         normed = self.norm1(x)
-        result: Tensor = x + self.self_attn(normed, normed, normed)
+        own = (math.isqrt(x.shape[1]), 1)
+        result: Tensor = x + self.self_attn(normed, normed, normed, grids=[own])
         return result
 
     def recall(
-        self, x: Tensor, keys: Tensor, memory: Tensor, pooled: Sequence[int]
+        self, x: Tensor, keys: Tensor, memory: Tensor, grids: Sequence[Grid]
     ) -> Tensor:
         """The part in which memories enter."""
-        x = x + self.cross_attn_image(self.norm2(x), keys, memory, pooled=pooled)
+        x = x + self.cross_attn_image(self.norm2(x), keys, memory, grids=grids)
         result: Tensor = x + self.linear2(F.relu(self.linear1(self.norm3(x))))
         return result
 
@@ -210,7 +213,7 @@ class MemoryAttention(nn.Module):
         memory: Tensor,
         memory_positions: Tensor,
         *,
-        pooled: Sequence[int],
+        grids: Sequence[Grid],
     ) -> Tensor:
         """Everything after :meth:`start`.
 
@@ -221,8 +224,8 @@ class MemoryAttention(nn.Module):
         memory, memory_positions
             ``(B, M, mem_dim)`` and ``(B or 1, M, mem_dim)``: grids of spatial memory,
             then tokens without position.
-        pooled
-            By how much each of the grids is coarser than that of the features.
+        grids
+            Side of each grid, and the distance of its tokens in cells of the features'.
 
         Returns
         -------
@@ -238,7 +241,7 @@ class MemoryAttention(nn.Module):
                         x[row % len(x)][None],
                         memory[row][None],
                         memory_positions[row % len(memory_positions)][None],
-                        pooled=pooled,
+                        grids=grids,
                     )
                     for row in range(len(memory))
                 ]
@@ -247,7 +250,7 @@ class MemoryAttention(nn.Module):
         for index, layer in enumerate(cast("list[_Layer]", list(self.layers))):
             if index:
                 x = layer.look(x)
-            x = layer.recall(x, keys, memory, pooled)
+            x = layer.recall(x, keys, memory, grids)
         result: Tensor = self.norm(x)
         return result
 
@@ -258,11 +261,11 @@ class MemoryAttention(nn.Module):
         memory: Tensor,
         memory_positions: Tensor,
         *,
-        pooled: Sequence[int],
+        grids: Sequence[Grid],
     ) -> Tensor:
         """:meth:`start` and :meth:`finish`."""
         start = self.start(features, positions)
-        return self.finish(start, memory, memory_positions, pooled=pooled)
+        return self.finish(start, memory, memory_positions, grids=grids)
 
 
 class _MaskDownsampler(nn.Module):

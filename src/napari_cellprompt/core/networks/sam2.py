@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from .image_encoder import ImageEncoder
 from .layers import MLP, sine_position_encoding
 from .mask_decoder import DecoderOutput, MaskDecoder
-from .memory import MemoryAttention, MemoryEncoder
+from .memory import Grid, MemoryAttention, MemoryEncoder
+from .perceiver import SpatialPerceiver
 from .prompt_encoder import PromptEncoder
 
 __all__ = ["SAM2", "FrameMemory", "HeadsOutput", "ImageFeatures", "ObjectPointer"]
@@ -61,7 +62,7 @@ class FrameMemory:
     """The spatial memory of one frame, N objects."""
 
     features: Tensor
-    """``(N, mem_dim, h, w)``."""
+    """``(N, mem_dim, h, w)``, see :attr:`SAM2.memory_shape`."""
     positions: Tensor
     """``(1, mem_dim, h, w)``."""
     distance: int
@@ -93,6 +94,8 @@ class SAM2(nn.Module):
         Number of temporal codes of memories, the prompted frame's included.
     version
         "2.0" or "2.1"; they differ in how memory treats absent objects and time.
+    spatial_perceiver
+        EdgeTAM's, which makes memories smaller; None keeps them as they are.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class SAM2(nn.Module):
         mem_dim: int,
         num_maskmem: int,
         version: str,
+        spatial_perceiver: SpatialPerceiver | None = None,
     ) -> None:
         super().__init__()
         self.image_size = image_size
@@ -120,6 +124,7 @@ class SAM2(nn.Module):
         self.sam_mask_decoder = mask_decoder
         self.memory_attention = memory_attention
         self.memory_encoder = memory_encoder
+        self.spatial_perceiver = spatial_perceiver
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.obj_ptr_proj = MLP(dim, dim, dim, dim)
         self.maskmem_tpos_enc = nn.Parameter(torch.zeros(num_maskmem, 1, 1, mem_dim))
@@ -279,14 +284,36 @@ class SAM2(nn.Module):
         Returns
         -------
         tuple of Tensor
-            Memory ``(N, mem_dim, h, w)`` and positions ``(1, mem_dim, h, w)``.
+            Memory ``(N, mem_dim, h, w)`` and positions ``(1, mem_dim, h, w)``, of the
+            shape :attr:`memory_shape`.
         """
         mask = (mask_logits > 0).float() if binarize else mask_logits.sigmoid()
         memory, positions = self.memory_encoder(embed, mask * 20.0 - 10.0)
         if self.no_obj_embed_spatial is not None:
             absent = (object_logits <= 0).float()[..., None, None]
             memory = memory + absent * self.no_obj_embed_spatial[..., None, None]
+        if self.spatial_perceiver is not None:
+            memory = self.spatial_perceiver(memory)
+            positions = self.memory_positions(memory)
         return memory, positions
+
+    @property
+    def memory_shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of a memory as it is stored.
+
+        Behind a spatial perceiver the upper half of the rows has no place in the image.
+        """
+        if self.spatial_perceiver is not None:
+            side = self.spatial_perceiver.side
+            return self.mem_dim, 2 * side, side
+        return self.mem_dim, self.image_size // 16, self.image_size // 16
+
+    def memory_positions(self, memory: Tensor) -> Tensor:
+        """Positions ``(1, mem_dim, h, w)`` of stored memories ``(N, mem_dim, h, w)``."""
+        if self.spatial_perceiver is not None:
+            return self.spatial_perceiver.positions(self.mem_dim, memory.device)
+        height, width = memory.shape[-2:]
+        return sine_position_encoding(height, width, self.mem_dim, memory.device)
 
     def attention_start(self, features: ImageFeatures) -> Tensor:
         """What :meth:`condition` needs of a frame, the same for all objects.
@@ -316,7 +343,7 @@ class SAM2(nn.Module):
             Of one frame, from :meth:`frame_features`.
         memories
             In any order; all of N objects. Their grid may be coarser than that of the
-            features by a whole number.
+            features by a whole number, where there is no spatial perceiver.
         pointers
             Of N objects; may be empty.
         max_distance
@@ -333,15 +360,27 @@ class SAM2(nn.Module):
             ``embed`` is ``(N, D, h, w)``.
         """
         height, width = features.embed.shape[-2:]
-        tokens, positions, pooled = [], [], []
+        tokens, positions = [], []
+        grids: list[Grid] = []
+        unplaced: list[tuple[Tensor, Tensor]] = []
         for memory in memories:
-            tokens.append(
-                memory.features.flatten(2).transpose(1, 2).to(features.embed.dtype)
-            )
+            stored = memory.features.flatten(2).transpose(1, 2).to(features.embed.dtype)
             # code 0 belongs to the neighbouring frame, the last one to prompted frames
             code = self.maskmem_tpos_enc[memory.distance - 1]
-            positions.append(memory.positions.flatten(2).transpose(1, 2) + code)
-            pooled.append(height // memory.features.shape[-2])
+            place = memory.positions.flatten(2).transpose(1, 2) + code
+            side = memory.features.shape[-1]
+            if self.spatial_perceiver is None:
+                grids.append((side, width // side))
+            else:
+                # its windows are counted, not placed, in the rotary positions
+                grids.append((side, 1))
+                cut = side * side
+                unplaced.append((stored[:, :cut], place[:, :cut]))
+                stored, place = stored[:, cut:], place[:, cut:]
+            tokens.append(stored)
+            positions.append(place)
+        tokens += [stored for stored, _ in unplaced]
+        positions += [place for _, place in unplaced]
         if pointers:
             stacked = torch.stack([item.pointer for item in pointers], dim=1)
             place = self._pointer_positions(
@@ -354,7 +393,7 @@ class SAM2(nn.Module):
             self.attention_start(features) if start is None else start,
             torch.cat(tokens, dim=1),
             torch.cat(positions, dim=1),
-            pooled=pooled,
+            grids=grids,
         )
         shaped = conditioned.transpose(1, 2).reshape(count, -1, height, width)
         return ImageFeatures(shaped, features.high_res)

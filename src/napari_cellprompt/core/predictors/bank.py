@@ -289,9 +289,9 @@ def _example(
     tensors: dict[str, Tensor], key: str, logit: Any, model: LoadedModel
 ) -> ExampleMemory:
     network = model.with_memory
-    grid, quarter = network.image_size // 16, network.image_size // 4
+    quarter = network.image_size // 4
     expected = {
-        "memory": ((network.mem_dim, grid, grid), torch.bfloat16),
+        "memory": (network.memory_shape, torch.bfloat16),
         "pointer": ((network.dim,), torch.float32),
         "mask": ((quarter, quarter), torch.bool),
     }

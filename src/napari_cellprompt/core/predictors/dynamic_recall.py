@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core._errors import PromptError
-from napari_cellprompt.core.networks.layers import sine_position_encoding
 from napari_cellprompt.core.networks.sam2 import (
     FrameMemory,
     HeadsOutput,
@@ -126,9 +125,7 @@ def memories_of(
     memories = []
     for row in zip(*(bank.of(obj_id) for obj_id in obj_ids), strict=True):
         stored = torch.stack([item.memory for item in row]).to(device, torch.float32)
-        positions = sine_position_encoding(
-            stored.shape[2], stored.shape[3], network.mem_dim, device
-        )
+        positions = network.memory_positions(stored)
         memories.append(FrameMemory(stored, positions, 0))
     return memories
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_cellprompt.core.networks.layers import sine_position_encoding
 from napari_cellprompt.core.networks.sam2 import SAM2, FrameMemory
 
 from .prompting import decode_prompts
@@ -153,9 +152,7 @@ def mutual_logits(
 def _frame_memory(network: SAM2, memory: NDArray[np.float16]) -> FrameMemory:
     device: Any = next(network.parameters()).device
     stored = torch.from_numpy(memory.astype(np.float32)).to(device)[None]
-    positions = sine_position_encoding(
-        stored.shape[2], stored.shape[3], network.mem_dim, device
-    )
+    positions = network.memory_positions(stored)
     return FrameMemory(stored, positions, 0)
 
 

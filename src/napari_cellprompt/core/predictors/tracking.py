@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_cellprompt.core.networks.layers import sine_position_encoding
 from napari_cellprompt.core.networks.sam2 import (
     FrameMemory,
     HeadsOutput,
@@ -255,10 +254,9 @@ def _condition(
         kept = [frame.memory for frame in _frames_at(members, index)]
         stored = torch.stack([memory for memory in kept if memory is not None])
         stored = stored.to(features.embed.device, features.embed.dtype)
-        positions = sine_position_encoding(
-            stored.shape[2], stored.shape[3], network.mem_dim, stored.device
-        )
-        if halved:
+        positions = network.memory_positions(stored)
+        # EdgeTAM's memories are small as they are, and not all of them is a grid
+        if halved and network.spatial_perceiver is None:
             stored, positions = F.avg_pool2d(stored, 2), F.avg_pool2d(positions, 2)
         memories.append(FrameMemory(stored, positions, distance))
     pointers = [

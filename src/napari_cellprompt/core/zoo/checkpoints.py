@@ -256,11 +256,14 @@ def detect_variant(
         return {**known, **measured}
     for network in NETWORKS.values():
         # Networks are told apart by what is registered of them.
-        if all(measured.get(name, value) == value for name, value in network.items()):
+        same_trunk = network.get("trunk") == measured.get("trunk")
+        if same_trunk and all(
+            measured.get(name, value) == value for name, value in network.items()
+        ):
             return {**network, **measured}
     raise CheckpointError(
-        f"A SAM 2 of unknown size (embed_dim {measured['embed_dim']}, stages "
-        f"{measured['stages']}, d_model {measured['d_model']}), and the file has no "
+        f"A SAM 2 of unknown size (embed_dim {measured.get('embed_dim')}, stages "
+        f"{measured.get('stages')}, d_model {measured['d_model']}), and the file has no "
         "configuration that describes it."
     )
 
@@ -270,11 +273,7 @@ def _measure(state: Mapping[str, Tensor]) -> dict[str, object]:
     try:
         memory_times = state["maskmem_tpos_enc"]
         return {
-            "embed_dim": state[f"{_TRUNK}.patch_embed.proj.weight"].shape[0],
-            "stages": _stages(state),
-            "window_pos_embed_bkg_spatial_size": tuple(
-                state[f"{_TRUNK}.pos_embed"].shape[-2:]
-            ),
+            **_measure_trunk(state),
             "d_model": state["image_encoder.neck.convs.0.conv.weight"].shape[0],
             "mem_dim": memory_times.shape[-1],
             "num_maskmem": memory_times.shape[0],
@@ -293,6 +292,18 @@ def _measure(state: Mapping[str, Tensor]) -> dict[str, object]:
             f"The tensors are not those of a SAM 2 network{missing}. First of "
             f"{len(state)}: {first_few(state)}."
         ) from error
+
+
+def _measure_trunk(state: Mapping[str, Tensor]) -> dict[str, object]:
+    """Hyper-parameters of the image encoder, and of what EdgeTAM has besides."""
+    if f"{_TRUNK}.body.stem.conv1.c.weight" in state:
+        layers = _count(state, "spatial_perceiver.layers")
+        return {"trunk": "repvit_m1", "perceiver_layers": layers}
+    return {
+        "embed_dim": state[f"{_TRUNK}.patch_embed.proj.weight"].shape[0],
+        "stages": _stages(state),
+        "window_pos_embed_bkg_spatial_size": tuple(state[f"{_TRUNK}.pos_embed"].shape[-2:]),
+    }
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:

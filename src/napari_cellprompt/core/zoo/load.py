@@ -299,9 +299,10 @@ def _build(spec: ModelSpec) -> SAM1 | SAM2:
         arguments: dict[str, Any] = dict(spec.network)
         if spec.family == "sam1":
             return build_sam1(image_size=spec.image_size, **arguments)
-        embed_dim, heads = arguments["embed_dim"], arguments["num_heads"]
-        if type(heads) is not int or heads < 1 or embed_dim % heads:
-            raise ValueError(f"num_heads = {heads} does not divide {embed_dim}")
+        if arguments.get("trunk", "hiera") == "hiera":
+            embed_dim, heads = arguments["embed_dim"], arguments["num_heads"]
+            if type(heads) is not int or heads < 1 or embed_dim % heads:
+                raise ValueError(f"num_heads = {heads} does not divide {embed_dim}")
         return build_sam2(image_size=spec.image_size, **arguments)
     except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise CheckpointError(

@@ -157,9 +157,14 @@ NETWORKS: Mapping[str, Mapping[str, object]] = MappingProxyType(
             num_maskmem=7,
             decoder_mlp_dim=2048,
         ),
+        "edgetam": _network(
+            trunk="repvit_m1",
+            perceiver_layers=2,
+            **{**_WIDE, "memory_attention_layers": 2},
+        ),
     }
 )
-"""Hyper-parameters of each SAM 2 width; keyword arguments of ``build_sam2``."""
+"""Hyper-parameters of each SAM 2 network; keyword arguments of ``build_sam2``."""
 
 
 def _vit(embed_dim: int, depth: int, heads: int, every: int) -> Mapping[str, object]:
@@ -400,6 +405,20 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             good_for="cells and nuclei, stacks and movies, on any computer",
         ),
         **{name: _sam2_spec(name) for name in _SAM2_FILES},
+        "edgetam": ModelSpec(
+            name="edgetam",
+            family="sam2",
+            network=_network(**NETWORKS["edgetam"], version="2.0"),
+            image_size=1024,
+            source=WeightsSource(
+                file_name="edgetam.pt",
+                url="https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/edgetam.pt",
+                licence="Apache-2.0",
+                digest="sha256:ed2d4850b8792c239689b043c47046ec239b6e808a3d9b6ae676c803fd8780df",
+                nbytes=56_116_523,
+            ),
+            good_for="stacks and movies, faster than SAM 2 without a GPU",
+        ),
         # The licence of its weights is not known: it is loaded from the user's own file.
         "medsam2": ModelSpec(
             name="medsam2",
