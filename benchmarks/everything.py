@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,9 +28,10 @@ from data import Plane, load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.found import FilterSettings
-from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.core.predictors.generate import GridSettings
-from napari_cellprompt.jobs.everything import EverythingSettings, label_plane
+from napari_cellprompt.jobs.evaluate import KnownPlane
+from napari_cellprompt.jobs.evaluation_everything import PlaneScore, find_all
+from napari_cellprompt.jobs.everything import EverythingSettings
 
 NUCLEI = (
     "dsb_fluo_256x256",
@@ -50,20 +50,13 @@ SPLIT_OF = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(PlaneScore):
     """One image in one mode."""
 
-    dataset: str
     modality: str
     number: int
     """Of the image within its data set."""
     mode: str
-    ap50: float
-    ap: float
-    """Mean over the thresholds 0.50 to 0.95."""
-    seconds: float
-    found: int
-    true: int
 
 
 def measure(
@@ -71,22 +64,9 @@ def measure(
 ) -> Row:
     """Label one image and compare."""
     segmenter.cache.clear()
-    source = PlaneSource.from_image(plane.image)
-    started = time.perf_counter()
-    labels, filtered = label_plane(segmenter, source, settings)
-    seconds = time.perf_counter() - started
-    ap50, ap = average_precision(labels, plane.labels)
-    return Row(
-        plane.dataset,
-        plane.modality,
-        number,
-        settings.mode,
-        ap50,
-        ap,
-        seconds,
-        len(filtered.kept),
-        len(plane.ids),
-    )
+    known = KnownPlane(plane.dataset, PlaneSource.from_image(plane.image), plane.labels)
+    score = find_all(segmenter, known, settings)
+    return Row(**asdict(score), modality=plane.modality, number=number, mode=settings.mode)
 
 
 def table(rows: list[Row]) -> dict[str, dict[str, Any]]:

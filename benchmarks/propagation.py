@@ -2,14 +2,9 @@
 
 ``CELLPROMPT_DATA=... python benchmarks/propagation.py [--model M] [--limit N] [--economy]``
 
-Every object starts on the plane where it is largest, from its true box and, apart, from
-its true mask, and is followed both ways with the stop criteria on; all objects of a
-stack run together. The score is the mean IoU over all other planes of the object; a
-mask on a plane beyond the object's true ends counts as 0 (such planes are added, so
-that going on too long costs as much as stopping too soon). Beside it stands what a
-copy of the true first mask on all its planes would reach: it is told where the object
-ends, so that the mean over the planes where the object is stands there too. Prints a
-table, writes JSON.
+What ``cellprompt evaluate`` says of stacks (``jobs/evaluation_stacks.py``), for the stacks
+with one id an object through all planes, with the settings that this file varies. Prints
+a table, writes JSON.
 """
 
 from __future__ import annotations
@@ -18,28 +13,17 @@ import argparse
 import json
 import os
 import resource
-import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import tifffile
 import torch
-from scipy import ndimage, stats
 
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.cache import FeatureCache
-from napari_cellprompt.core.images.stack import ImageStack
-from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.predictors.propagation import StackPropagator
 from napari_cellprompt.core.predictors.propagation_types import PropagationSettings
-from napari_cellprompt.core.types import CroppedMask, Prompts
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_cellprompt.core.zoo.load import LoadedModel
+from napari_cellprompt.jobs.evaluation_data import find_sets, read_set
+from napari_cellprompt.jobs.evaluation_stacks import STARTS, KnownStack, follow, tracks_of
 
 STACKS = (
     "chloroplast_sbfsem_left",
@@ -50,9 +34,6 @@ STACKS = (
     "ecoli_trpL_drift",
     "stardist_img3d",
 )
-SMALLEST = 9
-"""Objects that are nowhere larger (pixels) are left out."""
-
 ECONOMY: dict[str, dict[str, Any]] = {
     "7 memories": {},
     "4 memories": {"max_memories": 4},
@@ -64,144 +45,13 @@ ECONOMY: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """One object."""
-
-    id: int
-    areas: NDArray[np.intp]
-    start: int
-    box: tuple[slice, ...]
-
-
-def objects_of(labels: NDArray[Any], limit: int | None) -> list[Truth]:
-    """The objects of a stack, or so many of them spread over its ids."""
-    found = []
-    for position, place in enumerate(ndimage.find_objects(labels)):
-        if place is None:
-            continue
-        areas = np.zeros(len(labels), np.intp)
-        areas[place[0]] = (labels[place] == position + 1).sum((1, 2))
-        if areas.max() >= SMALLEST and (areas > 0).sum() > 1:
-            found.append(Truth(position + 1, areas, int(areas.argmax()), place))
-    if limit is not None and len(found) > limit:
-        found = [
-            found[i] for i in np.linspace(0, len(found) - 1, limit).round().astype(int)
-        ]
-    return found
-
-
-def iou(mask: CroppedMask | None, truth: NDArray[np.bool_]) -> float:
-    """Intersection over union with a mask of the whole plane."""
-    if mask is None:
-        return 0.0
-    y0, x0 = mask.origin
-    height, width = mask.data.shape
-    both = int((mask.data & truth[y0 : y0 + height, x0 : x0 + width]).sum())
-    return both / max(mask.area + int(truth.sum()) - both, 1)
-
-
-def copied(labels: NDArray[Any], item: Truth) -> list[float]:
-    """IoU of the object's first mask with each of its other planes."""
-    first = labels[item.start] == item.id
-    scores = []
-    for plane in np.flatnonzero(item.areas):
-        if plane != item.start:
-            other = labels[plane] == item.id
-            scores.append(float((first & other).sum() / (first | other).sum()))
-    return scores
-
-
-def prompt_of(labels: NDArray[Any], item: Truth, kind: str) -> Prompts:
-    """The true box or mask on the plane where the object is largest."""
-    mask = labels[item.start] == item.id
-    if kind == "mask":
-        return Prompts(mask=encode(mask))
-    rows, columns = np.nonzero(mask)
-    return Prompts(
-        box=(
-            float(columns.min()),
-            float(rows.min()),
-            float(columns.max() + 1),
-            float(rows.max() + 1),
-        )
-    )
-
-
-def measure(
-    model: LoadedModel,
-    image: NDArray[Any],
-    labels: NDArray[Any],
-    axes: str,
-    items: list[Truth],
-    kind: str,
-    settings: PropagationSettings,
-) -> dict[str, Any]:
-    """Follow the objects and score every plane."""
-    segmenter = PlaneSegmenter(model, cache=FeatureCache(1 << 30))
-    engine = StackPropagator(
-        segmenter, ImageStack(image, axes=axes, limits="auto"), settings
-    )
-    for plane in sorted({item.start for item in items}):
-        group = [item for item in items if item.start == plane]
-        engine.prompt_many(
-            plane, {item.id: prompt_of(labels, item, kind) for item in group}
-        )
-    started = time.perf_counter()
-    for _ in engine.propagate() if engine.ids else ():
-        pass
-    seconds = time.perf_counter() - started
-    scores: list[float] = []
-    inside: list[float] = []
-    first: list[float] = []
-    beyond = missed = 0
-    trust: list[tuple[float, float]] = []
-    outcomes = engine.outcomes()
-    for item in items:
-        known = item.id in engine.ids
-        rank = {c.plane: c.confidence for c in engine.confidence(item.id)} if known else {}
-        for plane, area in enumerate(item.areas):
-            outcome = outcomes.get((item.id, plane)) if known else None
-            mask = None if outcome is None else outcome.mask
-            if plane == item.start:
-                first.append(iou(mask, labels[plane] == item.id))
-                continue
-            if not area and mask is None:
-                continue
-            score = iou(mask, labels[plane] == item.id)
-            scores.append(score)
-            if area:
-                inside.append(score)
-            beyond += not area
-            missed += mask is None
-            if mask is not None:
-                trust.append((rank[plane], score))
-    rho = (
-        float(stats.spearmanr(*zip(*trust, strict=True)).statistic)
-        if len(trust) > 2
-        else float("nan")
-    )
-    return {
-        "iou": float(np.mean(scores)),
-        "iou_where_it_is": float(np.mean(inside)),
-        "first": float(np.mean(first)),
-        "planes": len(scores),
-        "beyond": beyond,
-        "missed": missed,
-        "confidence_rank_correlation": rho,
-        "seconds_per_plane": seconds / max(engine.tracked, 1),
-    }
-
-
-def load(root: Path, name: str) -> tuple[NDArray[Any], NDArray[Any], str]:
-    """Image, labels and axes of one stack."""
-    entries = {e["name"]: e for e in json.loads((root / "manifest.json").read_text())}
-    entry = entries[name]
-    return (
-        tifffile.imread(root / entry["img"]),
-        tifffile.imread(root / entry["lab"]),
-        entry["axes"],
-    )
+def load(root: Path, name: str) -> KnownStack:
+    """Image and labels of one stack."""
+    (entry,) = find_sets(root, {name})
+    stack = read_set(entry).stack
+    if stack is None:
+        raise ValueError(f"{name} is no stack.")
+    return stack
 
 
 def main() -> None:
@@ -209,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
     parser.add_argument("--stacks", nargs="+", default=list(STACKS), choices=STACKS)
-    parser.add_argument("--kinds", nargs="+", default=["box", "mask"])
+    parser.add_argument("--kinds", nargs="+", default=list(STARTS), choices=STARTS)
     parser.add_argument("--limit", type=int, help="at most so many objects of a stack")
     parser.add_argument("--geometry", default="auto", choices=("auto", "roi", "field"))
     parser.add_argument("--method", default="memory", choices=("memory", "neighbour"))
@@ -240,9 +90,8 @@ def main() -> None:
         "beyond missed  rank  s/plane"
     )
     for name in options.stacks:
-        image, labels, axes = load(root, name)
-        items = objects_of(labels, options.limit)
-        copy = float(np.mean([score for item in items for score in copied(labels, item)]))
+        known = load(root, name)
+        tracks = tracks_of(known, options.limit)
         for kind in options.kinds:
             for label, economy in variants.items():
                 economy = dict(economy)
@@ -250,26 +99,25 @@ def main() -> None:
                 chosen = replace(
                     settings, method=method, track=replace(settings.track, **economy)
                 )
-                found = measure(model, image, labels, axes, items, kind, chosen)
+                segmenter = PlaneSegmenter(model, cache=FeatureCache(1 << 30))
+                found = follow(segmenter, known, tracks, kind, chosen)
                 usage = resource.getrusage(resource.RUSAGE_SELF)
-                peak = usage.ru_maxrss / 1024
-                row = {
-                    "stack": name,
-                    "start": kind,
-                    "setting": label,
-                    "objects": len(items),
-                    "copy": copy,
-                    **found,
-                    "peak_rss_mb": peak,
-                }
-                rows.append(row)
+                rows.append(
+                    {
+                        "stack": name,
+                        "setting": label,
+                        **asdict(found),
+                        "peak_rss_mb": usage.ru_maxrss / 1024,
+                    }
+                )
+                rank = found.confidence_rank_correlation
                 print(
-                    f"{name:24} {kind:5} {label:21} {len(items):7} {found['planes']:6} "
-                    f"{found['iou']:5.3f} {found['iou_where_it_is']:5.3f} "
-                    f"{copy:5.3f} {found['first']:5.3f} "
-                    f"{found['beyond']:6} {found['missed']:6} "
-                    f"{found['confidence_rank_correlation']:5.2f} "
-                    f"{found['seconds_per_plane']:8.3f}",
+                    f"{name:24} {kind:5} {label:21} {found.objects:7} {found.planes:6} "
+                    f"{found.iou:5.3f} {found.iou_where_it_is:5.3f} "
+                    f"{found.copied:5.3f} {found.first:5.3f} "
+                    f"{found.beyond:6} {found.missed:6} "
+                    f"{float('nan') if rank is None else rank:5.2f} "
+                    f"{found.seconds_per_plane:8.3f}",
                     flush=True,
                 )
     print(f"peak memory {rows[-1]['peak_rss_mb']:.0f} MB")

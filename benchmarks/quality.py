@@ -23,16 +23,17 @@ from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.cli.evaluate import write_report
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.jobs.evaluate import KnownPlane
+from napari_cellprompt.jobs.evaluation_data import KnownSet
 
 
-def by_kind(planes: list[Plane], part: str) -> list[list[KnownPlane]]:
+def by_kind(planes: list[Plane], part: str) -> list[KnownSet]:
     """The planes of each modality, under a name that says the part too."""
     kinds: dict[str, list[KnownPlane]] = {}
     for number, plane in enumerate(planes):
         name = f"{part}: {plane.modality}"
         source = PlaneSource.from_image(plane.image, image_id=f"{part} {number}")
         kinds.setdefault(name, []).append(KnownPlane(name, source, plane.labels))
-    return list(kinds.values())
+    return [KnownSet(members) for members in kinds.values()]
 
 
 def main() -> None:

@@ -164,22 +164,31 @@ class Speed:
         self.rows[name] = {"ours": mine, "sam2": reference, "ratio": mine / reference}
 
     def correct(self) -> None:
-        """Correct objects in the middle and follow them for a few frames again."""
+        """Correct objects in the middle and follow them for a few frames again.
+
+        Both sides' prompts count. Meta's package follows all objects again, whichever was
+        corrected.
+        """
         middle = self.frames // 2
         last = min(middle + 4, self.frames - 1)
         changed = boxes(self.objects, self.size, shift=6)
-        for number, box in enumerate(changed, 1):
-            self.theirs.add_new_points_or_box(self.state, middle, number, box=box)
+
+        def theirs() -> Iterator[bool]:
+            for number, box in enumerate(changed, 1):
+                self.theirs.add_new_points_or_box(self.state, middle, number, box=box)
+                yield True
+            yield from self.reference(middle, last)
 
         def again(ids: list[int]) -> Iterator[bool]:
             for number in ids:
                 box = changed[number - 1]
                 self.ours.add_new_prompts(number, bboxes=box, frame_idx=middle)
+                yield True
             for _ in self.ours.propagate(middle, last, direction="forward", obj_ids=ids):
                 yield True
 
         everyone = list(range(1, self.objects + 1))
-        times = take_turns(self.reference(middle, last), again([1]), again(everyone))
+        times = take_turns(theirs(), again([1]), again(everyone))
         seconds = dict(zip(("sam2", "one", "all"), times, strict=True))
         self.note(f"correction of 1 of {self.objects}", seconds, "one")
         self.note(f"correction of all {self.objects}", seconds, "all")

@@ -37,7 +37,8 @@ def test_table_and_files(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    assert main(["evaluate", str(folder), "-o", str(out), "--model", "some"]) == 0
+    arguments = ["evaluate", str(folder), "-o", str(out), "--model", "some"]
+    assert main([*arguments, "--parts", "prompts"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split()[:4] == ["objects", "1", "click", "3"]
     easy, hard = (line.split() for line in printed[1:3])
@@ -54,6 +55,7 @@ def test_table_and_files(
 
 def test_limit_and_choice(fake: ThresholdSegmenter, folder: Path, tmp_path: Path) -> None:
     arguments = ["evaluate", str(folder), "-o", str(tmp_path), "--limit", "1"]
+    arguments += ["--parts", "prompts"]
     assert main([*arguments, "--datasets", "hard"]) == 0
     found = json.loads((tmp_path / "evaluation.json").read_text())
     assert [item["dataset"] for item in found["objects"]] == ["hard"]
@@ -84,6 +86,47 @@ def test_labels_without_objects(
 ) -> None:
     for end in ("img", "lab"):
         tifffile.imwrite(tmp_path / f"a_{end}.tif", np.zeros((20, 20), np.uint8))
-    assert main(["evaluate", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
+    arguments = ["evaluate", str(tmp_path), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--parts", "prompts", "stacks"]) == 2
     assert "no objects of at least 9 pixels" in capsys.readouterr().err
     assert not (tmp_path / "out" / "evaluation.json").exists()
+
+
+def test_a_stack_is_prompted_searched_and_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, columns = np.mgrid[:96, :96]
+    labels = np.zeros((3, 96, 96), np.uint16)
+    for plane in range(3):
+        labels[plane][np.hypot(columns - 30, rows - 30) < 11 + plane] = 1
+        labels[plane][np.hypot(columns - 66, rows - 60) < 13 - plane] = 700
+    rng = np.random.default_rng(0)
+    image = (labels > 0) * 1000 + rng.normal(300, 40, labels.shape)
+    for end, data in (("img", image.clip(0).astype(np.uint16)), ("lab", labels)):
+        tifffile.imwrite(
+            tmp_path / f"discs_{end}.tif", data, imagej=True, metadata={"axes": "ZYX"}
+        )
+    out = tmp_path / "out"
+    assert main(["evaluate", str(tmp_path), "-o", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert "following 2 objects from the mask" in captured.err
+    second = captured.out.split("\n\n")[1].splitlines()
+    assert second[0].split() == [
+        "AP50",
+        "mean",
+        "AP",
+        "from",
+        "box",
+        "from",
+        "mask",
+        "copied",
+    ]
+    found = json.loads((out / "evaluation.json").read_text())
+    assert [item["start"] for item in found["stacks"]] == ["box", "mask"]
+    assert all(item["objects"] == 2 for item in found["stacks"])
+    assert [item["true"] for item in found["planes"]] == [2, 2, 2]
+    row = found["table"]["discs"]
+    assert row["objects"] == 6 and row["box"] > 0.8
+    assert row["ap50"] == np.mean([item["ap50"] for item in found["planes"]]) > 0.5
+    assert row["from_mask"] == found["stacks"][1]["iou"] > 0.7
+    assert 0.7 < row["copied"] < 0.9

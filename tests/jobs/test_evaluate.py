@@ -15,12 +15,11 @@ from napari_cellprompt.jobs.evaluate import (
     COLUMNS,
     KnownPlane,
     ObjectScore,
-    calibration_error,
     choose,
     evaluate,
     objects_of,
-    summarise,
 )
+from napari_cellprompt.jobs.evaluation_everything import PlaneScore
 from napari_cellprompt.jobs.evaluation_picture import contact_sheet
 from napari_cellprompt.jobs.evaluation_prompts import (
     correction,
@@ -29,6 +28,7 @@ from napari_cellprompt.jobs.evaluation_prompts import (
     iou,
     moved,
 )
+from napari_cellprompt.jobs.evaluation_table import calibration_error, summarise
 
 
 def plane(name: str = "squares", numbers: Sequence[int] = (1, 5)) -> KnownPlane:
@@ -157,6 +157,21 @@ def test_table_has_means_of_objects_and_of_sets() -> None:
     assert table["a"]["click_ece"] == pytest.approx(0)
     assert table["b"]["box_ece"] == pytest.approx(0.5)
     assert list(summarise(scores[2:])) == ["b"]
+
+
+def test_table_of_what_was_measured_in_part() -> None:
+    planes = [
+        PlaneScore("a", 0.5, 0.3, 4, 5, 1.0),
+        PlaneScore("a", 0.7, 0.5, 4, 5, 1.0),
+        PlaneScore("c", 0.2, 0.1, 4, 5, 1.0),
+    ]
+    table = summarise([score("b", 0.9, 0.4)], planes)
+    assert list(table) == ["b", "a", "c", "all objects", "mean of the above sets"]
+    assert table["a"] == pytest.approx({"ap50": 0.6, "ap": 0.4})
+    assert table["mean of the above sets"]["ap50"] == pytest.approx(0.4)
+    assert table["mean of the above sets"]["click"] == pytest.approx(0.9)
+    assert "ap50" not in table["b"]
+    assert "objects" not in summarise([], planes)["mean of the above sets"]
 
 
 def test_calibration_error() -> None:

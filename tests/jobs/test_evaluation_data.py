@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_cellprompt.core._errors import ImageError
-from napari_cellprompt.jobs.evaluation_data import DataSet, find_sets, read_planes
+from napari_cellprompt.jobs.evaluation_data import DataSet, find_sets, read_set
 
 
 def pair(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
@@ -34,7 +34,7 @@ def test_pairs_are_found_by_their_names(tmp_path: Path) -> None:
     sets = find_sets(tmp_path)
     assert sorted(item.name for item in sets) == ["one", "two"]
     assert [item.name for item in find_sets(tmp_path, {"two"})] == ["two"]
-    (plane,) = read_planes(find_sets(tmp_path, {"one"})[0])
+    (plane,) = read_set(find_sets(tmp_path, {"one"})[0]).planes
     assert plane.dataset == "one" and plane.source.shape == (20, 30)
     np.testing.assert_array_equal(plane.labels, labels[1])
     assert plane.source.read(0, 20, 0, 30).max() == 255
@@ -49,7 +49,7 @@ def test_manifest_says_what_the_axes_are(tmp_path: Path, axes: str, limits: int)
     pair(tmp_path / "in", "some", image, labels)
     entry = {"name": "s", "img": "in/some_img.tif", "lab": "in/some_lab.tif", "axes": axes}
     (tmp_path / "manifest.json").write_text(json.dumps([entry]))
-    planes = read_planes(find_sets(tmp_path)[0])
+    planes = read_set(find_sets(tmp_path)[0]).planes
     assert [int(plane.labels.max()) for plane in planes] == [1, 2, 3]
     assert len({plane.source.key for plane in planes}) == 3
     assert len({plane.source.key.limits for plane in planes}) == limits
@@ -62,10 +62,10 @@ def test_colours_and_channels(tmp_path: Path) -> None:
     rgb = np.stack([image[0] // 8] * 3, axis=-1).astype(np.uint8)
     pair(tmp_path, "rgb", rgb, labels[0])
     item = DataSet("rgb", tmp_path / "rgb_img.tif", tmp_path / "rgb_lab.tif", "YXS")
-    assert read_planes(item)[0].source.is_rgb
+    assert read_set(item).planes[0].source.is_rgb
     pair(tmp_path, "two", np.stack([image[0], image[0] * 0]), labels[0])
     item = DataSet("two", tmp_path / "two_img.tif", tmp_path / "two_lab.tif", "CYX")
-    (plane,) = read_planes(item)
+    (plane,) = read_set(item).planes
     assert plane.source.key.channel == 0 and plane.source.read(0, 20, 0, 30).max() == 255
 
 
@@ -103,7 +103,39 @@ def test_labels_that_do_not_fit(tmp_path: Path) -> None:
     image, labels = stack()
     pair(tmp_path, "one", image[0], labels[0, :10])
     with pytest.raises(ImageError, match=r"has the shape \(10, 30\)"):
-        read_planes(find_sets(tmp_path)[0])
+        read_set(find_sets(tmp_path)[0])
     pair(tmp_path, "one", image[0], labels[0].astype(np.float32))
     with pytest.raises(ImageError, match="must hold integers"):
-        read_planes(find_sets(tmp_path)[0])
+        read_set(find_sets(tmp_path)[0])
+
+
+@pytest.mark.parametrize(
+    ("axes", "length"), [("ZYX", 3), ("TYX", 3), ("QYX", None)], ids=["z", "t", "unrelated"]
+)
+def test_planes_along_z_or_t_are_a_stack(
+    tmp_path: Path, axes: str, length: int | None
+) -> None:
+    image, labels = stack()
+    pair(tmp_path, "one", image, labels)
+    found = read_set(
+        DataSet("one", *(tmp_path / f"one_{e}.tif" for e in ("img", "lab")), axes)
+    )
+    if length is None:
+        assert found.stack is None
+        return
+    assert found.stack is not None and len(found.stack.stack) == length
+    assert found.stack.stack.is_time == (axes == "TYX")
+    np.testing.assert_array_equal(found.stack.labels, labels)
+    # the same key: features that one part of an evaluation made serve the others
+    assert found.stack.stack.plane(1).key == found.planes[1].source.key
+
+
+def test_a_movie_of_stacks_is_followed_along_z_of_its_first_frame(tmp_path: Path) -> None:
+    image, labels = stack(4)
+    pair(tmp_path, "one", image.reshape(2, 2, 20, 30), labels.reshape(2, 2, 20, 30))
+    item = DataSet("one", tmp_path / "one_img.tif", tmp_path / "one_lab.tif", "TZYX")
+    found = read_set(item)
+    assert len(found.planes) == 4
+    assert found.stack is not None and not found.stack.stack.is_time
+    np.testing.assert_array_equal(found.stack.labels, labels[:2])
+    assert found.stack.stack.plane(1).key == found.planes[1].source.key

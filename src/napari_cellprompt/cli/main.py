@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.core._errors import CellpromptError
 
 from .doctor import add_doctor, run_doctor
+from .evaluate import add_evaluate, evaluate_request, run_evaluate
 from .everything_arguments import add_everything, everything_request
 from .fewshot import add_fewshot, fewshot_request, run_fewshot
 from .models import add_models, run_models
@@ -84,18 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "doctor":
         return run_doctor(arguments)
     if arguments.command == "evaluate":
-        from .evaluate import EvaluateRequest, run_evaluate
-
-        run_evaluate(
-            EvaluateRequest(
-                folder=arguments.folder,
-                output=arguments.output,
-                model=arguments.model,
-                device=arguments.device,
-                limit=arguments.limit,
-                datasets=None if arguments.datasets is None else tuple(arguments.datasets),
-            )
-        )
+        run_evaluate(evaluate_request(arguments))
         return SUCCESS
     if arguments.command == "everything":
         from .everything import run_everything
@@ -181,32 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         "of the whole image)",
     )
 
-    evaluate = commands.add_parser(
-        "evaluate",
-        parents=[shared],
-        help="measure a model on images whose objects are known",
-        description="Predict known objects from clicks, boxes and masks; print the mean "
-        "IoU of each data set, and write all figures and a picture.",
-    )
-    evaluate.add_argument(
-        "folder",
-        type=Path,
-        metavar="FOLDER",
-        help="NAME_img.tif and NAME_lab.tif, and perhaps a manifest.json with their axes",
-    )
-    evaluate.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("evaluation"),
-        metavar="FOLDER",
-        help="where figures and picture go (default: %(default)s)",
-    )
-    evaluate.add_argument(
-        "--limit", type=int, metavar="N", help="at most N objects of each data set"
-    )
-    evaluate.add_argument("--datasets", nargs="+", metavar="NAME", help="only these")
-
+    add_evaluate(commands, shared)
     add_propagate(commands, shared)
     add_everything(commands, shared)
     add_fewshot(commands, shared)

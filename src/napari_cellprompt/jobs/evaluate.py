@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -22,7 +22,6 @@ from .evaluation_prompts import correction, ellipse_iou, innermost, iou, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -35,10 +34,9 @@ __all__ = [
     "KnownPlane",
     "ManySegmenter",
     "ObjectScore",
-    "calibration_error",
     "choose",
     "evaluate",
-    "summarise",
+    "renumbered",
 ]
 
 CLICKS = (1, 3, 5)
@@ -47,7 +45,6 @@ SMALLEST_AREA = 9
 """Objects of fewer pixels are left out: most are remains of cut outlines."""
 _PER_PLANE = 8
 """Objects taken from a plane before another one is looked at, where there is a limit."""
-_BINS = 10
 
 COLUMNS = ("click", "clicks3", "clicks5", "box", "mask", "ellipse", "moved")
 """The fields of ``ObjectScore`` that are IoU."""
@@ -122,14 +119,21 @@ class ObjectScore:
     box_believed: float
 
 
+def renumbered(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Labels with the numbers 1, 2, 3, ..., and the number that each of these had.
+
+    Numbers may be far apart, and ``ndimage.find_objects`` makes a list as long as the
+    largest.
+    """
+    ids, dense = np.unique(labels.astype(np.int64, copy=False), return_inverse=True)
+    dense = dense.reshape(labels.shape) + (0 if ids[0] == 0 else 1)
+    return dense, ids[1:] if ids[0] == 0 else ids
+
+
 def objects_of(plane: KnownPlane) -> list[Case]:
     """The objects of a plane that are large enough to be measured."""
     cases = []
-    labels = plane.labels.astype(np.int64, copy=False)
-    # numbers may be far apart; find_objects makes a list as long as the largest
-    ids, dense = np.unique(labels, return_inverse=True)
-    dense = dense.reshape(labels.shape) + (0 if ids[0] == 0 else 1)
-    numbers = ids[1:] if ids[0] == 0 else ids
+    dense, numbers = renumbered(plane.labels)
     for position, slices in enumerate(ndimage.find_objects(dense)):
         if slices is None:
             continue
@@ -237,54 +241,3 @@ def _corrected(prompts: Prompts, found: Prediction, truth: NDArray[np.bool_]) ->
         return prompts
     click, label = added
     return Prompts(points=(*prompts.points, click), labels=(*prompts.labels, label))
-
-
-def calibration_error(believed: Sequence[float], true: Sequence[float]) -> float:
-    """Expected calibration error of predicted IoU.
-
-    The mean over ten bins of predicted IoU of the distance between the mean prediction
-    and the mean truth, weighted by how many fall into each (Guo et al. 2017,
-    arXiv:1706.04599, with IoU in place of accuracy).
-    """
-    said, was = np.asarray(believed, dtype=float), np.asarray(true, dtype=float)
-    if not said.size:
-        return 0.0
-    bins = np.clip((said * _BINS).astype(int), 0, _BINS - 1)
-    error = 0.0
-    for number in np.unique(bins):
-        members = bins == number
-        error += members.mean() * abs(said[members].mean() - was[members].mean())
-    return float(error)
-
-
-def summarise(scores: Sequence[ObjectScore]) -> dict[str, dict[str, float]]:
-    """Means per data set, of all objects, and of the data sets.
-
-    Returns
-    -------
-    dict
-        Per row the number of ``objects``, the mean IoU of each of ``COLUMNS``, and the
-        expected calibration errors ``click_ece`` and ``box_ece``.
-    """
-    names = list(dict.fromkeys(score.dataset for score in scores))
-    table = {name: _row([s for s in scores if s.dataset == name]) for name in names}
-    if len(names) > 1:
-        rows = [table[name] for name in names]
-        table["all objects"] = _row(scores)
-        table["mean of the above sets"] = {"objects": float(len(scores))} | {
-            field: float(np.mean([row[field] for row in rows]))
-            for field in (*COLUMNS, "click_ece", "box_ece")
-        }
-    return table
-
-
-def _row(scores: Sequence[ObjectScore]) -> dict[str, float]:
-    row = {"objects": float(len(scores))}
-    for field in COLUMNS:
-        row[field] = float(np.mean([getattr(score, field) for score in scores]))
-    for field in ("click", "box"):
-        row[f"{field}_ece"] = calibration_error(
-            [getattr(score, f"{field}_believed") for score in scores],
-            [getattr(score, field) for score in scores],
-        )
-    return row

@@ -13,14 +13,16 @@ import numpy as np
 from napari_cellprompt.core._errors import ImageError
 from napari_cellprompt.core.images.contrast import percentile_limits
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.io.image_files import read_image
 
 from .evaluate import KnownPlane
+from .evaluation_stacks import KnownStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DataSet", "find_sets", "read_planes"]
+__all__ = ["DataSet", "KnownSet", "find_sets", "read_set"]
 
 MANIFEST = "manifest.json"
 
@@ -34,6 +36,16 @@ class DataSet:
     labels: Path
     axes: str | None = None
     """Letters out of Q (unrelated images), T, C, Z, Y, X and S; None: the file says so."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownSet:
+    """A data set that was read."""
+
+    planes: list[KnownPlane]
+    stack: KnownStack | None = None
+    """The planes along Z, else T, of the first position along the other; None where the
+    planes are unrelated or there is only one."""
 
 
 def find_sets(folder: Path, names: set[str] | None = None) -> list[DataSet]:
@@ -105,8 +117,8 @@ def _listed(manifest: Path) -> list[DataSet]:
     return sets
 
 
-def read_planes(item: DataSet) -> list[KnownPlane]:
-    """Read a data set, plane by plane.
+def read_set(item: DataSet) -> KnownSet:
+    """Read a data set, plane by plane and, where it is one, as a stack.
 
     Contrast is stretched to the percentiles 0.1 and 99.9 of the whole stack (of each
     image where they are unrelated); of several channels the first is taken.
@@ -160,7 +172,19 @@ def read_planes(item: DataSet) -> list[KnownPlane]:
             image_id=f"{item.image}{where if unrelated else ''}",
         )
         planes.append(KnownPlane(item.name, source, labels[where]))
-    return planes
+    along = [letter for letter in "ZT" if lengths.get(letter, 1) > 1]
+    if unrelated or not along:
+        return KnownSet(planes)
+    stack = ImageStack(
+        image.data,
+        along=along[0],
+        axes=image.axes,
+        channel=channel,
+        limits=whole,
+        image_id=str(item.image),
+    )
+    first = tuple(slice(None) if x in (along[0], "Y", "X") else 0 for x in flat)
+    return KnownSet(planes, KnownStack(item.name, stack, labels[first]))
 
 
 def _positions(axes: str, shape: tuple[int, ...]) -> Iterator[dict[str, int]]:
