@@ -18,9 +18,10 @@ from napari_cellprompt.core.types import Prompts
 
 from .propagation_objects import StoredPlane, TrackedObject
 from .propagation_outcomes import Outcomes, differences, divisions_of, outcome_of
+from .propagation_pass import Pass
 from .propagation_prompts import check_family, predict_anchors
 from .propagation_rules import confidence_of, next_worst
-from .propagation_tracker import Pass, Tracker
+from .propagation_tracker import Tracker
 from .propagation_types import (
     DIRECTIONS,
     Direction,
@@ -273,9 +274,7 @@ class StackPropagator:
         """Go on with another model; what is known of planes stays."""
         check_family(segmenter, self.settings)
         self.segmenter = segmenter
-        self._tracker.segmenter = segmenter
-        self._tracker.forget_all()
-        self._tracker.seconds = None
+        self._tracker.use(segmenter)
 
     def split(self, division: Division, ids: tuple[int, int]) -> None:
         """Accept a division: the object ends before it, its parts go on as new objects.

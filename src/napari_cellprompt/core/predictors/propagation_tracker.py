@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from .prompting import decode_prompts, mask_to_logits
 from .propagation_look import Look, learn_look
-from .propagation_motion import displacement, shifted
-from .propagation_objects import Reach, StoredPlane, TrackedObject
+from .propagation_motion import displacement
+from .propagation_objects import StoredPlane
+from .propagation_pass import Pass
+from .propagation_recall import Recall
 from .propagation_rules import contrast, has_faded, has_left, main_parts
 from .propagation_trust import LIMIT, lean_on
 from .propagation_types import Estimate
@@ -29,10 +31,7 @@ from .propagation_views import (
 from .stack_masks import PackedMask
 from .tracking import (
     ObjectFrame,
-    ObjectMemory,
     TrackSettings,
-    encode_frames,
-    mask_frame,
     track_frame,
 )
 
@@ -46,58 +45,15 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask
 
     from .plane import PlaneSegmenter
+    from .propagation_objects import Reach, TrackedObject
     from .propagation_types import PropagationSettings, State
 
-__all__ = ["Pass", "Tracker"]
+__all__ = ["Tracker"]
 
 _BATCH = 16
 """Objects tracked together; bounds the memory that many objects of one tile take."""
 _SHRUNK = 0.6
 """Share of its area at the start below which an object has shrunk towards its end."""
-_MOVED = 3
-"""So many of the planes before are remembered again when an object changes its tile."""
-
-
-@dataclass(slots=True)
-class Pass:
-    """One object on its way from an anchor in one direction."""
-
-    object: TrackedObject
-    reach: Reach
-    next: int
-    """The plane to be tracked next."""
-    view: ViewOfPlane
-    memory: ObjectMemory | None = None
-    """Of ``view``; None when it has to be made from the masks of planes done."""
-    recent: list[CroppedMask] = field(default_factory=list)
-    """Masks of the last planes on which the object was, the nearest last."""
-    failed: int = 0
-    """Planes in a row on which the object was not found."""
-    moved: tuple[int, int] = (0, 0)
-    """Rows and columns by which it is expected elsewhere on the next plane."""
-
-    @property
-    def anchor_mask(self) -> PackedMask:
-        """The mask that it is followed from."""
-        stored = self.object.planes[self.reach.anchor].mask
-        if stored is None:
-            raise RuntimeError("an anchor has no mask")
-        return stored
-
-    @property
-    def expected(self) -> CroppedMask:
-        """Its last mask, where it should be on the next plane."""
-        return shifted(self.recent[-1], self.moved)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the last plane is behind it."""
-        return (self.next - self.reach.last) * self.reach.step > 0
-
-    @property
-    def remaining(self) -> int:
-        """Planes still to be tracked, unless the object ends before."""
-        return max(0, (self.reach.last - self.next) * self.reach.step + 1)
 
 
 class Tracker:
@@ -118,9 +74,16 @@ class Tracker:
         self.seconds: float | None = None
         """Of one object on one plane, lately; None before the first."""
         self._passes: dict[tuple[int, int, int], Pass] = {}
-        self._anchored: dict[tuple[int, int], dict[ViewOfPlane, ObjectFrame]] = {}
+        self._recall = Recall(segmenter, stack)
         self._contrasts: dict[tuple[int, int], tuple[float, float]] = {}
         self._looks: dict[tuple[int, int], Look | None] = {}
+
+    def use(self, segmenter: PlaneSegmenter) -> None:
+        """Go on with another model; what the old one remembered is dropped."""
+        self.segmenter = segmenter
+        self._recall = Recall(segmenter, self.stack)
+        self.seconds = None
+        self.forget_all()
 
     @property
     def track_settings(self) -> TrackSettings:
@@ -160,9 +123,7 @@ class Tracker:
 
         Without a plane, all of them.
         """
-        for place in [p for p in self._anchored if p[0] == object_id]:
-            if plane is None or place[1] == plane:
-                del self._anchored[place]
+        self._recall.forget(object_id, plane)
         for known in (self._contrasts, self._looks):
             for place in [p for p in known if p[0] == object_id]:
                 if plane is None or place[1] == plane:
@@ -173,7 +134,7 @@ class Tracker:
     def forget_all(self) -> None:
         """Drop all memories."""
         self._passes.clear()
-        self._anchored.clear()
+        self._recall.forget_all()
         self._contrasts.clear()
         self._looks.clear()
 
@@ -240,7 +201,11 @@ class Tracker:
             longest[key] = max(longest.get(key, 0), item.remaining)
         looks = sum(longest.values())
         if self.seconds is None:
-            memory = self._prepare(first) if self.settings.method == "memory" else None
+            memory = (
+                self._recall.prepare(first, self.settings.track)
+                if self.settings.method == "memory"
+                else None
+            )
             source = self.stack.plane(first.next)
             started = time.perf_counter()
             features = self.segmenter.features(source, first.view, cancelled=cancelled)
@@ -287,7 +252,7 @@ class Tracker:
             if cancelled is not None and cancelled():
                 raise CancelledError
             if self.settings.method == "memory":
-                memories.append(self._prepare(item))
+                memories.append(self._recall.prepare(item, self.settings.track))
         features = self.segmenter.features(
             self.stack.plane(plane), view, cancelled=cancelled
         )
@@ -453,64 +418,6 @@ class Tracker:
             # above and below its focus everything fades, however little it stood out
             noise = 0.0
         return has_faded(contrast(self.stack.plane(plane), mask)[0], start, noise, share)
-
-    # -- memory ----------------------------------------------------------------
-    @torch.inference_mode()
-    def _prepare(self, item: Pass) -> ObjectMemory:
-        """What is remembered of an object in its present view."""
-        if item.memory is None:
-            memory = ObjectMemory()
-            for anchor in self._chosen_anchors(item):
-                memory.prompted[anchor] = self._anchor_frame(item.object, anchor, item.view)
-            for plane in self._planes_before(item):
-                stored = item.object.planes[plane].mask
-                if stored is not None:
-                    memory.tracked[plane] = self._frame(plane, stored.mask(), item.view)
-            item.memory = memory
-        return item.memory
-
-    def _chosen_anchors(self, item: Pass) -> list[int]:
-        """The anchor that a pass began at, and the ones nearest to where it is."""
-        own = item.reach.anchor
-        others = sorted(
-            (anchor for anchor in item.object.anchors if anchor != own),
-            key=lambda anchor: abs(anchor - item.next),
-        )
-        limit = self.settings.track.max_prompted
-        return [own, *(others if limit is None else others[: limit - 1])]
-
-    def _planes_before(self, item: Pass) -> list[int]:
-        """Planes from the anchor on that are still worth remembering, nearest first."""
-        step = item.reach.step
-        planes = range(item.next - step, item.reach.anchor, -step)
-        count = min(_MOVED, self.settings.track.max_memories - 1)
-        return list(planes)[: count * self.settings.track.stride]
-
-    def _anchor_frame(
-        self, known: TrackedObject, plane: int, view: ViewOfPlane
-    ) -> ObjectFrame:
-        """The memory of an anchor, in the view or where the anchor's mask can be seen."""
-        stored = known.planes[plane].mask
-        if stored is None or stored.box is None:
-            raise RuntimeError("an anchor has an empty mask")
-        shape = self.stack.plane(plane).shape
-        if is_cut(view, stored.box, shape):
-            view = choose_view(stored.box, shape, self.segmenter.image_size, "roi")
-        frames = self._anchored.setdefault((known.id, plane), {})
-        if view not in frames:
-            frame = self._frame(plane, stored.mask(), view)
-            while len(frames) >= 4:
-                del frames[next(iter(frames))]
-            frames[view] = replace(frame, prompted=True)
-        return frames[view]
-
-    def _frame(self, plane: int, mask: CroppedMask, view: ViewOfPlane) -> ObjectFrame:
-        """Remember a mask as it is."""
-        network = self.segmenter.model.with_memory
-        features = self.segmenter.features(self.stack.plane(plane), view)
-        shown = to_view(mask, view, self.segmenter.image_size)
-        frames = mask_frame(network, features, shown.to(self.segmenter.model.device))
-        return encode_frames(network, features, frames, binarize=True)[0]
 
 
 def _by_view(items: Sequence[Pass]) -> list[tuple[ViewOfPlane, list[Pass]]]:
