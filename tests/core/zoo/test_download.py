@@ -278,3 +278,24 @@ def test_a_full_disk_is_a_sentence(
 def test_a_model_without_a_source_says_how_to_import_it() -> None:
     with pytest.raises(DownloadError, match="models import"):
         download_weights(MODELS["medsam2"])
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same", "older"])
+def test_what_micro_sam_has_fetched_is_copied_if_it_is_the_same(
+    server: Server,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    same: bool,
+) -> None:
+    monkeypatch.setenv("MICROSAM_CACHEDIR", str(tmp_path / "theirs"))
+    theirs = tmp_path / "theirs" / "models" / "vit_b"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(CONTENT if same else CONTENT[:-1])
+    source = spec_at(f"{server.root}/good").source
+    spec = replace(MODELS["sam_vit_b"], source=source)
+    assert not is_downloaded(spec), "nothing is taken before it is asked for"
+    path = download_weights(spec)
+    assert path.parent == folder and path.read_bytes() == CONTENT
+    assert len(server.requests) == (0 if same else 1)
+    assert theirs.is_file()

@@ -6,15 +6,17 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt.core._errors import DownloadError
+from napari_cellprompt.core._atomic import replacing
+from napari_cellprompt.core._errors import DownloadError, SaveError
 
-from .folder import cache_folder
+from .folder import cache_folder, micro_sam_folder
 from .patience import patiently
 from .user_models import local_file
 
@@ -61,7 +63,8 @@ def download_weights(
     """Fetch the weights of a model into the cache folder, unless they are there.
 
     What was fetched before an interruption is kept beside the file and continued where
-    the server allows it. Only a file whose digest is right gets its final name.
+    the server allows it. Only a file whose digest is right gets its final name. Where
+    micro-sam has fetched the same file before, that one is copied.
 
     Parameters
     ----------
@@ -102,6 +105,8 @@ def download_weights(
     fetcher = _Fetcher(spec, source, target, progress, cancelled, timeout)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not target.is_file():
+            _copy_from_micro_sam(spec, source, target)
         found = pooch.retrieve(
             url=address(source),
             known_hash=source.digest,
@@ -116,7 +121,7 @@ def download_weights(
             f"not the published one. Nothing was kept. Try again; should it happen again, "
             f"{_by_hand(source, target)}"
         ) from error
-    except DownloadError:
+    except (DownloadError, SaveError):
         raise
     except OSError as error:
         raise DownloadError(
@@ -124,6 +129,19 @@ def download_weights(
             "variable CELLPROMPT_CACHE names another folder."
         ) from error
     return Path(found)
+
+
+def _copy_from_micro_sam(spec: ModelSpec, source: WeightsSource, target: Path) -> None:
+    """Take the file that micro-sam has of a model, if it is the published one."""
+    import pooch
+
+    theirs = micro_sam_folder() / spec.name.removeprefix("sam_")
+    if spec.family != "sam1" or not theirs.is_file():
+        return
+    kind, _, wanted = source.digest.partition(":")
+    if pooch.file_hash(str(theirs), alg=kind) == wanted:
+        with replacing(target) as temporary:
+            shutil.copyfile(theirs, temporary)
 
 
 class _Fetcher:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_folder", "features_folder"]
+__all__ = ["cache_folder", "features_folder", "micro_sam_folder"]
 
 
 def cache_folder() -> Path:
@@ -23,3 +23,14 @@ def features_folder() -> Path:
     if os.environ.get("CELLPROMPT_CACHE"):
         return cache_folder() / "features"
     return cache_folder().with_name("features")
+
+
+def micro_sam_folder() -> Path:
+    """Name the folder where micro-sam keeps its models; ``MICROSAM_CACHEDIR`` moves it.
+
+    Files there have the name of the model without a suffix (``micro_sam/util.py``).
+    """
+    chosen = os.environ.get("MICROSAM_CACHEDIR")
+    if chosen:
+        return Path(chosen).expanduser() / "models"
+    return platformdirs.user_cache_path("micro_sam", appauthor=False) / "models"
