@@ -15,46 +15,49 @@ import torch
 
 from napari_cellprompt.core.zoo.load import load_model, save_checkpoint
 from napari_cellprompt.core.zoo.registry import DrawingSpec, ModelSpec
-from train import MEMORY_PARTS
+from train import MEMORY_PARTS, mean_of_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["export"]
 
+CHECKPOINT = "checkpoint.pt"
+
 
 def export(
-    run: Path,
+    runs: Sequence[Path],
     target: Path,
     *,
     carry: bool = False,
     after: Sequence[Path] = (),
-    image_run: Path | None = None,
+    image_runs: Sequence[Path] = (),
     share: float = 0.25,
 ) -> Path:
     """Export a run in half precision and check that the package can load the file.
 
     Parameters
     ----------
-    run
-        The folder that ``train.py`` or ``memory.py`` wrote.
+    runs
+        The folder that ``train.py`` or ``memory.py`` wrote; of several, the mean of their
+        weights is taken.
     target
         The file to write.
     carry
         Whether tracking gives the neighbouring frame's logits as a mask prompt: what
         measured better (``benchmarks/propagation.py``).
     after
-        Folders of the runs that this one went on from; their steps and minutes are
-        added up in the file's metadata.
-    image_run
-        The run of the image part. What ``memory.py`` did to prompt encoder and mask
+        Folders of the runs that these went on from; all steps and minutes are added up
+        in the file's metadata.
+    image_runs
+        The runs of the image part. What ``memory.py`` did to prompt encoder and mask
         decoder is then taken back in part: it helps tracking and harms clicks.
     share
         Of the change that is kept, 0 to 1.
     """
-    saved = _load(run)
-    if image_run is not None:
-        before = _load(image_run)["average"]
+    saved = _mean(runs)
+    if image_runs:
+        before = _mean(image_runs)["average"]
         for name, tensor in saved["average"].items():
             if not name.startswith(MEMORY_PARTS):
                 tensor.lerp_(before[name], 1 - share)
@@ -67,19 +70,23 @@ def export(
         image_size=config["image_size"],
         drawing=DrawingSpec(drawing["amplitude"], drawing["sigma"], carry),
     )
-    runs = [*(_load(folder) for folder in after), saved]
+    all_runs = [_load(folder) for folder in (*after, *runs)]
     training = {
-        "steps": sum(one["step"] for one in runs),
-        "minutes": round(sum(one["elapsed"] for one in runs) / 60, 1),
+        "steps": sum(one["step"] for one in all_runs),
+        "minutes": round(sum(one["elapsed"] for one in all_runs) / 60, 1),
     }
     written = save_checkpoint(target, saved["average"], spec, half=True, training=training)
     load_model(written)
     return written
 
 
+def _mean(runs: Sequence[Path]) -> dict[str, Any]:
+    return mean_of_runs([run / CHECKPOINT for run in runs], torch.device("cpu"))
+
+
 def _load(run: Path) -> dict[str, Any]:
     saved: dict[str, Any] = torch.load(
-        run / "checkpoint.pt", map_location="cpu", weights_only=True
+        run / CHECKPOINT, map_location="cpu", weights_only=True
     )
     return saved
 
@@ -88,7 +95,9 @@ def main() -> None:
     """Export from the command line."""
     package = Path(__file__).resolve().parents[1] / "src" / "napari_cellprompt"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", help="folder of the run; the mean of several"
+    )
     parser.add_argument(
         "--to",
         type=Path,
@@ -104,18 +113,22 @@ def main() -> None:
         "--after", type=Path, nargs="*", default=[], help="folders of the runs before"
     )
     parser.add_argument(
-        "--image-run", type=Path, help="take prompt encoder and decoder back towards it"
+        "--image-runs",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="take prompt encoder and decoder back towards their mean",
     )
     parser.add_argument(
         "--share", type=float, default=0.25, help="of the decoder's change that is kept"
     )
     options = parser.parse_args()
     written = export(
-        options.run,
+        options.runs,
         options.to,
         carry=options.carry,
         after=options.after,
-        image_run=options.image_run,
+        image_runs=options.image_runs,
         share=options.share,
     )
     print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")

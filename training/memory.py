@@ -86,7 +86,7 @@ class Run:
             size=settings["image_size"],
             images=settings["images"],
             objects=self.config["objects_per_image"],
-            seed=1,
+            seed=1 + 1_000_000 * self.options.seed,
         )
         yield from torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1)
 
@@ -167,7 +167,7 @@ class Run:
             frames=settings["frames"],
             size=size,
             objects=settings["objects"],
-            seed=self.step + 1,
+            seed=self.step + 1 + 1_000_000 * self.options.seed,
         )
         loader = torch.utils.data.DataLoader(
             stream,
@@ -205,7 +205,7 @@ class Run:
         clips = self._clips(stage["image_size"])
         self.network.image_size = stage["image_size"]
         saved = validated = last = time.monotonic()
-        rng = np.random.default_rng(self.step)
+        rng = np.random.default_rng((self.step, self.options.seed))
         seen: dict[str, list[float]] = {}
         while self.progress < stage["until"]:
             for name, value in self._train_step(clips, stage["clips"], rng).items():
@@ -295,11 +295,14 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that make clips (GPU: about 8)"
     )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="another one for each run to be averaged"
+    )
     options = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    np.random.seed(0)
+    torch.manual_seed(options.seed)
+    np.random.seed(options.seed)
     Run(options).train()
 
 

@@ -267,16 +267,18 @@ def test_evaluation_scores_every_picked_object(plane, config):
 def test_export_takes_back_what_the_memory_did_to_the_decoder(config, tmp_path):
     network = build_network(config)
     told = {"config": json.dumps(config), "step": 1, "elapsed": 1.0}
-    for name, value in (("image", 0.0), ("memory", 1.0)):
+    values = {"image": 0.0, "memory": 1.0, "other": 3.0}
+    for name, value in values.items():
         state = {k: torch.full_like(v, value) for k, v in network.state_dict().items()}
         (tmp_path / name).mkdir()
         torch.save({"average": state} | told, tmp_path / name / "checkpoint.pt")
-    written = export(
-        tmp_path / "memory", tmp_path / "x.safetensors", image_run=tmp_path / "image"
-    )
-    found = load_model(written).network.state_dict()
+    image, memory, other = (tmp_path / name for name in values)
+    target = tmp_path / "x.safetensors"
+    found = load_model(export([memory], target, image_runs=[image])).network.state_dict()
     assert (found["maskmem_tpos_enc"] == 1).all()
     assert (found["sam_mask_decoder.iou_token.weight"] == 0.25).all()
+    found = load_model(export([memory, other], target)).network.state_dict()
+    assert (found["maskmem_tpos_enc"] == 2).all(), "the mean of both runs"
 
 
 def test_export_is_what_the_package_loads(config, tmp_path):
@@ -290,7 +292,9 @@ def test_export_is_what_the_package_loads(config, tmp_path):
         },
         tmp_path / "checkpoint.pt",
     )
-    written = export(tmp_path, tmp_path / "tiny.safetensors", carry=True, after=[tmp_path])
+    written = export(
+        [tmp_path], tmp_path / "tiny.safetensors", carry=True, after=[tmp_path]
+    )
     model = load_model(written)
     with safe_open(written, framework="pt") as file:
         told = json.loads(file.metadata()["config"])
