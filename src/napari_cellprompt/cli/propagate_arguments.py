@@ -123,8 +123,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--stop-regrowth",
         type=float,
         default=1.2,
-        help="in z-stacks: an object that had shrunk to less than 0.6 of its area and has "
-        "this times its smallest area is the next one; 0 never (default: %(default)s)",
+        help="in z-stacks: an object that had shrunk to less than 0.6 of its area, or "
+        "faded to less than 0.7 of its contrast, and has this times the least of it is the "
+        "next one; 0 never (default: %(default)s)",
     )
     ends.add_argument(
         "--stop-patience",

@@ -132,8 +132,9 @@ class PropagateForm:
             min=0.0,
             max=10.0,
             step=0.1,
-            tooltip="In z-stacks, an object that had shrunk and grows again beyond this "
-            "times its smallest area is the next one; 0 switches this off",
+            tooltip="In z-stacks, an object that had shrunk or faded, and then grows or "
+            "stands out again beyond this times the least, is the next one; 0 switches "
+            "this off",
         )
         self.patience = SpinBox(
             label="Patience",

@@ -219,6 +219,51 @@ def test_an_object_that_grows_again_along_z_is_the_next_one(engine) -> None:
     assert len(followed(never)) == 11
 
 
+BRIGHT = (220, 210, 190, 160, 130, 132, 145, 190, 220, 220, 210, 190)
+"""Grey values of an object and of the next one below it, which has the same outline."""
+
+
+def faded() -> np.ndarray:
+    stack = discs([still(range(12))])
+    for plane, grey in zip(stack, BRIGHT, strict=True):
+        plane[plane > 128] = grey
+    return stack
+
+
+def test_an_object_that_stands_out_again_along_z_has_ended_where_it_was_faintest(
+    engine,
+) -> None:
+    it = engine(faded())
+    it.prompt(1, 0, painted(faded()[0]))
+    told = {}
+    for _, outcomes in it.propagate():
+        told |= {(item.id, item.plane): item for item in outcomes}
+    assert [p for p, area in areas(it).items() if area] == [0, 1, 2, 3, 4]
+    # what was announced before is taken back, plane by plane
+    assert [told[1, p].mask is None for p in range(1, 8)] == [False] * 4 + [True] * 3
+    assert [it.outcome(1, p).state for p in (4, 5, 6, 7)] == ["tracked", *["ended"] * 3]
+    assert it.outcome(1, 8) is None
+    assert followed(it) == [], "a second run finds nothing left to do"
+    never = engine(faded(), stop_regrowth=0.0)
+    never.prompt(1, 0, painted(faded()[0]))
+    assert len(followed(never)) == 11
+
+
+def test_what_an_object_gives_back_others_have_again(engine) -> None:
+    it = engine(faded())
+    it.prompt(1, 0, painted(faded()[0]))
+    it.prompt(2, 9, painted(faded()[9]))
+    followed(it, ids=[2], direction="backward", start=5)
+    told = {}
+    for _, outcomes in it.propagate(ids=[1], stop=8):
+        told |= {(item.id, item.plane): item for item in outcomes}
+    size = (faded()[0] > 128).sum()
+    assert told[1, 7].mask is None
+    for plane in (5, 6):
+        assert told[1, plane].mask is None
+        assert told[2, plane].mask.area > 0.8 * size
+
+
 def test_in_a_movie_cells_grow(engine, model) -> None:
     stack = discs([{t: (48.0, 48.0, float(r)) for t, r in enumerate(RADII)}])
     it = StackPropagator(PlaneSegmenter(model), ImageStack(stack, axes="TYX"))

@@ -23,6 +23,7 @@ ENDLESS = {
     "stop_area_ratio": 0.0,
     "stop_overlap": 0.0,
     "stop_contrast": 0.0,
+    "stop_regrowth": 0.0,
 }
 
 

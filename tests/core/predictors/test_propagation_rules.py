@@ -21,6 +21,8 @@ from napari_cellprompt.core.predictors.propagation_rules import (
     main_parts,
     next_worst,
     overlap,
+    reappears,
+    stands_out,
 )
 from napari_cellprompt.core.predictors.propagation_types import (
     PlaneOutcome,
@@ -253,3 +255,25 @@ def test_contrast_is_measured_against_a_ring() -> None:
 )
 def test_fading(now: float, start: float, noise: float, faded: bool) -> None:
     assert has_faded(now, start, noise, 0.25) is faded
+
+
+@pytest.mark.parametrize(
+    ("shares", "now", "kept"),
+    [
+        pytest.param([], 2.0, None, id="the first plane"),
+        pytest.param([0.9, 0.8, 0.75], 1.0, None, id="never faded"),
+        pytest.param([0.9, 0.6, 0.5], 0.55, None, id="noise"),
+        pytest.param([0.9, 0.6, 0.5], 0.61, 3, id="at once"),
+        pytest.param([0.9, 0.5, 0.55, 0.58], 0.7, 2, id="by and by"),
+        pytest.param([0.9, -0.2], 0.1, 2, id="darker than around"),
+    ],
+)
+def test_what_stands_out_again_is_the_next_object(
+    shares: list[float], now: float, kept: int | None
+) -> None:
+    assert reappears(shares, now, 1.2) == kept
+
+
+def test_only_what_stands_out_clearly_can_fade() -> None:
+    assert stands_out(-30.0, 20.0) and stands_out(25.0, 20.0)
+    assert not stands_out(20.0, 20.0) and not stands_out(0.0, 0.0)

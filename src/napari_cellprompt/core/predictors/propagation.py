@@ -341,8 +341,9 @@ class StackPropagator:
         Yields
         ------
         tuple
-            The plane and what is new on it: the objects tracked there, and those that
-            lost pixels to them.
+            The plane and what is new: the objects tracked there, and those that lost
+            pixels to them; also objects on planes before it that they turned out not to
+            reach, now without a mask.
 
         Raises
         ------
@@ -355,15 +356,15 @@ class StackPropagator:
             while active:
                 plane = min((item.next for item in active), key=lambda p: p * step)
                 due = [item for item in active if item.next == plane]
-                touched: set[int] = set()
+                touched: dict[int, set[int]] = {}
                 try:
                     self._tracker.advance(plane, due, touched, cancelled)
                 except CancelledError:
-                    self.tracked += len(touched)
+                    self.tracked += len(touched.get(plane, ()))
                     if touched:
                         yield plane, self._news(plane, touched)
                     return
-                self.tracked += len(touched)
+                self.tracked += len(touched.get(plane, ()))
                 active = [item for item in active if not item.is_done]
                 if plane % _TIDY == 0:
                     give_back_memory()
@@ -466,22 +467,22 @@ class StackPropagator:
         overlap = self.settings.non_overlap
         return outcome_of(self._objects, object_id, plane, non_overlap=overlap)
 
-    def _news(self, plane: int, touched: set[int]) -> list[PlaneOutcome]:
-        """Outcomes of objects tracked, and of those that may have lost pixels to them."""
-        boxes = []
-        for object_id in touched:
-            stored = self._objects[object_id].planes[plane].mask
-            if stored is not None and stored.box is not None:
-                boxes.append(stored.box)
+    def _news(self, plane: int, touched: Mapping[int, set[int]]) -> list[PlaneOutcome]:
+        """Outcomes of objects tracked, and of those that share pixels with them."""
         found = []
-        for object_id, known in self._objects.items():
-            stored_plane = known.planes.get(plane)
-            if stored_plane is None:
-                continue
-            box = None if stored_plane.mask is None else stored_plane.mask.box
-            met = box is not None and any(_meet(box, other) for other in boxes)
-            if object_id in touched or (met and self.settings.non_overlap):
-                found.append(self._outcome(object_id, plane))
+        for place, ids in touched.items():
+            boxes = []
+            for object_id in ids:
+                stored = self._objects[object_id].planes[place].mask
+                if stored is not None and stored.box is not None:
+                    boxes.append(stored.box)
+            for object_id, known in self._objects.items():
+                box = known.planes[place].box if place in known.planes else None
+                met = box is not None and any(_meet(box, other) for other in boxes)
+                # what an object has given back on an earlier plane others may have now
+                met = met or (box is not None and place != plane)
+                if object_id in ids or (met and self.settings.non_overlap):
+                    found.append(self._outcome(object_id, place))
         return found
 
 

@@ -34,12 +34,19 @@ class StoredPlane:
     parts: int
     step: int = 0
     """+1 or -1: how the plane was reached; 0 where the user vouched for it."""
+    contrast: float = 1.0
+    """How far the object stands out, as a share of what it does on its anchor."""
     prompts: Prompts | None = None
     """What the mask of a prompted plane was made from."""
     prior: PackedMask | None = None
     """The tracked mask that a correction started from."""
     before: StoredPlane | None = None
     """What a locked or cleared plane was before."""
+
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """Of the mask, ``x0, y0, x1, y1``; None without one."""
+        return None if self.mask is None else self.mask.box
 
     @property
     def is_anchor(self) -> bool:

@@ -32,6 +32,8 @@ __all__ = [
     "main_parts",
     "next_worst",
     "overlap",
+    "reappears",
+    "stands_out",
 ]
 
 SMALLEST_PART = 0.2
@@ -40,6 +42,8 @@ SMALLEST_PART = 0.2
 _EIGHT = np.ones((3, 3), dtype=bool)
 _CLEAR = 1.2
 """An object stands out clearly by so many standard deviations of its surroundings."""
+_FAINT = 0.7
+"""Share of its contrast at the start below which an object has begun to fade."""
 _RING = 4
 """Pixels around an object that stand for its surroundings."""
 
@@ -123,6 +127,11 @@ def contrast(plane: PlaneSource, mask: CroppedMask) -> tuple[float, float]:
     return float(grey[inside].mean() - around.mean()), float(around.std())
 
 
+def stands_out(start: float, noise: float) -> bool:
+    """Whether contrast on the prompted plane is more than the noise around the object."""
+    return abs(start) > _CLEAR * noise
+
+
 def has_faded(now: float, start: float, noise: float, share: float) -> bool:
     """Whether an object no longer stands out as it did on its prompted plane.
 
@@ -136,7 +145,34 @@ def has_faded(now: float, start: float, noise: float, share: float) -> bool:
     share
         Of the contrast at the start, at which it counts as gone.
     """
-    return abs(start) > _CLEAR * noise and now / start < share
+    return stands_out(start, noise) and now / start < share
+
+
+def reappears(shares: Sequence[float], now: float, ratio: float) -> int | None:
+    """Whether an object that had faded stands out again: then it is the next one.
+
+    Parameters
+    ----------
+    shares
+        Of the contrast on the prompted plane, on the planes since then, see
+        :func:`contrast`.
+    now
+        The share on this plane.
+    ratio
+        So much more than where it was faintest counts as standing out again.
+
+    Returns
+    -------
+    int or None
+        How many of the planes, up to the faintest, belong to the object; None where it
+        goes on.
+    """
+    if not shares:
+        return None
+    faintest = int(np.argmin(shares))
+    if shares[faintest] < _FAINT and now > ratio * max(shares[faintest], 0.0):
+        return faintest + 1
+    return None
 
 
 def main_parts(mask: CroppedMask) -> list[CroppedMask]:

@@ -16,7 +16,14 @@ from .propagation_motion import displacement
 from .propagation_objects import StoredPlane
 from .propagation_pass import Pass
 from .propagation_recall import Recall
-from .propagation_rules import contrast, has_faded, has_left, main_parts
+from .propagation_rules import (
+    contrast,
+    has_faded,
+    has_left,
+    main_parts,
+    reappears,
+    stands_out,
+)
 from .propagation_trust import LIMIT, lean_on
 from .propagation_types import Estimate
 from .propagation_views import (
@@ -143,7 +150,7 @@ class Tracker:
         self,
         plane: int,
         due: Sequence[Pass],
-        touched: set[int],
+        touched: dict[int, set[int]],
         cancelled: Callable[[], bool] | None,
     ) -> None:
         """Track all passes that are due on a plane.
@@ -155,7 +162,9 @@ class Tracker:
         due
             Passes of one direction.
         touched
-            Receives the ids of the objects whose outcome is kept; also when cancelled.
+            Receives the ids of the objects whose outcome is kept, by plane; also when
+            cancelled. Planes before this one are those that an object turned out not to
+            reach.
         cancelled
             Asked before each slow step.
 
@@ -176,10 +185,11 @@ class Tracker:
                     part = group[at : at + _BATCH]
                     frames = self._look(plane, view, part, cancelled)
                     for item, frame in zip(part, frames, strict=True):
-                        if self._take(plane, item, frame, final=looks > 0):
-                            touched.add(item.object.id)
-                        else:
+                        taken = self._take(plane, item, frame, final=looks > 0)
+                        if not taken:
                             again.append(item)
+                        for known in taken:
+                            touched.setdefault(known, set()).add(item.object.id)
             waiting, looks = again, looks + 1
         seconds = (time.perf_counter() - started) / max(len(due), 1)
         # the latest planes count most: the first may have been in the cache
@@ -345,30 +355,37 @@ class Tracker:
             )
         ]
 
-    def _take(self, plane: int, item: Pass, frame: ObjectFrame, *, final: bool) -> bool:
-        """Keep what was found; False when the object has to be looked at again."""
+    def _take(
+        self, plane: int, item: Pass, frame: ObjectFrame, *, final: bool
+    ) -> list[int]:
+        """Keep what was found; the planes on which something is new now.
+
+        None of them where the object has to be looked at again.
+        """
         source_shape = self.stack.plane(plane).shape
         found = from_view(frame.low_res, item.view, source_shape, frame.iou)
         score = 1 / (1 + math.exp(-min(max(frame.object_logit, -60.0), 60.0)))
         known = [*item.recent[:-1], item.expected]
+        share = self._contrast_share(plane, item, found.mask)
         gone = has_left(found.mask, score, known, self.settings)
-        gone = gone or self._has_faded(plane, item, found.mask)
+        gone = gone or self._has_faded(item, share)
         gone = gone or self._has_grown_again(item, found.mask)
+        lost = None if gone else self._taken_for_it(plane, item, share)
         box = found.mask.box
         imgsz = self.segmenter.image_size
-        if not gone and box is not None:
+        if not gone and lost is None and box is not None:
             better = follow(item.view, box, source_shape, imgsz)
             if better != item.view:
                 cut = is_cut(item.view, box, source_shape)
                 item.view = better
                 item.memory = None
                 if cut and not final:
-                    return False
+                    return []
         step = item.reach.step
-        stored: StoredPlane
-        if gone:
+        ended = False
+        if gone or lost is not None:
             item.failed += 1
-            ended = item.failed >= self.settings.stop_patience
+            ended = lost is not None or item.failed >= self.settings.stop_patience
             state: State = "ended" if ended else "absent"
             stored = StoredPlane(None, frame.iou, score, state, 0, step)
             item.next = item.reach.last + step if ended else plane + step
@@ -378,16 +395,40 @@ class Tracker:
             item.recent = [*item.recent[-2:], found.mask]
             packed = PackedMask.pack(found.mask, found.logits)
             parts = len(main_parts(found.mask))
-            stored = StoredPlane(packed, frame.iou, score, "tracked", parts, step)
+            stored = StoredPlane(
+                packed, frame.iou, score, "tracked", parts, step, contrast=share
+            )
             item.next = plane + step
             if item.memory is not None:
                 item.memory.tracked[plane] = frame
                 item.memory.prune(plane, settings=self.settings.track)
         item.object.track(plane, stored)
-        if stored.state == "ended":
+        for before in lost or ():
+            kept = item.object.planes[before]
+            item.object.track(before, replace(kept, mask=None, state="ended", parts=0))
+        if ended:
             item.object.forget_beyond(plane, item.reach)
             self._passes.pop((item.object.id, item.reach.anchor, step), None)
-        return True
+        return [*(lost or ()), plane]
+
+    def _taken_for_it(self, plane: int, item: Pass, share: float) -> list[int] | None:
+        """Planes before this one on which the next object along z was taken for this one.
+
+        None where it is still this one.
+        """
+        ratio = self.settings.stop_regrowth
+        if ratio <= 0 or self.stack.is_time:
+            return None
+        if not stands_out(*self._contrast_at_anchor(item)):
+            return None
+        passed = [
+            (p, stored.contrast)
+            for p in range(item.reach.anchor + item.reach.step, plane, item.reach.step)
+            if (stored := item.object.planes.get(p)) is not None and stored.mask is not None
+        ]
+        shares = [value for _, value in passed]
+        kept = reappears(shares, share, ratio)
+        return None if kept is None else [p for p, _ in passed[kept:]]
 
     def _has_grown_again(self, item: Pass, mask: CroppedMask) -> bool:
         """Whether an object that had shrunk grows: then another one has taken its place."""
@@ -404,20 +445,28 @@ class Tracker:
         start, smallest = areas[0], min(areas)
         return smallest < _SHRUNK * start and mask.area > ratio * smallest
 
-    def _has_faded(self, plane: int, item: Pass, mask: CroppedMask) -> bool:
-        """Whether the object stands out much less than on the plane it was prompted on."""
-        share = self.settings.stop_contrast
-        if share <= 0:
-            return False
+    def _contrast_share(self, plane: int, item: Pass, mask: CroppedMask) -> float:
+        """How far the object stands out, as a share of what it does on its anchor."""
+        start, _ = self._contrast_at_anchor(item)
+        now, _ = contrast(self.stack.plane(plane), mask)
+        return now / start if start else 1.0
+
+    def _contrast_at_anchor(self, item: Pass) -> tuple[float, float]:
         key = (item.object.id, item.reach.anchor)
         if key not in self._contrasts:
             anchor = self.stack.plane(item.reach.anchor)
             self._contrasts[key] = contrast(anchor, item.anchor_mask.mask())
-        start, noise = self._contrasts[key]
+        return self._contrasts[key]
+
+    def _has_faded(self, item: Pass, share: float) -> bool:
+        """Whether the object stands out much less than on the plane it was prompted on."""
+        if self.settings.stop_contrast <= 0:
+            return False
+        start, noise = self._contrast_at_anchor(item)
         if not self.stack.is_time:
             # above and below its focus everything fades, however little it stood out
             noise = 0.0
-        return has_faded(contrast(self.stack.plane(plane), mask)[0], start, noise, share)
+        return has_faded(share * start, start, noise, self.settings.stop_contrast)
 
 
 def _by_view(items: Sequence[Pass]) -> list[tuple[ViewOfPlane, list[Pass]]]:

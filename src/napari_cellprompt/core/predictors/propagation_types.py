@@ -76,7 +76,9 @@ class PropagationSettings:
     In movies only for objects that stood out clearly; 0 switches this off."""
     stop_regrowth: float = 1.2
     """An object that had shrunk below 0.6 of its area and now has this times its smallest
-    area is the next one along z; not asked in movies. 0 switches this off."""
+    area is the next one along z, and so is one that stood out clearly, had faded below 0.7
+    of that, and now stands out by this times as much as where it was faintest: there it has
+    ended. Not asked in movies. 0 switches this off."""
     stop_patience: int = 1
     """Planes in a row that must fail before an object is given up in that direction."""
     non_overlap: bool = True
