@@ -7,7 +7,6 @@ import errno
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -35,8 +34,6 @@ Progress = Callable[[int, int | None], None]
 TIMEOUT = 30.0
 """Seconds without a single byte after which a server counts as silent."""
 _CHUNK = 1 << 18
-_STALE = 60.0
-"""Seconds after which the lock of a download that no longer moves is ignored."""
 
 
 def address(source: WeightsSource) -> str:
@@ -254,16 +251,15 @@ def _part(target: Path) -> Iterator[Path]:
     """The file in which a download collects what has come.
 
     One download of a file at a time continues ``NAME.part``; while one does, another
-    works in a file of its own, so that the two never mix.
+    works in a file of its own, so that the two never mix. The system gives the lock of
+    a download back that has died; the file of the lock, which is empty, stays.
     """
-    part = target.with_name(f"{target.name}.part")
-    lock = target.with_name(f"{target.name}.lock")
-    last = max((p.stat().st_mtime for p in (lock, part) if p.exists()), default=0.0)
-    if time.time() - last > _STALE:
-        lock.unlink(missing_ok=True)
+    import filelock
+
+    lock = filelock.FileLock(target.with_name(f"{target.name}.lock"))
     try:
-        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except FileExistsError:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
         own = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
         try:
             yield own
@@ -271,9 +267,9 @@ def _part(target: Path) -> Iterator[Path]:
             own.unlink(missing_ok=True)
         return
     try:
-        yield part
+        yield target.with_name(f"{target.name}.part")
     finally:
-        lock.unlink(missing_ok=True)
+        lock.release()
 
 
 def _meaning(status: int) -> str:
