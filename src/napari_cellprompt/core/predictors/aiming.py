@@ -7,11 +7,13 @@ click on an object of unknown size is repeated at the level that fits what it fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.images.tiles import (
     DEFAULT_MAGNIFICATION,
+    LEVELS,
     TARGET_SHARE,
     Tile,
     choose_magnification,
@@ -37,6 +39,12 @@ CLICK_SHARE = 0.09
 Measured with ``benchmarks/levels.py``; with a box larger is better, as the outline is
 finer. Models that take prompts as they are were trained on objects of all sizes.
 """
+_DOUBTFUL = 0.7
+"""A first click whose answer is rated below this is asked again on finer levels."""
+_FINER = 2
+"""On so many of them; a coarser look finds something large and is too sure of it."""
+_UNFIT = 0.15
+"""What an answer loses for each octave that its size is off the one its level is for."""
 CORRECTED_SHARE = 0.13
 """The same where clicks correct a mask.
 
@@ -60,6 +68,12 @@ class Look:
     looks: int = 0
     seen: set[Tile] = field(default_factory=set)
     result: Step | None = None
+    doubts: bool = False
+    """Whether finer levels may be tried: a click on an object of unknown size."""
+    left: list[Tile] | None = None
+    """Finer tiles still to be tried; None before the object has found its place."""
+    answers: list[Step] = field(default_factory=list)
+    """What was found at its place and on the finer levels so far."""
 
     @property
     def guided(self) -> bool:
@@ -112,8 +126,14 @@ class Aim:
             # clicks say how large an object is at least: only very distant ones count
             size = None
         tile = tile_for_box(shape, self.image_size, self._level(prompts, size), extent)
+        known = told or size_hint is not None
         return Look(
-            prompts, extent, tile, size_known=told or size_hint is not None, earlier=earlier
+            prompts,
+            extent,
+            tile,
+            size_known=known,
+            earlier=earlier,
+            doubts=self.drawn and not known,
         )
 
     def _level(
@@ -126,10 +146,30 @@ class Aim:
         return choose_magnification(size, self.image_size, share=share)
 
     def again(self, shape: tuple[int, int], item: Look) -> bool:
-        """Move the object to a better tile; False when it has found its place."""
+        """Move the object to another tile; False when its result is the last one."""
+        if item.left is None:
+            following = self._following(shape, item)
+            if following is not None:
+                item.tile = following
+                return True
+            item.left = self._finer(shape, item)
+        if not item.left and not item.answers:
+            return False
+        if item.result is not None:
+            item.answers.append(item.result)
+        if item.left:
+            item.tile = item.left.pop(0)
+            return True
+        best = max(item.answers, key=lambda step: self._rating(shape, step))
+        seconds = item.answers[-1].prediction.seconds
+        item.result = replace(best, prediction=replace(best.prediction, seconds=seconds))
+        return False
+
+    def _following(self, shape: tuple[int, int], item: Look) -> Tile | None:
+        """A tile that shows what was found better; None when it has found its place."""
         box = None if item.result is None else item.result.prediction.best.mask.box
         if box is None or item.looks >= _MAX_LOOKS:
-            return False
+            return None
         whole = _union(box, item.extent)
         following: Tile | None = None
         if touches_border(item.tile, box, shape):
@@ -140,10 +180,36 @@ class Aim:
             if level != item.tile.magnification:
                 following = tile_for_box(shape, self.image_size, level, whole)
         item.size_known = True
-        if following is None or following in item.seen:
-            return False
-        item.tile = following
-        return True
+        return None if following in item.seen else following
+
+    def _finer(self, shape: tuple[int, int], item: Look) -> list[Tile]:
+        """Where else to look for what was found doubtfully."""
+        if not item.doubts or item.result is None:
+            return []
+        found = item.result.prediction
+        if found.best.score * found.object_score >= _DOUBTFUL:
+            return []
+        here = item.tile.magnification
+        tiles = [
+            tile_for_box(shape, self.image_size, level, item.extent)
+            for level in LEVELS
+            if here < level <= here * 2**_FINER
+        ]
+        return [tile for tile in tiles if tile not in item.seen]
+
+    def _rating(self, shape: tuple[int, int], step: Step) -> float:
+        """How far an answer is believed beside those from other levels."""
+        found = step.prediction
+        box = found.best.mask.box
+        if box is None:
+            return 0.0
+        if touches_border(found.tile, box, shape):
+            return -1.0
+        size = max(box[2] - box[0], box[3] - box[1]) * found.tile.magnification
+        octaves = abs(math.log2(size / (CLICK_SHARE * self.image_size)))
+        # levels are an octave apart: nothing fits better than half of one
+        fit = math.exp(-_UNFIT * max(octaves - 0.5, 0.0))
+        return found.best.score * found.object_score * fit
 
 
 def _union(first: Box, second: Box) -> Box:
