@@ -93,7 +93,7 @@ def plugin_clicks(runs: int, rows: dict[str, Any]) -> None:
     rows["loading the bundled model"] = {"ours": time.perf_counter() - started}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def edgetam_beside_tiny(runs: int, rows: dict[str, Any]) -> None:
     """Time what tracking does on a frame, of two of our own networks."""
     names = ("edgetam", "sam2.1_hiera_tiny")

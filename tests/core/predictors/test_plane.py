@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +106,41 @@ def test_known_size_needs_one_look(model, monkeypatch, plane) -> None:
     segmenter, disc = disc_segmenter(model, monkeypatch, 400, 300, 3)
     assert segmenter.predict(plane, click(400, 300), size_hint=6).magnification == 4
     assert len(disc.tiles) == 1
+
+
+class Doubtful(Disc):
+    """Rates the disc by the magnification: ``ratings`` of 4, 2, 1, else 0.5."""
+
+    ratings: dict[float, float]
+
+    def __call__(self, *args, **options):
+        found = super().__call__(*args, **options)
+        rating = self.ratings.get(self.tiles[-1].magnification, 0.5)
+        return replace(found, iou=torch.full_like(found.iou, rating))
+
+
+@pytest.mark.parametrize(
+    ("ratings", "looks", "chosen"),
+    [
+        pytest.param({1.0: 0.9}, [2, 1], 1, id="sure at once"),
+        pytest.param({1.0: 0.55, 2.0: 0.5, 4.0: 0.4}, [2, 1, 4], 1, id="nothing better"),
+        pytest.param({1.0: 0.3, 2.0: 0.8, 4.0: 0.2}, [2, 1, 4], 2, id="seen on the way"),
+        pytest.param({1.0: 0.3, 2.0: 0.2, 4.0: 0.9}, [2, 1, 4], 4, id="two levels finer"),
+    ],
+)
+def test_doubtful_click_is_asked_again_on_finer_levels(
+    drawing_model, monkeypatch, plane, ratings, looks, chosen
+) -> None:
+    segmenter = PlaneSegmenter(drawing_model)
+    # 0.09 of a tile at magnification 1
+    side = 0.09 * segmenter.image_size
+    disc = Doubtful(segmenter, 400, 300, side / 2)
+    disc.ratings = ratings
+    monkeypatch.setattr("napari_cellprompt.core.predictors.plane.decode_prompts", disc)
+    result = segmenter.predict(plane, click(400, 300))
+    assert [tile.magnification for tile in disc.tiles] == looks
+    assert result.magnification == chosen
+    assert result.seconds > 0
 
 
 def test_box_is_offered_the_single_mask_first(model, monkeypatch, plane) -> None:

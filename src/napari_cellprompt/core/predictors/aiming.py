@@ -73,7 +73,7 @@ class Look:
     left: list[Tile] | None = None
     """Finer tiles still to be tried; None before the object has found its place."""
     answers: list[Step] = field(default_factory=list)
-    """What was found at its place and on the finer levels so far."""
+    """What was found so far."""
 
     @property
     def guided(self) -> bool:
@@ -147,16 +147,16 @@ class Aim:
 
     def again(self, shape: tuple[int, int], item: Look) -> bool:
         """Move the object to another tile; False when its result is the last one."""
+        if item.result is not None:
+            item.answers.append(item.result)
         if item.left is None:
             following = self._following(shape, item)
             if following is not None:
                 item.tile = following
                 return True
+            if not self._is_doubtful(item):
+                return False
             item.left = self._finer(shape, item)
-        if not item.left and not item.answers:
-            return False
-        if item.result is not None:
-            item.answers.append(item.result)
         if item.left:
             item.tile = item.left.pop(0)
             return True
@@ -182,14 +182,16 @@ class Aim:
         item.size_known = True
         return None if following in item.seen else following
 
-    def _finer(self, shape: tuple[int, int], item: Look) -> list[Tile]:
-        """Where else to look for what was found doubtfully."""
+    def _is_doubtful(self, item: Look) -> bool:
         if not item.doubts or item.result is None:
-            return []
+            return False
         found = item.result.prediction
-        if found.best.score * found.object_score >= _DOUBTFUL:
-            return []
+        return found.best.score * found.object_score < _DOUBTFUL
+
+    def _finer(self, shape: tuple[int, int], item: Look) -> list[Tile]:
+        """Where else to look for an object; coarser answers do not count any more."""
         here = item.tile.magnification
+        item.answers = [a for a in item.answers if a.prediction.magnification >= here]
         tiles = [
             tile_for_box(shape, self.image_size, level, item.extent)
             for level in LEVELS

@@ -28,7 +28,6 @@ from napari_cellprompt.core.images.tiles import (
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.found import FoundObject
 
-from .aiming import CLICK_SHARE
 from .foreground import Foreground, peaks
 from .generate import stability
 from .out_of_memory import in_batches
@@ -44,6 +43,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AutoSettings", "find_candidates", "find_size"]
 
+_SHARE = 0.13
+"""Share of its tile that a cell is to span.
+
+Tuned on training images: finer than for a single click (:mod:`.aiming`), since boxes are
+asked too, and cells are searched for between others.
+"""
 _BATCH = 32
 """Clicks decoded together."""
 _STABILITY_OFFSET = 1.0
@@ -56,6 +61,8 @@ _SURVEYED = 6
 """Tiles per level at which the size of the cells is found."""
 _MIN_SPAN = 8
 """Low-resolution pixels."""
+_SURE = 0.7
+"""What is found whole and with this quality is not clicked again from other tiles."""
 _ABSENT = 0.3
 """A click with an object score below it says that there is background."""
 
@@ -68,7 +75,7 @@ class AutoSettings:
 
     size: float | None = None
     """Longer side of the objects in image pixels; None: found from the image."""
-    spacing: float = 44.0
+    spacing: float = 56.0
     """Distance of the clicks of the coarse grid in model pixels."""
     min_object_score: float = 0.6
     """Clicks whose answer is below it hit background."""
@@ -161,7 +168,7 @@ def find_candidates(
 
 
 def _level(size: float | None, side: int) -> float:
-    return choose_magnification(size, side, share=CLICK_SHARE)
+    return choose_magnification(size, side, share=_SHARE)
 
 
 def _median_side(found: Sequence[FoundObject]) -> float | None:
@@ -192,7 +199,7 @@ def _search(
         _stop_if(cancelled)
         if not _is_blank(plane, tile):
             found += _search_tile(
-                segmenter, plane, tile, xy, size, rule, settings, cancelled
+                segmenter, plane, tile, xy, size, rule, found, settings, cancelled
             )
     if progress is not None:
         progress(len(clicks), len(clicks))
@@ -370,13 +377,18 @@ def _search_tile(
     xy: NDArray[np.float64],
     size: float | None,
     rule: Foreground,
+    known: Sequence[FoundObject],
     settings: AutoSettings,
     cancelled: Callable[[], bool] | None,
 ) -> list[FoundObject]:
-    """What the clicks ``(N, 2)``, and others that follow from them, find in a tile."""
+    """What the clicks ``(N, 2)``, and others that follow from them, find in a tile.
+
+    Clicks on what other tiles have found, ``known``, are left out.
+    """
     features = _features(segmenter, plane, tile, cancelled)
     answers = _ask(segmenter, features, xy, None, cancelled)
     further = _further_clicks(answers, features, xy, tile, size, rule, settings)
+    further = further[~_on_known(further, tile, known)]
     answers = answers.pick(_plausible(answers, settings))
     if len(further):
         more = _ask(segmenter, features, further, None, cancelled)
@@ -456,6 +468,23 @@ def _further_clicks(
     low, high = xy.min(0) - settings.spacing, xy.max(0) + settings.spacing
     inside: NDArray[np.bool_] = ((points >= low) & (points <= high)).all(axis=1)
     return points[inside]
+
+
+def _on_known(
+    xy: NDArray[np.float64], tile: Tile, known: Sequence[FoundObject]
+) -> NDArray[np.bool_]:
+    """Which clicks ``(N, 2)`` of a tile hit what was surely found elsewhere, ``(N,)``."""
+    hit = np.zeros(len(xy), bool)
+    points = np.rint(tile.from_tile(xy)).astype(int)
+    for item in known:
+        if item.cut_by_tile or item.quality < _SURE:
+            continue
+        (y0, x0), mask = item.mask.origin, item.mask.data
+        columns, rows = points[:, 0] - x0, points[:, 1] - y0
+        inside = (rows >= 0) & (columns >= 0)
+        inside &= (rows < mask.shape[0]) & (columns < mask.shape[1])
+        hit[inside] |= mask[rows[inside], columns[inside]]
+    return hit
 
 
 def _box_of(mask: Tensor) -> Box:
