@@ -16,6 +16,7 @@ from napari_cellprompt.core.masks.found import (
 from napari_cellprompt.core.masks.labels import resolve_overlaps
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.predictors import everything as everything_module
 from napari_cellprompt.core.predictors.everything import (
     AutoSettings,
     find_candidates,
@@ -79,6 +80,19 @@ def test_clicks_follow_what_was_learnt() -> None:
     found = find_candidates(segmenter, PlaneSource.from_image(image), settings)
     assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
     assert segmenter.network.decoded <= 4 + 4 + 4
+
+
+def test_sure_finds_are_not_clicked_again_from_the_next_tile(monkeypatch) -> None:
+    image, truth = disks((160, 220), CENTRES, 7)
+    plane = PlaneSource.from_image(image)
+    counts = []
+    for sure in (0.0, 2.0):
+        monkeypatch.setattr(everything_module, "_SURE", sure)
+        segmenter = BrightSegmenter()
+        found = find_candidates(segmenter, plane, AutoSettings(size=15))
+        assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
+        counts.append(segmenter.network.decoded)
+    assert counts[0] < counts[1]
 
 
 def test_blank_tiles_are_not_looked_at() -> None:

@@ -11,7 +11,12 @@ from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.predictors import plane as plane_module
 from napari_cellprompt.core.predictors.plane import PlaneSegmenter
-from napari_cellprompt.core.predictors.stepwise import Step, carried, steps_of
+from napari_cellprompt.core.predictors.stepwise import (
+    Step,
+    carried,
+    near_click,
+    steps_of,
+)
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
 
@@ -126,3 +131,35 @@ def test_objects_with_other_numbers_of_clicks_together(model, disc) -> None:
         both = alone.best.mask.to_plane() & found.best.mask.to_plane()
         either = alone.best.mask.to_plane() | found.best.mask.to_plane()
         assert both.sum() >= 0.99 * either.sum() > 0
+
+
+def logits_of(*squares: tuple[int, int]) -> torch.Tensor:
+    """``(32, 32)``: squares of 5 pixels around x, y."""
+    found = torch.full((32, 32), -4.0)
+    for x, y in squares:
+        found[y - 2 : y + 3, x - 2 : x + 3] = 4.0
+    return found
+
+
+def test_a_click_changes_only_what_it_is_about() -> None:
+    before = logits_of((6, 6), (20, 6))[None, None]
+    # a third square where the click is, while the second one vanishes
+    after = torch.stack([logits_of((6, 6), (6, 20)), logits_of((6, 6), (20, 6), (6, 20))])
+    kept = near_click(after, before, (7.2, 19.6))
+    assert torch.equal(kept[0], logits_of((6, 6), (20, 6), (6, 20)))
+    assert torch.equal(kept[1], after[1])
+
+
+@pytest.mark.parametrize("click", [(20.0, 8.4), (20.0, 10.4)])
+def test_a_change_beside_the_click_belongs_to_it(click) -> None:
+    before = logits_of((6, 6), (20, 6))[None, None]
+    after = logits_of((6, 6))[None]
+    assert torch.equal(near_click(after, before, click), after)
+
+
+def test_another_answer_altogether_is_taken_as_it_is() -> None:
+    after = logits_of((26, 26))[None]
+    before = logits_of((6, 6))[None, None]
+    assert torch.equal(near_click(after, before, (15.0, 15.0)), after)
+    nothing = torch.full((1, 1, 32, 32), -4.0)
+    assert torch.equal(near_click(after, nothing, (2.0, 2.0)), after)

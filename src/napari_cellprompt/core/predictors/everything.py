@@ -257,7 +257,10 @@ def _clicks(
     step = spacing / tiles[0].magnification
     x0, y0, x1, y1 = (0, 0, shape[1], shape[0]) if region is None else region
     xs, ys = _ticks(x0, x1, step), _ticks(y0, y1, step)
-    points = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    # every other row is shifted by half a step: cells often lie in rows too
+    shifted = (xs[:-1] + xs[1:]) / 2
+    rows = [xs if number % 2 == 0 else shifted for number in range(len(ys))]
+    points = np.array([(x, y) for row, y in zip(rows, ys, strict=True) for x in row])
     centres = np.array([(t.x0 + t.size / 2, t.y0 + t.size / 2) for t in tiles])
     distance = np.abs(points[:, None] - centres[None]).max(axis=2)
     nearest = distance.argmin(axis=1)
@@ -270,7 +273,8 @@ def _clicks(
 
 def _ticks(start: int, stop: int, step: float) -> NDArray[np.float64]:
     """Middles of equal parts of about ``step`` between two edges, in pixel centres."""
-    count = max(1, round((stop - start) / step))
+    # two at least: a single click on a small region would rather miss what is in it
+    count = max(2, round((stop - start) / step))
     return start - 0.5 + (np.arange(count) + 0.5) * (stop - start) / count
 
 

@@ -38,7 +38,7 @@ from .out_of_memory import free_memory, is_out_of_memory, out_of_memory
 from .preprocess import normalise
 from .prompt_extent import check_prompts, is_outlined
 from .prompting import decode_prompts, mask_to_logits
-from .stepwise import Step, carried, says_nothing, steps_of
+from .stepwise import Step, carried, near_click, says_nothing, steps_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -257,8 +257,9 @@ class PlaneSegmenter:
             scores = output.iou.gather(1, ranked).tolist()
             present = output.object_logits[:, 0].sigmoid().tolist()
             for row, item in enumerate(part):
+                masks = self._kept(output.masks[row, ranked[row]], item)
                 # one object at a time: a coarse tile is many image pixels
-                cropped = _upsample(output.masks[row, ranked[row]], tile, plane.shape)
+                cropped = _upsample(masks, tile, plane.shape)
                 candidates = tuple(
                     cut_candidate(
                         logit,
@@ -275,10 +276,20 @@ class PlaneSegmenter:
                     seconds += item.earlier.prediction.seconds
                 item.result = Step(
                     Prediction(candidates, present[row], tile, seconds),
-                    output.masks[row, ranked[row, 0]][None, None],
+                    masks[None, :1],
                 )
                 item.looks += 1
                 item.seen.add(tile)
+
+    def _kept(self, masks: Tensor, item: Look) -> Tensor:
+        """Of what a corrective click changes, that which it was about, ``(3, s, s)``."""
+        if item.earlier is None or self.model.spec.drawing is None:
+            return masks
+        x, y = item.tile.to_tile(item.prompts.points[-1])
+        side = self.image_size / masks.shape[-1]
+        click = ((x + 0.5) / side - 0.5, (y + 0.5) / side - 0.5)
+        before = carried(item.earlier, item.tile).to(masks.device)
+        return near_click(masks, before, click)
 
     @torch.inference_mode()
     def features(

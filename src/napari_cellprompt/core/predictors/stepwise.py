@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.tiles import Tile
     from napari_cellprompt.core.types import Prediction, Prompts
 
-__all__ = ["Step", "carried", "says_nothing", "steps_of"]
+__all__ = ["Step", "carried", "near_click", "says_nothing", "steps_of"]
 
+_REACH = 2
+"""Low-resolution pixels around a click in which a change belongs to it."""
 _OUTSIDE = -10.0
 """Logit beyond the tile of the step before: nothing was found there."""
 
@@ -79,3 +82,38 @@ def carried(step: Step, tile: Tile) -> Tensor:
         )
         logits = shifted + _OUTSIDE
     return logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+
+
+def near_click(masks: Tensor, before: Tensor, click: tuple[float, float]) -> Tensor:
+    """Masks that differ from the one before only where the click asked for it.
+
+    A small network redraws the whole object at each click, often worse. Of what changes,
+    only the connected parts that reach the click are taken; all of it where none does.
+
+    Parameters
+    ----------
+    masks
+        ``(N, s, s)`` logits after the click.
+    before
+        ``(1, 1, s, s)`` logits of the mask that it corrects.
+    click
+        x, y in pixels of ``masks``.
+    """
+    from scipy.ndimage import label
+
+    was = before[0, 0] > 0
+    if not was.any():
+        return masks
+    x, y = round(click[0]), round(click[1])
+    window = np.s_[max(y - _REACH, 0) : y + _REACH + 1, max(x - _REACH, 0) : x + _REACH + 1]
+    kept = []
+    for mask in masks:
+        changed = ((mask > 0) != was).cpu().numpy()
+        parts, _ = label(changed, structure=np.ones((3, 3)))
+        wanted = np.unique(parts[window])
+        wanted = wanted[wanted > 0]
+        if len(wanted):
+            other = torch.from_numpy(changed & ~np.isin(parts, wanted)).to(mask.device)
+            mask = torch.where(other, before[0, 0], mask)
+        kept.append(mask)
+    return torch.stack(kept)
