@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,19 +45,21 @@ def batch_loss(
     *,
     correct: str | None,
     rounds: int = 1,
+    teach: bool = True,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch: all clicks, boxes and masks, and perhaps some corrections.
 
     The kinds are decoded apart, so that each sees as many padding points as in use.
     ``correct`` is ``"click"``, ``"box"`` or ``"mask"``: which of them get corrective
     clicks in so many rounds, with the previous mask or without; None for none. Without
-    ``head`` only the answers to prompts count.
+    ``head`` only the answers to prompts count; without ``teach`` it learns, but the
+    encoder does not learn from it.
     """
     features = network.image_features(batch.images)
     total = batch.images.new_zeros(())
     log: dict[str, float] = {}
     if head is not None:
-        dense = dense_loss(head(features), batch.maps)
+        dense = dense_loss(head(features if teach else _cut_off(features)), batch.maps)
         total = config["dense_weight"] * dense
         log["dense"] = float(dense.detach())
     nowhere = batch.clicks.new_zeros(*batch.masks.shape[:2], 1, 2)
@@ -84,6 +87,11 @@ def batch_loss(
             total = total + loss
             log |= {f"corrected_{name}": value for name, value in parts.items()}
     return total, log
+
+
+def _cut_off(features: ImageFeatures) -> ImageFeatures:
+    high_res = tuple(level.detach() for level in features.high_res)
+    return replace(features, embed=features.embed.detach(), high_res=high_res)
 
 
 def _corrected(

@@ -20,6 +20,7 @@ from auxiliary import DenseHead
 from data import load_planes, load_splits
 from evaluate import evaluate, pick_objects, summarise
 from napari_cellprompt.core.networks.build import build_sam2
+from napari_cellprompt.core.zoo.load import load_model
 from objective import batch_loss
 from prompts import Batch, BatchStream
 
@@ -35,6 +36,8 @@ MEMORY_PARTS = ("memory_", "maskmem", "no_mem_pos", "no_obj", "obj_ptr", "mask_d
 """Start of the names of what images alone do not train."""
 SECONDS_BETWEEN_CHECKPOINTS = 240
 STEPS_BETWEEN_LOGS = 50
+STEPS_OF_NEW_HEAD = 150
+"""A new per-pixel head beside a trained encoder teaches it only from this step on."""
 
 
 def build_network(config: dict[str, Any]) -> SAM2:
@@ -109,15 +112,23 @@ def mean_of_runs(checkpoints: Sequence[Path], device: torch.device) -> dict[str,
     """The first checkpoint, with the mean of the averaged weights of all of them.
 
     Runs that went on from the same weights with other seeds lie in one valley of the
-    loss: their mean is better than each (Wortsman et al. 2022, arXiv:2203.05482).
+    loss: their mean is better than each (Wortsman et al. 2022, arXiv:2203.05482). An
+    exported file counts as a checkpoint that has nothing but those weights.
     """
-    saved = [torch.load(p, weights_only=True, map_location=device) for p in checkpoints]
+    saved = [_load(path, device) for path in checkpoints]
     state: dict[str, Any] = saved[0]
     for name, tensor in state["average"].items():
         if tensor.is_floating_point():
             total = torch.stack([one["average"][name] for one in saved])
             state["average"][name] = total.mean(dim=0)
     return state
+
+
+def _load(path: Path, device: torch.device) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        return {"average": load_model(path, device=device).network.state_dict()}
+    saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    return saved
 
 
 class Run:
@@ -137,6 +148,7 @@ class Run:
         self.optimizer = _optimizer(self.network, self.head, self.config)
         self.average = Average(self.network, self.config["ema_decay"])
         self.step, self.elapsed = 0, 0.0
+        self.head_alone = 0
         self.checkpoint = self.out / "checkpoint.pt"
         if self.checkpoint.exists():
             self._resume()
@@ -145,7 +157,10 @@ class Run:
             self.network.load_state_dict(state["average"])
             if options.head_from:
                 state = mean_of_runs([options.head_from], self.device)
-            self.head.load_state_dict(state["head"])
+            if "head" in state:
+                self.head.load_state_dict(state["head"])
+            else:
+                self.head_alone = STEPS_OF_NEW_HEAD
             self.average = Average(self.network, self.config["ema_decay"])
         root = os.environ["CELLPROMPT_DATA"]
         self.planes = load_planes(root, "train")
@@ -290,7 +305,13 @@ class Run:
             self.device.type, torch.bfloat16, enabled=self.options.bfloat16
         ):
             loss, log = batch_loss(
-                self.network, self.head, batch, self.config, correct=correct, rounds=rounds
+                self.network,
+                self.head,
+                batch,
+                self.config,
+                correct=correct,
+                rounds=rounds,
+                teach=self.step >= self.head_alone,
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -82,6 +82,19 @@ def test_clicks_follow_what_was_learnt() -> None:
     assert segmenter.network.decoded <= 4 + 4 + 4
 
 
+def test_a_few_objects_between_the_clicks_are_found() -> None:
+    # in the middle between the two clicks of each row, and from row to row
+    image, truth = disks((60, 60), [(15, 30)], 6)
+    segmenter = BrightSegmenter()
+    settings = AutoSettings(size=13, spacing=100)
+    found = find_candidates(segmenter, PlaneSource.from_image(image), settings)
+    assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
+    nothing = BrightSegmenter()
+    image[:] = np.arange(60)
+    assert find_candidates(nothing, PlaneSource.from_image(image), settings) == []
+    assert 4 < nothing.network.decoded <= 4 + 25
+
+
 def test_sure_finds_are_not_clicked_again_from_the_next_tile(monkeypatch) -> None:
     image, truth = disks((160, 220), CENTRES, 7)
     plane = PlaneSource.from_image(image)

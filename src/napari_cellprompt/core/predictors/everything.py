@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,6 +63,8 @@ _MIN_SPAN = 8
 """Low-resolution pixels."""
 _SURE = 0.7
 """What is found whole and with this quality is not clicked again from other tiles."""
+_FEW = 400
+"""Where no more clicks than these found nothing, twice as dense ones are tried."""
 _ABSENT = 0.3
 """A click with an object score below it says that there is background."""
 
@@ -191,6 +193,25 @@ def _search(
     level = _level(size, segmenter.image_size)
     tiles = tile_grid(plane.shape, segmenter.image_size, level)
     clicks = _clicks(tiles, plane.shape, settings.spacing, region)
+    found = _search_tiles(segmenter, plane, clicks, size, settings, progress, cancelled)
+    if not found and sum(len(xy) for _, xy in clicks) <= _FEW:
+        # few objects may all lie between the clicks
+        settings = replace(settings, spacing=settings.spacing / 2)
+        clicks = _clicks(tiles, plane.shape, settings.spacing, region)
+        found = _search_tiles(segmenter, plane, clicks, size, settings, progress, cancelled)
+    return found
+
+
+def _search_tiles(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    clicks: Sequence[tuple[Tile, NDArray[np.float64]]],
+    size: float | None,
+    settings: AutoSettings,
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> list[FoundObject]:
+    """What these clicks lead to, tile after tile."""
     rule = Foreground()
     found: list[FoundObject] = []
     for number, (tile, xy) in enumerate(clicks):
