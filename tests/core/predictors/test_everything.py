@@ -23,6 +23,7 @@ from napari_cellprompt.core.predictors.everything import (
     find_size,
 )
 from napari_cellprompt.core.predictors.foreground import Foreground, peaks
+from napari_cellprompt.core.zoo.registry import DrawingSpec
 
 CENTRES = [(y, x) for y in range(12, 150, 26) for x in range(14, 210, 28)]
 
@@ -121,10 +122,14 @@ def test_blank_tiles_are_not_looked_at() -> None:
     assert nothing.encoded == []
 
 
-def test_without_refinement_the_masks_are_those_of_clicks() -> None:
+@pytest.mark.parametrize("how", ["setting", "model"])
+def test_without_refinement_the_masks_are_those_of_clicks(how: str) -> None:
     image, truth = disks((64, 64), [(32, 32)], 9)
-    settings = AutoSettings(size=19, refine=False)
-    found = find_candidates(BrightSegmenter(), PlaneSource.from_image(image), settings)
+    settings = AutoSettings(size=19, refine=False if how == "setting" else None)
+    segmenter = BrightSegmenter()
+    if how == "model":
+        segmenter.model.spec.drawing = DrawingSpec(16.0, 1.5)
+    found = find_candidates(segmenter, PlaneSource.from_image(image), settings)
     assert {item.agreement for item in found} == {1.0}
     assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
 

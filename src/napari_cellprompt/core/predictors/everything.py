@@ -3,8 +3,8 @@
 A coarse grid of clicks asks the model everywhere; most answers are background, and the
 model says so. What it said teaches a linear rule where else there are objects, and these
 are clicked in their middle. Clicks that agree on one mask vote for it; the box of the
-best of them is asked once more, since boxes are answered better than clicks. Where
-nothing is known of the size of the cells, a look at a few tiles tells it first.
+best of them is asked once more where that gives better outlines. Where nothing is known of
+the size of the cells, a look at a few tiles tells it first.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .foreground import Foreground, peaks
 from .generate import stability
 from .out_of_memory import in_batches
 from .prompting import decode_prompts
+from .roundness import rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,11 +44,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AutoSettings", "find_candidates", "find_size"]
 
-_SHARE = 0.13
+_SHARE = 0.11
 """Share of its tile that a cell is to span.
 
-Tuned on training images: finer than for a single click (:mod:`.aiming`), since boxes are
-asked too, and cells are searched for between others.
+Tuned on training images: a little finer than for a single click (:mod:`.aiming`), since
+cells are searched for between others.
 """
 _BATCH = 32
 """Clicks decoded together."""
@@ -79,12 +80,14 @@ class AutoSettings:
     """Longer side of the objects in image pixels; None: found from the image."""
     spacing: float = 56.0
     """Distance of the clicks of the coarse grid in model pixels."""
-    min_object_score: float = 0.6
+    min_object_score: float = 0.7
     """Clicks whose answer is below it hit background."""
-    min_score: float = 0.42
+    min_score: float = 0.5
     """Predicted IoU below which an answer is not looked at further."""
-    refine: bool = True
-    """Ask once more with the box of what was found."""
+    refine: bool | None = None
+    """Ask once more with the box of what was found. None: not of models that take drawn
+    prompts, whose outlines from a click are as good (measured on training images: AP50 of
+    fluorescent nuclei 0.63 without, 0.57 to 0.61 with)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -353,7 +356,25 @@ def _ask(
 
     parts = in_batches(len(points), _BATCH, decode)
     masks, scores, present = (torch.cat(part) for part in zip(*parts, strict=True))
+    if model.spec.drawing is not None:
+        masks = _rounded(masks, (scores * present).tolist(), xy, boxes)
     return _Answers(xy, masks, scores, present)
+
+
+def _rounded(
+    masks: Tensor,
+    trust: Sequence[float],
+    xy: NDArray[np.float64],
+    boxes: NDArray[np.float64] | None,
+) -> Tensor:
+    """Masks ``(N, s, s)`` as they are offered to prompts of users (:mod:`.roundness`)."""
+    clicks = ((xy + 0.5) / 4 - 0.5).tolist()
+    corners = [None] * len(clicks) if boxes is None else ((boxes + 0.5) / 4 - 0.5).tolist()
+    rows = [
+        rounded(mask[None], [known], box=box, click=click)
+        for mask, known, box, click in zip(masks, trust, corners, clicks, strict=True)
+    ]
+    return torch.cat(rows) if rows else masks
 
 
 def _plausible(answers: _Answers, settings: AutoSettings) -> Tensor:
@@ -423,7 +444,10 @@ def _search_tile(
         return []
     first = answers.pick(torch.tensor(chosen))
     final, agreement = first, [1.0] * len(chosen)
-    if settings.refine:
+    refine = settings.refine
+    if refine is None:
+        refine = segmenter.model.spec.drawing is None
+    if refine:
         boxes = np.array([_box_of(mask > 0) for mask in first.masks], dtype=np.float64)
         # the edges of low-resolution pixels, in model pixels
         asked = boxes * 4 - 0.5 + _GROWTH * np.array([-1, -1, 1, 1])

@@ -38,6 +38,7 @@ from .out_of_memory import free_memory, is_out_of_memory, out_of_memory
 from .preprocess import normalise
 from .prompt_extent import check_prompts, is_outlined
 from .prompting import decode_prompts, mask_to_logits
+from .roundness import rounded
 from .stepwise import Step, carried, near_click, says_nothing, steps_of
 
 if TYPE_CHECKING:
@@ -257,7 +258,8 @@ class PlaneSegmenter:
             scores = output.iou.gather(1, ranked).tolist()
             present = output.object_logits[:, 0].sigmoid().tolist()
             for row, item in enumerate(part):
-                masks = self._kept(output.masks[row, ranked[row]], item)
+                trust = [score * present[row] for score in scores[row]]
+                masks = self._settled(output.masks[row, ranked[row]], trust, item)
                 # one object at a time: a coarse tile is many image pixels
                 cropped = _upsample(masks, tile, plane.shape)
                 candidates = tuple(
@@ -281,15 +283,31 @@ class PlaneSegmenter:
                 item.looks += 1
                 item.seen.add(tile)
 
-    def _kept(self, masks: Tensor, item: Look) -> Tensor:
-        """Of what a corrective click changes, that which it was about, ``(3, s, s)``."""
-        if item.earlier is None or self.model.spec.drawing is None:
+    def _settled(self, masks: Tensor, trust: Sequence[float], item: Look) -> Tensor:
+        """The network's masks ``(3, s, s)`` as they are offered, each trusted so far.
+
+        A corrective click changes what it is about; first answers are drawn towards
+        ellipses. Masks of models other than the bundled kind stay as they are.
+        """
+        prompts, tile = item.prompts, item.tile
+        if self.model.spec.drawing is None or prompts.mask is not None:
             return masks
-        x, y = item.tile.to_tile(item.prompts.points[-1])
-        side = self.image_size / masks.shape[-1]
-        click = ((x + 0.5) / side - 0.5, (y + 0.5) / side - 0.5)
-        before = carried(item.earlier, item.tile).to(masks.device)
-        return near_click(masks, before, click)
+        scale = masks.shape[-1] / self.image_size
+
+        def place(*xy: float) -> tuple[float, float]:
+            x, y = tile.to_tile(xy)
+            return (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
+
+        click = place(*prompts.points[-1]) if prompts.points else None
+        if item.earlier is not None and click is not None:
+            before = carried(item.earlier, tile).to(masks.device)
+            return near_click(masks, before, click)
+        box = prompts.box
+        if box is None:
+            return rounded(masks, trust, box=None, click=click)
+        # a box is given by the edges of its pixels, half a pixel off their centres
+        corners = (*place(box[0] - 0.5, box[1] - 0.5), *place(box[2] - 0.5, box[3] - 0.5))
+        return rounded(masks, trust, box=corners, click=None)
 
     @torch.inference_mode()
     def features(
