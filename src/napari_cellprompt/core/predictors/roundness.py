@@ -117,7 +117,8 @@ def ellipse_of_mask(mask: Tensor) -> Tensor | None:
     y, x = cells[:, None] - centre[0], cells[None] - centre[1]
     # a filled ellipse has a quarter of its squared half axes as variances
     squared = inverse[0, 0] * y * y + 2 * inverse[0, 1] * y * x + inverse[1, 1] * x * x
-    return squared.clamp(min=0).sqrt() / 2
+    radius: Tensor = squared.clamp(min=0).sqrt() / 2
+    return radius
 
 
 def towards_ellipse(logits: Tensor, radius: Tensor, weight: float) -> Tensor:
