@@ -43,7 +43,7 @@ def cut(plane: Plane, size: int, rng: np.random.Generator) -> Crop:
     x0, y0, x1, y1 = plane.boxes[position]
     extent = max(x1 - x0, y1 - y0)
     # The pyramid shows most objects 50 to 150 pixels wide, and larger ones to a click.
-    if rng.random() < 0.5:
+    if rng.random() < 0.65:
         span = float(np.exp(rng.normal(np.log(85.0), 0.45)))
     else:
         span = float(np.exp(rng.uniform(np.log(14.0), np.log(300.0))))

@@ -19,10 +19,11 @@ from data import Plane, load_planes, load_splits, stretch
 from evaluate import evaluate, pick_objects, summarise
 from export import export
 from losses import decoder_loss, mask_loss
-from napari_cellprompt.core.zoo.load import load_model
+from napari_cellprompt.core.zoo.load import load_model, save_checkpoint
+from napari_cellprompt.core.zoo.registry import DrawingSpec, ModelSpec
 from objective import batch_loss
 from prompts import BatchStream, corrective_clicks, sample
-from train import Average, build_network
+from train import Average, build_network, mean_of_runs
 
 SIZE = 64
 
@@ -242,6 +243,40 @@ def test_loss_falls_on_a_repeated_batch(plane, config):
         assert all(np.isfinite(value) for value in log.values())
     assert values[-1] < 0.7 * values[0]
     assert network.memory_encoder.out_proj.weight.grad is None
+
+
+def test_a_new_head_learns_before_it_teaches(plane, config):
+    torch.manual_seed(0)
+    network = build_network(config)
+    head = DenseHead(config["network"]["d_model"])
+    batch = next(iter(stream(plane)))
+    config = config | {"dense_weight": 1e6}
+    gradients = {}
+    for teach in (True, False):
+        network.zero_grad()
+        head.zero_grad()
+        loss, _ = batch_loss(network, head, batch, config, correct=None, teach=teach)
+        loss.backward()
+        assert all(parameter.grad.abs().max() > 0 for parameter in head.parameters())
+        gradients[teach] = network.image_encoder.trunk.patch_embed.proj.weight.grad.norm()
+    assert 0 < gradients[False] < 0.01 * gradients[True]
+
+
+def test_training_goes_on_from_an_exported_file(config, tmp_path):
+    network = build_network(config)
+    spec = ModelSpec(
+        name="toy",
+        family="sam2",
+        network=config["network"],
+        image_size=SIZE,
+        drawing=DrawingSpec(16.0, 1.5),
+    )
+    file = tmp_path / "toy.safetensors"
+    save_checkpoint(file, network.state_dict(), spec, half=False)
+    state = mean_of_runs([file], torch.device("cpu"))
+    assert set(state) == {"average"}
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(state["average"][name], tensor)
 
 
 def test_dense_loss_is_least_for_the_truth(plane):
