@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ellipse_in_box", "ellipse_of_mask", "part_at", "rounded", "towards_ellipse"]
 
-BOX_WEIGHT = 40.0
+BOX_WEIGHT = 30.0
 """Logits at the centre of the ellipse inscribed in a box, for a predicted IoU of 0."""
 CLICK_WEIGHT = 10.0
 """The same for the ellipse that a mask found from clicks has itself."""
