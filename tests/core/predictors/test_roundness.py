@@ -33,6 +33,17 @@ def test_the_ellipse_in_a_box_touches_its_edges() -> None:
     assert inside.sum() == pytest.approx(np.pi * 10 * 15, rel=0.02)
 
 
+def test_an_object_cut_by_the_image_is_half_an_ellipse() -> None:
+    plane = (-0.5, -0.5, 40.5, 60.5)
+    radius = ellipse_in_box((20.5, 9.5, 40.5, 29.5), SIDE, torch.device("cpu"), plane=plane)
+    inside = (radius < 1).numpy()
+    rows, columns = np.nonzero(inside)
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (21, 40, 10, 29)
+    # highest at the edge of the image, and nothing beyond
+    assert inside.sum(0)[40] == inside.sum(0).max() == 20
+    assert not inside[:, 41:].any()
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.4, 1.2], ids=["upright", "a little", "more"])
 def test_an_ellipse_is_found_from_its_moments(angle: float) -> None:
     x, y = COLUMNS - 30, ROWS - 34

@@ -356,25 +356,16 @@ def _ask(
 
     parts = in_batches(len(points), _BATCH, decode)
     masks, scores, present = (torch.cat(part) for part in zip(*parts, strict=True))
-    if model.spec.drawing is not None:
-        masks = _rounded(masks, (scores * present).tolist(), xy, boxes)
+    if model.spec.drawing is not None and boxes is None:
+        # as for a click of the user
+        places, trust = ((xy + 0.5) / 4 - 0.5).tolist(), (scores * present).tolist()
+        masks = torch.cat(
+            [
+                rounded(mask[None], [known], click=place)
+                for mask, known, place in zip(masks, trust, places, strict=True)
+            ]
+        )
     return _Answers(xy, masks, scores, present)
-
-
-def _rounded(
-    masks: Tensor,
-    trust: Sequence[float],
-    xy: NDArray[np.float64],
-    boxes: NDArray[np.float64] | None,
-) -> Tensor:
-    """Masks ``(N, s, s)`` as they are offered to prompts of users (:mod:`.roundness`)."""
-    clicks = ((xy + 0.5) / 4 - 0.5).tolist()
-    corners = [None] * len(clicks) if boxes is None else ((boxes + 0.5) / 4 - 0.5).tolist()
-    rows = [
-        rounded(mask[None], [known], box=box, click=click)
-        for mask, known, box, click in zip(masks, trust, corners, clicks, strict=True)
-    ]
-    return torch.cat(rows) if rows else masks
 
 
 def _plausible(answers: _Answers, settings: AutoSettings) -> Tensor:

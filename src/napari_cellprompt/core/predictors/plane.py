@@ -259,7 +259,9 @@ class PlaneSegmenter:
             present = output.object_logits[:, 0].sigmoid().tolist()
             for row, item in enumerate(part):
                 trust = [score * present[row] for score in scores[row]]
-                masks = self._settled(output.masks[row, ranked[row]], trust, item)
+                masks = self._settled(
+                    output.masks[row, ranked[row]], trust, item, plane.shape
+                )
                 # one object at a time: a coarse tile is many image pixels
                 cropped = _upsample(masks, tile, plane.shape)
                 candidates = tuple(
@@ -283,7 +285,9 @@ class PlaneSegmenter:
                 item.looks += 1
                 item.seen.add(tile)
 
-    def _settled(self, masks: Tensor, trust: Sequence[float], item: Look) -> Tensor:
+    def _settled(
+        self, masks: Tensor, trust: Sequence[float], item: Look, shape: tuple[int, int]
+    ) -> Tensor:
         """The network's masks ``(3, s, s)`` as they are offered, each trusted so far.
 
         A corrective click changes what it is about; first answers are drawn towards
@@ -294,20 +298,23 @@ class PlaneSegmenter:
             return masks
         scale = masks.shape[-1] / self.image_size
 
-        def place(*xy: float) -> tuple[float, float]:
-            x, y = tile.to_tile(xy)
-            return (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
+        def place(x: float, y: float) -> tuple[float, float]:
+            column, row = tile.to_tile((x, y)).tolist()
+            return (column + 0.5) * scale - 0.5, (row + 0.5) * scale - 0.5
 
-        click = place(*prompts.points[-1]) if prompts.points else None
-        if item.earlier is not None and click is not None:
-            before = carried(item.earlier, tile).to(masks.device)
-            return near_click(masks, before, click)
-        box = prompts.box
-        if box is None:
-            return rounded(masks, trust, box=None, click=click)
-        # a box is given by the edges of its pixels, half a pixel off their centres
-        corners = (*place(box[0] - 0.5, box[1] - 0.5), *place(box[2] - 0.5, box[3] - 0.5))
-        return rounded(masks, trust, box=corners, click=None)
+        def edges(x0: float, y0: float, x1: float, y1: float) -> Box:
+            # edges of pixels lie half a pixel off their centres
+            return (*place(x0 - 0.5, y0 - 0.5), *place(x1 - 0.5, y1 - 0.5))
+
+        if prompts.box is not None and item.earlier is None:
+            height, width = shape
+            plane = edges(0, 0, width, height)
+            return rounded(masks, trust, box=edges(*prompts.box), plane=plane)
+        click = place(*prompts.points[-1])
+        if item.earlier is None:
+            return rounded(masks, trust, click=click)
+        before = carried(item.earlier, tile).to(masks.device)
+        return near_click(masks, before, click)
 
     @torch.inference_mode()
     def features(

@@ -25,10 +25,14 @@ BOX_WEIGHT = 30.0
 """Logits at the centre of the ellipse inscribed in a box, for a predicted IoU of 0."""
 CLICK_WEIGHT = 10.0
 """The same for the ellipse that a mask found from clicks has itself."""
+Edges = tuple[float, float, float, float]
+
 _LIMIT = 8.0
 """Logits of the network count at most so much."""
 _SMALLEST = 8
 """Low-resolution pixels that a mask must have to tell an ellipse."""
+_FAR = 2.0
+"""Distance of what lies beyond the image."""
 _CELL = 1 / 12
 """Variance of a low-resolution pixel along each axis."""
 
@@ -37,8 +41,9 @@ def rounded(
     masks: Tensor,
     trust: Sequence[float],
     *,
-    box: tuple[float, float, float, float] | None,
-    click: tuple[float, float] | None,
+    box: Edges | None = None,
+    plane: Edges | None = None,
+    click: tuple[float, float] | None = None,
 ) -> Tensor:
     """Masks for a box, or for a click, drawn towards the ellipse that is to be expected.
 
@@ -48,8 +53,9 @@ def rounded(
         ``(N, s, s)`` logits of the network.
     trust
         How far each can be trusted, 0 to 1.
-    box
-        x0, y0, x1, y1 in pixels of ``masks`` whose centres are at integers.
+    box, plane
+        x0, y0, x1, y1: edges of the box, and of all of the image, in pixels of ``masks``
+        whose centres are at integers.
     click
         x, y of a click on the object; where there is no box, only the part of the mask
         under it is kept.
@@ -63,7 +69,7 @@ def rounded(
     for logits, known in zip(masks, trust, strict=True):
         radius, weight = None, BOX_WEIGHT
         if box is not None:
-            radius = ellipse_in_box(box, logits.shape[-1], logits.device)
+            radius = ellipse_in_box(box, logits.shape[-1], logits.device, plane=plane)
         elif click is not None:
             logits, weight = part_at(logits, click), CLICK_WEIGHT
             radius = ellipse_of_mask(logits > 0)
@@ -74,29 +80,41 @@ def rounded(
 
 
 def ellipse_in_box(
-    corners: tuple[float, float, float, float], side: int, device: torch.device
+    box: Edges, side: int, device: torch.device, *, plane: Edges | None = None
 ) -> Tensor:
     """Distance from the centre of the ellipse inscribed in a box, 1 on the ellipse.
 
     Parameters
     ----------
-    corners
-        x0, y0, x1, y1: edges of the box, where pixel centres are at integers.
+    box
+        x0, y0, x1, y1: its edges, where pixel centres are at integers.
     side
         Of the result, in the same pixels.
     device
         Of the result.
+    plane
+        Edges of the image. An object that it cuts goes on beyond, taken to be cut in half;
+        nothing of the ellipse is wanted there.
 
     Returns
     -------
     Tensor
         ``(side, side)`` float32.
     """
-    x0, y0, x1, y1 = corners
+    x0, y0, x1, y1 = box
+    width, height = max(x1 - x0, 1e-3), max(y1 - y0, 1e-3)
     cells = torch.arange(side, dtype=torch.float32, device=device)
+    beyond_x = beyond_y = torch.zeros_like(cells, dtype=torch.bool)
+    if plane is not None:
+        left, top, right, bottom = plane
+        x0, x1 = x0 - width * (x0 <= left), x1 + width * (x1 >= right)
+        y0, y1 = y0 - height * (y0 <= top), y1 + height * (y1 >= bottom)
+        beyond_x = (cells < left) | (cells > right)
+        beyond_y = (cells < top) | (cells > bottom)
     u = (cells - (x0 + x1) / 2) / (max(x1 - x0, 1e-3) / 2)
     v = (cells - (y0 + y1) / 2) / (max(y1 - y0, 1e-3) / 2)
-    return torch.hypot(u[None], v[:, None])
+    radius = torch.hypot(u[None], v[:, None])
+    return torch.where(beyond_x[None] | beyond_y[:, None], _FAR, radius)
 
 
 def ellipse_of_mask(mask: Tensor) -> Tensor | None:
