@@ -10,7 +10,6 @@ the size of the cells, a look at a few tiles tells it first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,11 +27,17 @@ from napari_cellprompt.core.images.tiles import (
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.found import FoundObject
 
+from .everything_answers import (
+    Answers,
+    ask,
+    box_of,
+    plausible,
+    representatives,
+    stop_if,
+    tile_features,
+)
 from .foreground import Foreground, peaks
 from .generate import stability
-from .out_of_memory import in_batches
-from .prompting import decode_prompts
-from .roundness import rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,14 +55,10 @@ _SHARE = 0.11
 Tuned on training images: a little finer than for a single click (:mod:`.aiming`), since
 cells are searched for between others.
 """
-_BATCH = 32
-"""Clicks decoded together."""
 _STABILITY_OFFSET = 1.0
 """In logits."""
 _GROWTH = 1.0
 """Model pixels by which a box is larger than the mask it asks about."""
-_SAME = 0.6
-"""Two masks of one tile with a larger IoU are answers about the same object."""
 _SURVEYED = 6
 """Tiles per level at which the size of the cells is found."""
 _MIN_SPAN = 8
@@ -88,38 +89,6 @@ class AutoSettings:
     """Ask once more with the box of what was found. None: not of models that take drawn
     prompts, whose outlines from a click are as good (measured on training images: AP50 of
     fluorescent nuclei 0.63 without, 0.57 to 0.61 with)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Answers:
-    """What the model said to N prompts on one tile, one mask each."""
-
-    xy: NDArray[np.float64]
-    """``(N, 2)`` clicks in model pixels."""
-    masks: Tensor
-    """``(N, s, s)`` logits."""
-    scores: Tensor
-    """``(N,)`` predicted IoU."""
-    present: Tensor
-    """``(N,)`` object score."""
-
-    def pick(self, rows: Tensor) -> _Answers:
-        """Some of them."""
-        return _Answers(
-            self.xy[rows.cpu().numpy()],
-            self.masks[rows],
-            self.scores[rows],
-            self.present[rows],
-        )
-
-    def join(self, others: _Answers) -> _Answers:
-        """These and others of the same tile."""
-        return _Answers(
-            np.concatenate((self.xy, others.xy)),
-            torch.cat((self.masks, others.masks)),
-            torch.cat((self.scores, others.scores)),
-            torch.cat((self.present, others.present)),
-        )
 
 
 def find_candidates(
@@ -220,7 +189,7 @@ def _search_tiles(
     for number, (tile, xy) in enumerate(clicks):
         if progress is not None:
             progress(number, len(clicks))
-        _stop_if(cancelled)
+        stop_if(cancelled)
         if not _is_blank(plane, tile):
             found += _search_tile(
                 segmenter, plane, tile, xy, size, rule, found, settings, cancelled
@@ -252,14 +221,14 @@ def find_size(
         clicks = _clicks(tiles, plane.shape, settings.spacing, region)
         step = -(-len(clicks) // _SURVEYED)
         for tile, xy in clicks[step // 2 :: step]:
-            _stop_if(cancelled)
+            stop_if(cancelled)
             if _is_blank(plane, tile):
                 continue
-            features = _features(segmenter, plane, tile, cancelled)
-            answers = _ask(segmenter, features, xy, None, cancelled)
-            answers = answers.pick(_plausible(answers, settings))
-            for row in _representatives(answers)[0]:
-                x0, y0, x1, y1 = _box_of(answers.masks[row] > 0)
+            features = tile_features(segmenter, plane, tile, cancelled)
+            answers = ask(segmenter, features, xy, None, cancelled)
+            answers = _believed(answers, settings)
+            for row in representatives(answers)[0]:
+                x0, y0, x1, y1 = box_of(answers.masks[row] > 0)
                 span = max(x1 - x0, y1 - y0)
                 # of a quarter of the size, only what is large there is believed
                 if level == 1.0 or span >= _MIN_SPAN:
@@ -308,103 +277,14 @@ def _is_blank(plane: PlaneSource, tile: Tile) -> bool:
     return int(pixels.max()) == int(pixels.min())
 
 
-# -- asking the model ------------------------------------------------------------------
-def _features(
-    segmenter: PlaneSegmenter,
-    plane: PlaneSource,
-    tile: Tile,
-    cancelled: Callable[[], bool] | None,
-) -> ImageFeatures:
-    with torch.inference_mode():
-        found = segmenter.features(plane, tile, cancelled=cancelled)
-        return segmenter.model.network.without_memory(found)
-
-
-@torch.inference_mode()
-def _ask(
-    segmenter: PlaneSegmenter,
-    features: ImageFeatures,
-    xy: NDArray[np.float64],
-    boxes: NDArray[np.float64] | None,
-    cancelled: Callable[[], bool] | None,
-) -> _Answers:
-    """One answer to each click ``(N, 2)`` or, where there are any, box ``(N, 4)``."""
-    model = segmenter.model
-    if boxes is None:
-        points = xy[:, None]
-        labels = np.ones(points.shape[:2], np.int32)
-    else:
-        points = boxes.reshape(-1, 2, 2)
-        labels = np.tile(np.array([2, 3], np.int32), (len(points), 1))
-
-    def decode(start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-        _stop_if(cancelled)
-        output = decode_prompts(
-            model.network,
-            features,
-            torch.from_numpy(points[start:stop].astype(np.float32)).to(model.device),
-            torch.from_numpy(labels[start:stop]).to(model.device),
-            None,
-            drawing=model.spec.drawing,
-            multimask=None,
-        )
-        return (
-            output.masks[:, 0].float(),
-            output.iou[:, 0].float(),
-            output.object_logits[:, 0].float().sigmoid(),
-        )
-
-    parts = in_batches(len(points), _BATCH, decode)
-    masks, scores, present = (torch.cat(part) for part in zip(*parts, strict=True))
-    if model.spec.drawing is not None and boxes is None:
-        # as for a click of the user
-        places, trust = ((xy + 0.5) / 4 - 0.5).tolist(), (scores * present).tolist()
-        masks = torch.cat(
-            [
-                rounded(mask[None], [known], click=place)
-                for mask, known, place in zip(masks, trust, places, strict=True)
-            ]
-        )
-    return _Answers(xy, masks, scores, present)
-
-
-def _plausible(answers: _Answers, settings: AutoSettings) -> Tensor:
-    """Rows of the answers that may be objects, ``(M,)``."""
-    masks = answers.masks > 0
-    covered = masks.flatten(1).sum(1)
-    side = masks.shape[-1]
-    columns, rows = torch.from_numpy(answers.xy / 4).long().clamp(0, side - 1).T
-    hit = masks[torch.arange(len(masks)), rows, columns]
-    return (
-        (answers.present >= settings.min_object_score)
-        & (answers.scores >= settings.min_score)
-        & hit
-        & (covered > 0)
-        & (covered < 0.5 * side * side)
-    ).nonzero()[:, 0]
-
-
-def _representatives(answers: _Answers) -> tuple[list[int], list[int], list[float]]:
-    """The best answer about each object, the clicks for it, and their share."""
-    flat = (answers.masks > 0).flatten(1).float()
-    if len(flat) == 0:
-        return [], [], []
-    both = flat @ flat.T
-    areas = both.diagonal()
-    iou = both / (areas[:, None] + areas[None] - both)
-    same = iou > _SAME
-    votes = same.sum(1)
-    side = answers.masks.shape[-1]
-    columns, rows = torch.from_numpy(answers.xy / 4).long().clamp(0, side - 1).T
-    # [mask, click]: whether a click that hit an object lies in a mask
-    inside = flat.reshape(-1, side, side)[:, rows, columns] > 0
-    consensus = (same & inside).sum(1) / inside.sum(1).clamp(min=1)
-    rank = answers.scores * answers.present * (0.5 + 0.5 * consensus)
-    chosen: list[int] = []
-    for row in rank.argsort(descending=True).tolist():
-        if not any(bool(same[row, other]) for other in chosen):
-            chosen.append(row)
-    return chosen, votes[chosen].tolist(), consensus[chosen].tolist()
+def _believed(answers: Answers, settings: AutoSettings) -> Answers:
+    """Those that may be objects."""
+    rows = plausible(
+        answers,
+        min_object_score=settings.min_object_score,
+        min_score=settings.min_score,
+    )
+    return answers.pick(rows)
 
 
 def _search_tile(
@@ -422,15 +302,15 @@ def _search_tile(
 
     Clicks on what other tiles have found, ``known``, are left out.
     """
-    features = _features(segmenter, plane, tile, cancelled)
-    answers = _ask(segmenter, features, xy, None, cancelled)
+    features = tile_features(segmenter, plane, tile, cancelled)
+    answers = ask(segmenter, features, xy, None, cancelled)
     further = _further_clicks(answers, features, xy, tile, size, rule, settings)
     further = further[~_on_known(further, tile, known)]
-    answers = answers.pick(_plausible(answers, settings))
+    answers = _believed(answers, settings)
     if len(further):
-        more = _ask(segmenter, features, further, None, cancelled)
-        answers = answers.join(more.pick(_plausible(more, settings)))
-    chosen, votes, consensus = _representatives(answers)
+        more = ask(segmenter, features, further, None, cancelled)
+        answers = answers.join(_believed(more, settings))
+    chosen, votes, consensus = representatives(answers)
     if not chosen:
         return []
     first = answers.pick(torch.tensor(chosen))
@@ -439,10 +319,10 @@ def _search_tile(
     if refine is None:
         refine = segmenter.model.spec.drawing is None
     if refine:
-        boxes = np.array([_box_of(mask > 0) for mask in first.masks], dtype=np.float64)
+        boxes = np.array([box_of(mask > 0) for mask in first.masks], dtype=np.float64)
         # the edges of low-resolution pixels, in model pixels
         asked = boxes * 4 - 0.5 + _GROWTH * np.array([-1, -1, 1, 1])
-        final = _ask(segmenter, features, first.xy, asked, cancelled)
+        final = ask(segmenter, features, first.xy, asked, cancelled)
         a, b = (first.masks > 0).flatten(1), (final.masks > 0).flatten(1)
         agreement = ((a & b).sum(1) / (a | b).sum(1).clamp(min=1)).tolist()
     steady = stability(final.masks, 0.0, _STABILITY_OFFSET).nan_to_num().tolist()
@@ -480,7 +360,7 @@ def _search_tile(
 
 
 def _further_clicks(
-    answers: _Answers,
+    answers: Answers,
     features: ImageFeatures,
     xy: NDArray[np.float64],
     tile: Tile,
@@ -490,7 +370,7 @@ def _further_clicks(
 ) -> NDArray[np.float64]:
     """Where the answers say that there are more objects, ``(M, 2)`` in model pixels."""
     side = answers.masks.shape[-1]
-    good = answers.pick(_plausible(answers, settings))
+    good = _believed(answers, settings)
     objects = (good.masks > 0).any(0)
     absent = (answers.present < _ABSENT) | (answers.scores < settings.min_score / 2)
     missed = xy[absent.cpu().numpy()] / 4
@@ -527,17 +407,6 @@ def _on_known(
     return hit
 
 
-def _box_of(mask: Tensor) -> Box:
-    """``x0, y0, x1, y1`` of a mask that is not empty, the last two exclusive."""
-    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-    return (
-        float(columns[0]),
-        float(rows[0]),
-        float(columns[-1] + 1),
-        float(rows[-1] + 1),
-    )
-
-
 def _upsample(logits: Tensor, tile: Tile, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Logits ``(s, s)`` of a tile at image resolution, cut to the image."""
     y0, y1, x0, x1 = tile.crop(shape)
@@ -545,8 +414,3 @@ def _upsample(logits: Tensor, tile: Tile, shape: tuple[int, int]) -> NDArray[np.
     full = F.interpolate(logits[None, None], size=size, mode="bilinear")
     cut: NDArray[np.float32] = full[0, 0, : y1 - y0, : x1 - x0].cpu().numpy()
     return cut
-
-
-def _stop_if(cancelled: Callable[[], bool] | None) -> None:
-    if cancelled is not None and cancelled():
-        raise CancelledError
