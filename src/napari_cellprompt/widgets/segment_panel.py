@@ -25,7 +25,7 @@ __all__ = ["ActionPanel", "collapsible", "ignore_state", "key_label", "text_line
 # Name, text, tool tip, and whether the button shows a state; two to a row.
 _BUTTONS = (
     ("click", "Clicks (G)", "Click on objects", True),
-    ("box", "Boxes (G)", "Draw boxes around objects", True),
+    ("box", "Boxes (G)", "Draw boxes around objects, close to their outlines", True),
     ("sign", "", "What the next click marks", False),
     ("next", "Next mask (N)", "Show the next of the masks that the model offers", False),
     ("accept", "Accept (A)", "Write this object and start the next one", False),
