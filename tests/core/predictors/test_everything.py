@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,35 @@ def test_a_few_objects_between_the_clicks_are_found() -> None:
     image[:] = np.arange(60)
     assert find_candidates(nothing, PlaneSource.from_image(image), settings) == []
     assert 4 < nothing.network.decoded <= 4 + 25
+
+
+@pytest.mark.parametrize(("score", "levels"), [(0.6, [1.0, 2.0, 4.0]), (0.9, [1.0])])
+def test_a_finer_level_is_tried_where_answers_are_doubtful(
+    monkeypatch: pytest.MonkeyPatch, score: float, levels: list[float]
+) -> None:
+    image, truth = disks((160, 220), CENTRES, 7)
+    searched = []
+    search = everything_module._search
+
+    def spy(segmenter, plane, settings, size, *rest):
+        level = everything_module._level(size, segmenter.image_size)
+        searched.append(level)
+        found = search(segmenter, plane, settings, 15, *rest)
+        # each level finds more than the one before
+        kept = found[: round(len(found) * level / 4)]
+        candidates = [replace(item.candidate, score=score) for item in kept]
+        return [
+            replace(item, candidate=candidate)
+            for item, candidate in zip(kept, candidates, strict=True)
+        ]
+
+    monkeypatch.setattr(everything_module, "_search", spy)
+    monkeypatch.setattr(everything_module, "find_size", lambda *_, **__: 60.0)
+    monkeypatch.setattr(everything_module, "_median_side", lambda _: None)
+    found = find_candidates(BrightSegmenter(), PlaneSource.from_image(image))
+    assert searched == levels
+    precision = average_precision(labelled(found, image.shape), truth)[0]
+    assert precision == 1.0 if levels[-1] == 4.0 else precision < 0.5
 
 
 def test_sure_finds_are_not_clicked_again_from_the_next_tile(monkeypatch) -> None:

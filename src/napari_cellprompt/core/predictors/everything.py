@@ -19,13 +19,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.images.tiles import (
+    DEFAULT_MAGNIFICATION,
+    LEVELS,
     Tile,
     choose_magnification,
     tile_grid,
     touches_border,
 )
 from napari_cellprompt.core.masks.crop import cut_candidate
-from napari_cellprompt.core.masks.found import FoundObject
+from napari_cellprompt.core.masks.found import (
+    FilterSettings,
+    FoundObject,
+    filter_candidates,
+)
 
 from .everything_answers import (
     Answers,
@@ -65,6 +71,8 @@ _MIN_SPAN = 8
 """Low-resolution pixels."""
 _SURE = 0.7
 """What is found whole and with this quality is not clicked again from other tiles."""
+_DOUBTFUL = 0.65
+"""Where the median of the predicted IoU is lower, a finer level is tried."""
 _FEW = 400
 """Where no more clicks than these found nothing, twice as dense ones are tried."""
 _ABSENT = 0.3
@@ -127,18 +135,37 @@ def find_candidates(
         Where ``cancelled`` said so.
     """
     settings = AutoSettings() if settings is None else settings
+    side = segmenter.image_size
+
+    def search(size: float | None) -> list[FoundObject]:
+        return _search(segmenter, plane, settings, size, region, progress, cancelled)
+
     if settings.size is not None:
-        return _search(
-            segmenter, plane, settings, settings.size, region, progress, cancelled
-        )
+        return search(settings.size)
     size = find_size(segmenter, plane, settings, region=region, cancelled=cancelled)
-    found = _search(segmenter, plane, settings, size, region, progress, cancelled)
+    found, level = search(size), _level(size, side)
     # a few clicks rather hit large objects: what was found now tells the size better
     again = _median_side(found)
-    side = segmenter.image_size
-    if again is not None and _level(again, side) != _level(size, side):
-        found = _search(segmenter, plane, settings, again, region, progress, cancelled)
+    if again is not None and _level(again, side) != level:
+        found, level = search(again), _level(again, side)
+    # small cells are answered with doubt, and without it where they are shown larger
+    while level < (LEVELS[0] if found else DEFAULT_MAGNIFICATION) and _is_doubtful(found):
+        level *= 2
+        finer = search(_SHARE * side / level)
+        if found and _worth(finer) <= _worth(found):
+            break
+        found = finer
     return found
+
+
+def _is_doubtful(found: Sequence[FoundObject]) -> bool:
+    return not found or float(np.median([item.score for item in found])) < _DOUBTFUL
+
+
+def _worth(found: Sequence[FoundObject]) -> float:
+    """How many objects were found, each counted by how far it is believed."""
+    kept = filter_candidates(found, FilterSettings()).kept
+    return sum(item.quality for item in kept)
 
 
 def _level(size: float | None, side: int) -> float:
