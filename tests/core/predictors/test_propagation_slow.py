@@ -48,6 +48,7 @@ def resident() -> dict[int, int]:
         stop_area_ratio=0.0,
         stop_overlap=0.0,
         stop_contrast=0.0,
+        stop_regrowth=0.0,
         stop_patience=PLANES,
     )
     stack = ImageStack(Endless(), image_id="endless")
