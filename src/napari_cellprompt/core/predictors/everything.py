@@ -78,8 +78,6 @@ _FEW = 400
 _ABSENT = 0.3
 """A click with an object score below it says that there is background."""
 
-Box = tuple[float, float, float, float]
-
 
 @dataclass(frozen=True, slots=True)
 class AutoSettings:
