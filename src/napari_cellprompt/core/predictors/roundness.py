@@ -65,12 +65,12 @@ def rounded(
     Tensor
         ``(N, s, s)``.
     """
+    side, device = masks.shape[-1], masks.device
+    boxed = None if box is None else ellipse_in_box(box, side, device, plane=plane)
     found = []
     for logits, known in zip(masks, trust, strict=True):
-        radius, weight = None, BOX_WEIGHT
-        if box is not None:
-            radius = ellipse_in_box(box, logits.shape[-1], logits.device, plane=plane)
-        elif click is not None:
+        radius, weight = boxed, BOX_WEIGHT
+        if box is None and click is not None:
             logits, weight = part_at(logits, click), CLICK_WEIGHT
             radius = ellipse_of_mask(logits > 0)
         if radius is not None:
