@@ -39,11 +39,11 @@ from .everything_answers import (
     box_of,
     plausible,
     representatives,
-    stop_if,
     tile_features,
 )
 from .foreground import Foreground, peaks
 from .generate import stability
+from .plane import stop_if
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .out_of_memory import in_batches
+from .plane import stop_if
 from .prompting import decode_prompts
 from .roundness import rounded
 
@@ -30,7 +30,6 @@ __all__ = [
     "box_of",
     "plausible",
     "representatives",
-    "stop_if",
     "tile_features",
 ]
 
@@ -182,9 +181,3 @@ def box_of(mask: Tensor) -> Box:
         float(columns[-1] + 1),
         float(rows[-1] + 1),
     )
-
-
-def stop_if(cancelled: Callable[[], bool] | None) -> None:
-    """Raise ``concurrent.futures.CancelledError`` where ``cancelled`` says so."""
-    if cancelled is not None and cancelled():
-        raise CancelledError

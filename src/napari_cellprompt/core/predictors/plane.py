@@ -44,7 +44,7 @@ from .stepwise import Step, carried, near_click, says_nothing, steps_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_CACHE_BYTES", "PlaneSegmenter", "View"]
+__all__ = ["DEFAULT_CACHE_BYTES", "PlaneSegmenter", "View", "stop_if"]
 
 DEFAULT_CACHE_BYTES = 512 * 1024**2
 _BATCH = 32
@@ -239,7 +239,7 @@ class PlaneSegmenter:
             self.features(plane, tile, cancelled=cancelled)
         )
         for part in _batches(group):
-            _stop_if(cancelled)
+            stop_if(cancelled)
             points, labels, logits = self._tensors(plane, tile, part)
             output = decode_prompts(
                 self.model.network,
@@ -346,7 +346,7 @@ class PlaneSegmenter:
         key = (plane.key, view, str(self.model.source), self.image_size)
         found = self.cache.get(key)
         if found is None:
-            _stop_if(cancelled)
+            stop_if(cancelled)
             if isinstance(view, Tile):
                 pixels = read_tile(plane, view, self.image_size)
             else:
@@ -453,7 +453,8 @@ class PlaneSegmenter:
         return mask_to_logits(torch.from_numpy(canvas)[None, None], side)
 
 
-def _stop_if(cancelled: Callable[[], bool] | None) -> None:
+def stop_if(cancelled: Callable[[], bool] | None) -> None:
+    """Raise ``concurrent.futures.CancelledError`` where ``cancelled`` says so."""
     if cancelled is not None and cancelled():
         raise CancelledError
 
