@@ -176,7 +176,7 @@ def run_fewshot(request: FewshotRequest) -> int:
     segmenter: Any = segment.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
-    from napari_cellprompt.core.predictors.bank import model_fingerprint
+    from napari_cellprompt.core.inference.fingerprint import model_fingerprint
     from napari_cellprompt.core.predictors.fewshot import ExampleBank
     from napari_cellprompt.jobs.fewshot import teach_stack
     from napari_cellprompt.jobs.fewshot_files import channel_of, label_series

@@ -16,6 +16,7 @@ import numpy as np
 from napari_cellprompt.core._errors import ImageError, PromptError
 from napari_cellprompt.core.images.planes import axes_of
 from napari_cellprompt.core.images.tiles import choose_magnification, tile_for_box
+from napari_cellprompt.core.inference.fingerprint import model_fingerprint
 from napari_cellprompt.core.masks.found import (
     FilterSettings,
     FoundObject,
@@ -23,7 +24,6 @@ from napari_cellprompt.core.masks.found import (
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.predictors.aiming import CLICK_SHARE
-from napari_cellprompt.core.predictors.bank import model_fingerprint
 from napari_cellprompt.core.predictors.everything import AutoSettings, find_candidates
 from napari_cellprompt.core.predictors.fewshot import (
     OTHER,

@@ -98,7 +98,7 @@ class FewshotController(FoundController):
         pixels = np.array(pixels[max(top, 0) : top + height, max(left, 0) : left + width])
 
         def job(segmenter: Any, context: Any) -> tuple[ExampleBank, int]:
-            from napari_cellprompt.core.predictors.bank import model_fingerprint
+            from napari_cellprompt.core.inference.fingerprint import model_fingerprint
             from napari_cellprompt.jobs.fewshot import empty_bank, teach
 
             known = bank
@@ -150,7 +150,7 @@ class FewshotController(FoundController):
         """Take the examples of a file in place of these."""
 
         def job(segmenter: Any, _: Any) -> ExampleBank:
-            from napari_cellprompt.core.predictors.bank import model_fingerprint
+            from napari_cellprompt.core.inference.fingerprint import model_fingerprint
             from napari_cellprompt.core.predictors.fewshot import ExampleBank
 
             return ExampleBank.load(path, model_fingerprint(segmenter.model))

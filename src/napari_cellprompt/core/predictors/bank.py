@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_cellprompt.core._atomic import replacing
 from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.inference.fingerprint import model_fingerprint
 from napari_cellprompt.core.zoo.load import LoadedModel
 
-__all__ = ["ExampleMemory", "MemoryBank", "MemoryEntry", "model_fingerprint"]
+__all__ = ["ExampleMemory", "MemoryBank", "MemoryEntry"]
 
 _log = logging.getLogger(__name__)
 
 _FORMAT = "napari-cellprompt memory bank"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -262,10 +262,16 @@ def _check_about(path: str | Path, text: str | None, model: LoadedModel) -> list
         ) from error
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not a memory bank of this plugin.")
-    if about.get("version") != _VERSION:
+    version = about.get("version")
+    if version == 1:
         raise CheckpointError(
-            f"The memory bank {path} has the version {about.get('version')}, this plugin "
-            f"reads version {_VERSION}: update the plugin."
+            f"The memory bank {path} was made by an earlier version of this plugin, which "
+            "named models in another way: teach the objects again."
+        )
+    if version != _VERSION:
+        raise CheckpointError(
+            f"The memory bank {path} has the version {version}, this plugin reads version "
+            f"{_VERSION}: update the plugin."
         )
     network = model.network
     if about.get("image_size") != network.image_size:
@@ -308,12 +314,3 @@ def _example(
     if int(key.split(".")[1]) < 1 or not math.isfinite(float(logit)):
         raise ValueError("an id is not positive or a score is not finite")
     return ExampleMemory(**parts, object_logit=float(logit))
-
-
-def model_fingerprint(model: LoadedModel) -> str:
-    """Hash the weights of a model, and how it takes prompts, to 32 hexadecimal digits."""
-    digest = xxhash.xxh3_128(repr(model.spec.drawing).encode())
-    for name, value in sorted(model.network.state_dict().items()):
-        digest.update(f"{name} {tuple(value.shape)}".encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy())
-    return digest.hexdigest()

@@ -42,7 +42,7 @@ OTHER = "other"
 """The kind of what is not wanted."""
 
 _FORMAT = "napari-cellprompt examples"
-_VERSION = 1
+_VERSION = 2
 _BATCH = 16
 """Masks that are brought to the size of their tile together."""
 _NETWORK_SHARE, _LOOK_SHARE, _SHAPE_SHARE = 0.5, 0.3, 0.2
@@ -273,8 +273,13 @@ class ExampleBank:
                 names = file.keys() if text is not None else []
                 tensors = {name: file.get_tensor(name) for name in names}
             about = json.loads(text or "{}")
-            if about.get("format") != _FORMAT or about.get("version") != _VERSION:
-                raise ValueError("it holds no examples of this version")
+            if about.get("format") != _FORMAT:
+                raise ValueError("it holds no examples of this plugin")
+            if about.get("version") != _VERSION:
+                raise ValueError(
+                    f"it has the version {about.get('version')}, this plugin reads version "
+                    f"{_VERSION}: show the examples again"
+                )
             bank = cls(str(about["model"]))
             bank._take(about, tensors)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:

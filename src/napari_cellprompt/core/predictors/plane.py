@@ -23,6 +23,7 @@ from napari_cellprompt.core.images.tiles import (
     Tile,
     read_tile,
 )
+from napari_cellprompt.core.inference.fingerprint import model_fingerprint
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, single_is_stable
@@ -32,7 +33,6 @@ from napari_cellprompt.core.zoo.device import Precision, precision_of
 from napari_cellprompt.core.zoo.load import LoadedModel
 
 from .aiming import Aim, Look
-from .bank import model_fingerprint
 from .feature_files import FeatureFiles
 from .out_of_memory import free_memory, is_out_of_memory, out_of_memory
 from .preprocess import normalise

@@ -1,0 +1,1 @@
+"""Running a loaded model: what is asked of it, its caches, precision and memory limits."""
