@@ -17,9 +17,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.images.tiles import Tile, read_tile
+from napari_cellprompt.core.images.tiles import read_tile
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.types import Tile
 from napari_cellprompt.jobs.segment_session import LoadedSegmenter
 
 SIDE = 512

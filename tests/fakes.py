@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.rle import decode
 from napari_cellprompt.core.predictors.plane import PlaneSegmenter
-from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
 from napari_cellprompt.jobs.segment_session import LoadedSegmenter
 
 if TYPE_CHECKING:

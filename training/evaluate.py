@@ -20,13 +20,13 @@ from augment import to_network
 from mask_prompts import disturbed
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import (
-    Tile,
     choose_magnification,
     read_tile,
     tile_for_box,
 )
 from napari_cellprompt.core.predictors.drawing import draw_prompts
 from napari_cellprompt.core.predictors.prompting import mask_to_logits
+from napari_cellprompt.core.types import Tile
 from napari_cellprompt.jobs.evaluation_prompts import ellipse_iou, innermost
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ import pytest
 from scipy import ndimage
 
 from napari_cellprompt.cli import segment
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.rle import decode
-from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.rle import decode
-from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
 from napari_cellprompt.jobs.evaluate import (
     COLUMNS,
     KnownPlane,

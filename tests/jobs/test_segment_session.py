@@ -14,8 +14,7 @@ from napari_cellprompt.core._errors import (
     OutOfMemoryError,
 )
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.images.tiles import Tile
-from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.types import Prompts, Tile
 from napari_cellprompt.jobs.inference import InferenceThread
 from napari_cellprompt.jobs.segment_session import LoadedSegmenter, SegmentSession
 

@@ -70,7 +70,7 @@ def run_models(arguments: argparse.Namespace) -> int:
     elif action == "download":
         return _download(arguments.name, yes=arguments.yes)
     elif action == "import":
-        from napari_cellprompt.core.zoo.user_models import import_model
+        from napari_cellprompt.core.zoo.importing import import_model
 
         model = import_model(
             arguments.file, name=arguments.name, image_size=arguments.image_size

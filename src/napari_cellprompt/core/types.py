@@ -16,12 +16,17 @@ import numpy as np
 from ._errors import PromptError
 
 if TYPE_CHECKING:
-    from .images.tiles import Tile
+    from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["Candidate", "CroppedMask", "MaskRLE", "PlaneKey", "Prediction", "Prompts"]
+__all__ = [
+    "Candidate",
+    "CroppedMask",
+    "MaskRLE",
+    "PlaneKey",
+    "Prediction",
+    "Prompts",
+    "Tile",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,49 @@ class CroppedMask:
         height, width = self.data.shape
         full[y0 : y0 + height, x0 : x0 + width] = self.data
         return full
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A square of a plane that the network sees at once; hashable."""
+
+    magnification: float
+    """Model pixels per image pixel."""
+    y0: int
+    """First row, in pixels of the plane."""
+    x0: int
+    """First column, in pixels of the plane."""
+    size: int
+    """Side in pixels of the plane; the tile may reach beyond the plane's end."""
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """``x0, y0, x1, y1`` in the plane, x1 and y1 exclusive, overhang included."""
+        return self.x0, self.y0, self.x0 + self.size, self.y0 + self.size
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a pixel of the plane lies in the tile."""
+        return self.x0 <= x < self.x0 + self.size and self.y0 <= y < self.y0 + self.size
+
+    def to_tile(self, xy: ArrayLike) -> NDArray[np.float64]:
+        """Plane pixels ``(..., 2)`` as x, y to model pixels."""
+        shifted = np.asarray(xy, dtype=np.float64) + 0.5 - (self.x0, self.y0)
+        return shifted * self.magnification - 0.5
+
+    def from_tile(self, xy: ArrayLike) -> NDArray[np.float64]:
+        """Model pixels ``(..., 2)`` as x, y to plane pixels."""
+        shifted = (np.asarray(xy, dtype=np.float64) + 0.5) / self.magnification
+        return shifted - 0.5 + (self.x0, self.y0)
+
+    def crop(self, image_shape: tuple[int, int]) -> tuple[int, int, int, int]:
+        """``y0, y1, x0, x1`` of the part of the tile that lies in the plane."""
+        height, width = image_shape
+        return (
+            self.y0,
+            min(self.y0 + self.size, height),
+            self.x0,
+            min(self.x0 + self.size, width),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

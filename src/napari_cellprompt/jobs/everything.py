@@ -11,7 +11,6 @@ import numpy as np
 
 from napari_cellprompt.core._errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource, axes_of
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.found import (
     Filtered,
     FilterSettings,
@@ -23,7 +22,7 @@ from napari_cellprompt.core.masks.linking import PlaneLinker
 from napari_cellprompt.core.predictors.everything import AutoSettings, find_candidates
 from napari_cellprompt.core.predictors.generate import GridMask, GridSettings
 from napari_cellprompt.core.predictors.generate import generate as generate_grid
-from napari_cellprompt.core.types import Candidate
+from napari_cellprompt.core.types import Candidate, Tile
 
 from .plane_walk import walk_planes
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from napari_cellprompt.core.zoo.device import gpu_bytes
 from napari_cellprompt.core.zoo.registry import MODELS
 from napari_cellprompt.core.zoo.user_models import local_file, models_here, user_models
 
@@ -85,14 +86,6 @@ def _about_bytes(spec: ModelSpec) -> int | None:
     return known
 
 
-def _gpu_bytes() -> int | None:
-    import torch
-
-    if not torch.cuda.is_available():
-        return None
-    return int(torch.cuda.get_device_properties(0).total_memory)
-
-
 def model_rows() -> list[ModelRow]:
     """Every model there is, the bundled one first and the user's last.
 
@@ -104,7 +97,7 @@ def model_rows() -> list[ModelRow]:
     families = {"sam1": "SAM", "sam2": "SAM 2"}
     here = set(models_here())
     mine = user_models()
-    gpu = _gpu_bytes()
+    gpu = gpu_bytes()
     rows = []
     for spec in MODELS.values():
         if spec.name in mine:

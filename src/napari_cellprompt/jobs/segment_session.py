@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
-    from napari_cellprompt.core.images.tiles import Tile
-    from napari_cellprompt.core.types import Prediction, Prompts
+    from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 __all__ = [
     "LoadedSegmenter",

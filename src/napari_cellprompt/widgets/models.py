@@ -254,7 +254,7 @@ class ModelsWidget(QWidget):
 
     def import_file(self, path: str) -> None:
         """Check a file of weights and remember it under its name."""
-        from napari_cellprompt.core.zoo.user_models import import_model
+        from napari_cellprompt.core.zoo.importing import import_model
 
         self.message.setText("Reading the file…")
 

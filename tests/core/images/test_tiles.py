@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import (
     LEVELS,
-    Tile,
     choose_magnification,
     next_tile,
     read_tile,
@@ -18,7 +17,7 @@ from napari_cellprompt.core.images.tiles import (
     tile_grid,
     touches_border,
 )
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.types import CroppedMask, Tile
 
 SIDES = st.integers(1, 5000)
 SHAPES = st.tuples(SIDES, SIDES)

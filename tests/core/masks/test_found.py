@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.found import (
     FilterSettings,
     FoundObject,
     filter_candidates,
     shared_pixels,
 )
-from napari_cellprompt.core.types import Candidate, CroppedMask
+from napari_cellprompt.core.types import Candidate, CroppedMask, Tile
 
 SHAPE = (40, 50)
 

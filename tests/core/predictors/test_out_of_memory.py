@@ -8,10 +8,9 @@ import torch
 
 from napari_cellprompt.core._errors import OutOfMemoryError
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.predictors.out_of_memory import in_batches, is_out_of_memory
 from napari_cellprompt.core.predictors.plane import PlaneSegmenter
-from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.types import Prompts, Tile
 from napari_cellprompt.core.zoo.device import Precision
 from napari_cellprompt.core.zoo.load import load_model
 

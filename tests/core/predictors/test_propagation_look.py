@@ -4,10 +4,9 @@ import numpy as np
 from tests.followers import discs
 
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.predictors.propagation_look import learn_look
 from napari_cellprompt.core.predictors.propagation_views import FieldView
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.types import CroppedMask, Tile
 
 SIDE = 384
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.predictors.propagation_rules import (
     area_jump,
     confidence_of,
@@ -37,7 +36,7 @@ from napari_cellprompt.core.predictors.propagation_views import (
     to_view,
 )
 from napari_cellprompt.core.predictors.stack_masks import PackedMask, without_overlap
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.types import CroppedMask, Tile
 
 SHAPE = (100, 120)
 

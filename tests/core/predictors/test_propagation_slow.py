@@ -10,12 +10,11 @@ import pytest
 
 from napari_cellprompt.core.images.cache import FeatureCache
 from napari_cellprompt.core.images.stack import ImageStack
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.predictors.plane import PlaneSegmenter
 from napari_cellprompt.core.predictors.propagation import StackPropagator
 from napari_cellprompt.core.predictors.propagation_types import PropagationSettings
-from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.types import Prompts, Tile
 from napari_cellprompt.core.zoo.load import load_model
 
 PLANES = 1000

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.images.tiles import Tile
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.predictors import plane as plane_module
 from napari_cellprompt.core.predictors.plane import PlaneSegmenter
@@ -17,7 +16,7 @@ from napari_cellprompt.core.predictors.stepwise import (
     near_click,
     steps_of,
 )
-from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
 
 CLICKS = Prompts(points=((30.0, 30.0), (44.0, 31.0), (12.0, 50.0)), labels=(1, 1, 0))

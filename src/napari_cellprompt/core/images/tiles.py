@@ -13,16 +13,15 @@ predictor multiplies without the halves, which is up to 1.5 pixels off at x4.)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.types import CroppedMask, Tile
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from .planes import PlaneSource
 
@@ -30,7 +29,6 @@ __all__ = [
     "DEFAULT_MAGNIFICATION",
     "LEVELS",
     "TARGET_SHARE",
-    "Tile",
     "choose_magnification",
     "next_tile",
     "read_tile",
@@ -56,49 +54,6 @@ to 0.289 of their tile wherever the finest or coarsest level is not reached.
 _BORDER = 1.0
 
 Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A square of a plane that the network sees at once; hashable."""
-
-    magnification: float
-    """Model pixels per image pixel."""
-    y0: int
-    """First row, in pixels of the plane."""
-    x0: int
-    """First column, in pixels of the plane."""
-    size: int
-    """Side in pixels of the plane; the tile may reach beyond the plane's end."""
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """``x0, y0, x1, y1`` in the plane, x1 and y1 exclusive, overhang included."""
-        return self.x0, self.y0, self.x0 + self.size, self.y0 + self.size
-
-    def holds(self, x: float, y: float) -> bool:
-        """Whether a pixel of the plane lies in the tile."""
-        return self.x0 <= x < self.x0 + self.size and self.y0 <= y < self.y0 + self.size
-
-    def to_tile(self, xy: ArrayLike) -> NDArray[np.float64]:
-        """Plane pixels ``(..., 2)`` as x, y to model pixels."""
-        shifted = np.asarray(xy, dtype=np.float64) + 0.5 - (self.x0, self.y0)
-        return shifted * self.magnification - 0.5
-
-    def from_tile(self, xy: ArrayLike) -> NDArray[np.float64]:
-        """Model pixels ``(..., 2)`` as x, y to plane pixels."""
-        shifted = (np.asarray(xy, dtype=np.float64) + 0.5) / self.magnification
-        return shifted - 0.5 + (self.x0, self.y0)
-
-    def crop(self, image_shape: tuple[int, int]) -> tuple[int, int, int, int]:
-        """``y0, y1, x0, x1`` of the part of the tile that lies in the plane."""
-        height, width = image_shape
-        return (
-            self.y0,
-            min(self.y0 + self.size, height),
-            self.x0,
-            min(self.x0 + self.size, width),
-        )
 
 
 def choose_magnification(

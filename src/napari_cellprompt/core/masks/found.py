@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_cellprompt.core.images.tiles import Tile
+    from napari_cellprompt.core.types import Tile
 
 __all__ = [
     "FilterSettings",

@@ -15,12 +15,12 @@ from napari_cellprompt.core.images.tiles import (
     DEFAULT_MAGNIFICATION,
     LEVELS,
     TARGET_SHARE,
-    Tile,
     choose_magnification,
     next_tile,
     tile_for_box,
     touches_border,
 )
+from napari_cellprompt.core.types import Tile
 
 from .prompt_extent import extent_of, is_outlined
 

@@ -21,7 +21,6 @@ from torch import Tensor
 from napari_cellprompt.core.images.tiles import (
     DEFAULT_MAGNIFICATION,
     LEVELS,
-    Tile,
     choose_magnification,
     tile_grid,
     touches_border,
@@ -32,6 +31,7 @@ from napari_cellprompt.core.masks.found import (
     FoundObject,
     filter_candidates,
 )
+from napari_cellprompt.core.types import Tile
 
 from .everything_answers import (
     Answers,

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_cellprompt.core.images.planes import PlaneSource
-    from napari_cellprompt.core.images.tiles import Tile
-    from napari_cellprompt.core.types import CroppedMask
+    from napari_cellprompt.core.types import CroppedMask, Tile
 
     from .plane import PlaneSegmenter
 

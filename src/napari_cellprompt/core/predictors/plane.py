@@ -19,16 +19,13 @@ from torch import Tensor
 
 from napari_cellprompt.core.images.cache import FeatureCache
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.images.tiles import (
-    Tile,
-    read_tile,
-)
+from napari_cellprompt.core.images.tiles import read_tile
 from napari_cellprompt.core.inference.fingerprint import model_fingerprint
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, single_is_stable
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
-from napari_cellprompt.core.types import Prediction, Prompts
+from napari_cellprompt.core.types import Prediction, Prompts, Tile
 from napari_cellprompt.core.zoo.device import Precision, precision_of
 from napari_cellprompt.core.zoo.load import LoadedModel
 

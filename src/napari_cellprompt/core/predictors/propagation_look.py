@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from napari_cellprompt.core.images.tiles import Tile, read_tile
+from napari_cellprompt.core.images.tiles import read_tile
+from napari_cellprompt.core.types import Tile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from napari_cellprompt.core.images.tiles import (
-    Tile,
     choose_magnification,
     next_tile,
     tile_for_box,
     touches_border,
 )
 from napari_cellprompt.core.masks.crop import cut_candidate
+from napari_cellprompt.core.types import Tile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,8 +20,7 @@ from .prompting import LOGIT_LIMIT
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_cellprompt.core.images.tiles import Tile
-    from napari_cellprompt.core.types import Prediction, Prompts
+    from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 __all__ = ["Step", "carried", "near_click", "says_nothing", "steps_of"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Precision", "choose_precision", "precision_of"]
+__all__ = ["Precision", "choose_precision", "gpu_bytes", "precision_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +66,12 @@ def precision_of(device: torch.device) -> Precision:
         torch.cuda.get_device_name(device),
         torch.cuda.get_device_capability(device),
     )
+
+
+def gpu_bytes() -> int | None:
+    """Memory of the first CUDA device in bytes; None where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return int(torch.cuda.get_device_properties(0).total_memory)

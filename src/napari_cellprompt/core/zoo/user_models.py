@@ -18,9 +18,9 @@ __all__ = [
     "checked_file",
     "find_user_model",
     "forget_model",
-    "import_model",
     "local_file",
     "models_here",
+    "remember",
     "user_models",
 ]
 
@@ -98,48 +98,6 @@ def checked_file(model: UserModel) -> Path:
     return path
 
 
-def import_model(
-    path: str | Path, *, name: str | None = None, image_size: int | None = None
-) -> UserModel:
-    """Check a file of weights and remember it under a name.
-
-    Parameters
-    ----------
-    path
-        A checkpoint of any kind that :func:`load_model` reads.
-    name
-        Default: the file's name without its suffix. ``"medsam2"`` brings that model's
-        input size along.
-    image_size
-        Side of the input in pixels, where it is not that of the published model of the
-        same kind (no tensor shows it).
-
-    Raises
-    ------
-    CheckpointError
-        When the file cannot be used, or the name is that of another model.
-    """
-    from .load import load_model
-
-    path = Path(path).expanduser().resolve()
-    name = path.stem if name is None else name
-    known = MODELS.get(ALIASES.get(name, name))
-    if known is not None and known.source is None and not known.bundled:
-        image_size = image_size or known.image_size
-    elif known is not None:
-        raise CheckpointError(
-            f"{name} is the name of a published model; choose another with --name."
-        )
-    if not name.strip() or any(sign in name for sign in "/\\"):
-        raise CheckpointError(f"A model cannot be named {name!r}.")
-    loaded = load_model(path, image_size=image_size, device="cpu")
-    model = UserModel(
-        name, str(path), loaded.spec.family, loaded.spec.image_size, digest_of(path)
-    )
-    _write({**user_models(), name: model})
-    return model
-
-
 def forget_model(name: str) -> Path:
     """Forget a user's model, whose file stays; or delete a downloaded file.
 
@@ -156,7 +114,7 @@ def forget_model(name: str) -> Path:
     mine = user_models()
     if name in mine:
         forgotten = mine.pop(name)
-        _write(mine)
+        remember(mine)
         return Path(forgotten.path)
     spec = MODELS.get(ALIASES.get(name, name))
     if spec is not None and spec.bundled:
@@ -190,7 +148,8 @@ def models_here() -> list[str]:
     return [*published, *(name for name in user_models() if name not in published)]
 
 
-def _write(models: dict[str, UserModel]) -> None:
+def remember(models: dict[str, UserModel]) -> None:
+    """Write the list of the user's models, by name, whole or not at all."""
     path = cache_folder() / _FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
