@@ -25,8 +25,8 @@ from data import load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.jobs.evaluate import Case, KnownPlane, choose
-from napari_cellprompt.jobs.evaluation_prompts import iou
+from napari_cellprompt.evaluation.objects import Case, KnownPlane, choose
+from napari_cellprompt.evaluation.prompts import iou
 
 MARGINS = (0.0, 0.05, 0.1, 0.2)
 SLIP = 0.05

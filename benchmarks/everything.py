@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from data import Plane, load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
+from napari_cellprompt.core.everything.found import FilterSettings
+from napari_cellprompt.core.everything.grid import GridSettings
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.masks.found import FilterSettings
-from napari_cellprompt.core.predictors.generate import GridSettings
-from napari_cellprompt.jobs.evaluate import KnownPlane
-from napari_cellprompt.jobs.evaluation_everything import PlaneScore, find_all
-from napari_cellprompt.jobs.everything import EverythingSettings
+from napari_cellprompt.evaluation.everything import PlaneScore, find_all
+from napari_cellprompt.evaluation.objects import KnownPlane
+from napari_cellprompt.tasks.everything import EverythingSettings
 
 NUCLEI = (
     "dsb_fluo_256x256",

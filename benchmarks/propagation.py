@@ -2,7 +2,7 @@
 
 ``CELLPROMPT_DATA=... python benchmarks/propagation.py [--model M] [--limit N] [--economy]``
 
-What ``cellprompt evaluate`` says of stacks (``jobs/evaluation_stacks.py``), for the stacks
+What ``cellprompt evaluate`` says of stacks (``evaluation/stacks.py``), for the stacks
 with one id an object through all planes, with the settings that this file varies. Prints
 a table, writes JSON.
 """
@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 from napari_cellprompt import PlaneSegmenter, load_model
-from napari_cellprompt.core.images.cache import FeatureCache
-from napari_cellprompt.core.predictors.propagation_types import PropagationSettings
-from napari_cellprompt.jobs.evaluation_data import find_sets, read_set
-from napari_cellprompt.jobs.evaluation_stacks import STARTS, KnownStack, follow, tracks_of
+from napari_cellprompt.core.inference.cache import FeatureCache
+from napari_cellprompt.core.propagate.types import PropagationSettings
+from napari_cellprompt.evaluation.data import find_sets, read_set
+from napari_cellprompt.evaluation.stacks import STARTS, KnownStack, follow, tracks_of
 
 STACKS = (
     "chloroplast_sbfsem_left",

@@ -22,8 +22,8 @@ from data import Plane, load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.cli.evaluate import write_report
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.jobs.evaluate import KnownPlane
-from napari_cellprompt.jobs.evaluation_data import KnownSet
+from napari_cellprompt.evaluation.data import KnownSet
+from napari_cellprompt.evaluation.objects import KnownPlane
 
 
 def by_kind(planes: list[Plane], part: str) -> list[KnownSet]:

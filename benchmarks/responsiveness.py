@@ -136,17 +136,17 @@ def stalls(folder: Path, runs: int) -> dict[str, Any]:
     import napari
     from qtpy.QtTest import QTest
 
-    from napari_cellprompt.jobs.inference import (
-        Priority,
-        shared_thread,
-        shutdown_shared_thread,
-    )
-    from napari_cellprompt.jobs.segment_session import (
+    from napari_cellprompt.session.segment import (
         LoadedSegmenter,
         SegmentSession,
         load_segmenter,
     )
-    from napari_cellprompt.widgets.segment import SegmentWidget
+    from napari_cellprompt.session.thread import (
+        Priority,
+        shared_thread,
+        shutdown_shared_thread,
+    )
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
     files = {name: weights(name, folder) for name in MODELS}
 
@@ -199,10 +199,10 @@ def following(runs: int) -> dict[str, list[float]]:
     import napari
     from qtpy.QtTest import QTest
 
-    from napari_cellprompt.jobs.inference import shutdown_shared_thread
-    from napari_cellprompt.widgets.docks import open_dock
-    from napari_cellprompt.widgets.propagate import PropagateWidget
-    from napari_cellprompt.widgets.segment import SegmentWidget
+    from napari_cellprompt.session.thread import shutdown_shared_thread
+    from napari_cellprompt.widgets.propagate.widget import PropagateWidget
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
+    from napari_cellprompt.widgets.shared.docks import open_dock
 
     planes, side = 24, 512
     stack = np.random.default_rng(0).integers(0, 60, (planes, side, side)).astype(np.uint8)
@@ -263,7 +263,7 @@ def child(kind: str, model: str) -> None:
     """Predict once for each line on stdin, with or without a window."""
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.types import Prompts
-    from napari_cellprompt.jobs.segment_session import SegmentSession
+    from napari_cellprompt.session.segment import SegmentSession
 
     session = SegmentSession()
     session.load_model(model, "cpu").result()

@@ -21,7 +21,7 @@ from napari_cellprompt.core.images.tiles import read_tile
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
 from napari_cellprompt.core.types import Tile
-from napari_cellprompt.jobs.segment_session import LoadedSegmenter
+from napari_cellprompt.session.segment import LoadedSegmenter
 
 SIDE = 512
 

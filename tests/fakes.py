@@ -11,9 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt.core.masks.rle import decode
-from napari_cellprompt.core.predictors.plane import PlaneSegmenter
+from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
-from napari_cellprompt.jobs.segment_session import LoadedSegmenter
+from napari_cellprompt.session.segment import LoadedSegmenter
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource

@@ -9,10 +9,10 @@ import torch
 from scipy import ndimage
 
 from napari_cellprompt.core.images.tiles import read_tile
+from napari_cellprompt.core.inference.tracking import ObjectFrame, ObjectMemory
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.predictors import propagation_tracker
-from napari_cellprompt.core.predictors.propagation_views import to_view
-from napari_cellprompt.core.predictors.tracking import ObjectFrame, ObjectMemory
+from napari_cellprompt.core.propagate import tracker as propagation_tracker
+from napari_cellprompt.core.propagate.views import to_view
 from napari_cellprompt.core.types import Prompts
 
 

@@ -24,10 +24,10 @@ from napari_cellprompt.core.images.tiles import (
     read_tile,
     tile_for_box,
 )
-from napari_cellprompt.core.predictors.drawing import draw_prompts
-from napari_cellprompt.core.predictors.prompting import mask_to_logits
+from napari_cellprompt.core.inference.decoding import mask_to_logits
+from napari_cellprompt.core.inference.drawing import draw_prompts
 from napari_cellprompt.core.types import Tile
-from napari_cellprompt.jobs.evaluation_prompts import ellipse_iou, innermost
+from napari_cellprompt.evaluation.prompts import ellipse_iou, innermost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

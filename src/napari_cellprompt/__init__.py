@@ -6,17 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .core.predictors.dynamic import SAM2DynamicInteractivePredictor
-    from .core.predictors.plane import PlaneSegmenter
-    from .core.predictors.propagate import propagate
-    from .core.predictors.results import Results
-    from .core.predictors.sam import Predictor
-    from .core.predictors.sam2_image import SAM2Predictor
-    from .core.predictors.sam2_video import SAM2VideoPredictor
-    from .core.predictors.segment import segment
-    from .core.zoo.load import load_model
-    from .jobs.everything import everything
-    from .jobs.fewshot import fewshot
+    from napari_cellprompt.core.results import Results
+    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+    from napari_cellprompt.core.zoo.load import load_model
+    from napari_cellprompt.predictors.dynamic import SAM2DynamicInteractivePredictor
+    from napari_cellprompt.predictors.sam import Predictor
+    from napari_cellprompt.predictors.sam2_image import SAM2Predictor
+    from napari_cellprompt.predictors.sam2_video import SAM2VideoPredictor
+    from napari_cellprompt.tasks.everything import everything
+    from napari_cellprompt.tasks.fewshot import fewshot
+    from napari_cellprompt.tasks.propagate import propagate
+    from napari_cellprompt.tasks.segment import segment
 
 __all__ = [
     "PlaneSegmenter",
@@ -33,17 +33,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "PlaneSegmenter": ".core.predictors.plane",
-    "Predictor": ".core.predictors.sam",
-    "Results": ".core.predictors.results",
-    "SAM2DynamicInteractivePredictor": ".core.predictors.dynamic",
-    "SAM2Predictor": ".core.predictors.sam2_image",
-    "SAM2VideoPredictor": ".core.predictors.sam2_video",
-    "everything": ".jobs.everything",
-    "fewshot": ".jobs.fewshot",
+    "PlaneSegmenter": ".core.segment.segmenter",
+    "Predictor": ".predictors.sam",
+    "Results": ".core.results",
+    "SAM2DynamicInteractivePredictor": ".predictors.dynamic",
+    "SAM2Predictor": ".predictors.sam2_image",
+    "SAM2VideoPredictor": ".predictors.sam2_video",
+    "everything": ".tasks.everything",
+    "fewshot": ".tasks.fewshot",
     "load_model": ".core.zoo.load",
-    "propagate": ".core.predictors.propagate",
-    "segment": ".core.predictors.segment",
+    "propagate": ".tasks.propagate",
+    "segment": ".tasks.segment",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from napari_cellprompt.cli import segment
 from napari_cellprompt.cli.main import main
-from napari_cellprompt.core._errors import DownloadError, OutOfMemoryError, PromptError
+from napari_cellprompt.core.errors import DownloadError, OutOfMemoryError, PromptError
 
 ARGUMENTS = ["segment", "a.tif", "--prompts", "p.json", "-o", "out.tif"]
 

@@ -20,7 +20,7 @@ from napari_cellprompt.core.zoo import registry
 from napari_cellprompt.core.zoo.load import load_model
 from napari_cellprompt.core.zoo.registry import MODELS, NETWORKS, WeightsSource
 from napari_cellprompt.core.zoo.user_models import models_here, user_models
-from napari_cellprompt.jobs.doctor import Timings, report
+from napari_cellprompt.tasks.doctor import Timings, report
 
 
 @pytest.fixture(autouse=True)

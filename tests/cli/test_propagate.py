@@ -8,14 +8,14 @@ import signal
 import numpy as np
 import pytest
 import tifffile
-from tests.core.predictors.conftest import random_model
 from tests.followers import discs, follow_bright
+from tests.random_models import random_model
 
 from napari_cellprompt.cli import segment
 from napari_cellprompt.cli.main import main
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.predictors import propagation
-from napari_cellprompt.core.predictors.plane import PlaneSegmenter
+from napari_cellprompt.core.propagate import propagator as propagation
+from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
 
 

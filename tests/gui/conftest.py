@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.gui.window import Window
 
-from napari_cellprompt.jobs.inference import InferenceThread
+from napari_cellprompt.session.thread import InferenceThread
 
 
 @pytest.fixture(autouse=True)

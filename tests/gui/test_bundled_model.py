@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt
 from tests.gui.test_interaction import KINDS, load, middles
 from tests.gui.window import Window
 
-from napari_cellprompt.jobs.inference import InferenceThread
-from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
 
 WEIGHTS = files("napari_cellprompt.core.zoo") / "weights" / "cellprompt-nano.safetensors"
 

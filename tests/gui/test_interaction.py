@@ -16,8 +16,8 @@ from tests.fakes import FakeSegmenter
 from tests.gui.window import CONTROL, SHIFT, Window
 
 from napari_cellprompt.io.label_tiff import read_labels
-from napari_cellprompt.jobs.inference import InferenceThread
-from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
 
 
 @dataclass(frozen=True)

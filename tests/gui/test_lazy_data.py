@@ -8,14 +8,14 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
-from tests.core.predictors.conftest import random_model
 from tests.fakes import FollowingSegmenter
 from tests.gui.test_propagate import Follow
 from tests.gui.window import Window
+from tests.random_models import random_model
 from tests.widgets.propagation import Gate, gate, two_discs
 
-from napari_cellprompt.jobs.inference import InferenceThread
-from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
 
 __all__ = ["gate"]
 

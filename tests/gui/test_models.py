@@ -21,8 +21,8 @@ from napari_cellprompt.core.networks.build import build_sam2
 from napari_cellprompt.core.zoo import registry
 from napari_cellprompt.core.zoo.registry import MODELS, NETWORKS, WeightsSource
 from napari_cellprompt.core.zoo.user_models import models_here
-from napari_cellprompt.jobs import models
-from napari_cellprompt.jobs.doctor import Timings, report
+from napari_cellprompt.session import zoo as models
+from napari_cellprompt.tasks.doctor import Timings, report
 from napari_cellprompt.widgets.models import ModelsWidget
 
 

@@ -10,16 +10,16 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from scipy import ndimage
-from tests.core.predictors.conftest import random_model
 from tests.fakes import FollowingSegmenter
 from tests.followers import discs
 from tests.gui.window import CONTROL, LEFT, NO_MODIFIER, SHIFT, Window
+from tests.random_models import random_model
 from tests.widgets.propagation import Gate, gate, two_discs
 
 from napari_cellprompt import _sample_data
-from napari_cellprompt.jobs.inference import InferenceThread
-from napari_cellprompt.jobs.segment_session import SegmentSession
-from napari_cellprompt.widgets.propagate import PropagateWidget
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
+from napari_cellprompt.widgets.propagate.widget import PropagateWidget
 
 __all__ = ["gate"]
 

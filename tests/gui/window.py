@@ -13,8 +13,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_cellprompt.jobs.segment_session import SegmentSession
-from napari_cellprompt.widgets.segment import SegmentWidget
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 NO_MODIFIER = Qt.KeyboardModifier.NoModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier

@@ -13,8 +13,8 @@ import pytest
 import tifffile
 import zarr
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import ImageError, SaveError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import ImageError, SaveError
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
 
 SHAPES = {"YX": (20, 30), "ZYX": (4, 20, 30), "TYX": (5, 20, 30), "TZYX": (2, 3, 20, 30)}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_cellprompt.core._errors import PromptError, SaveError
+from napari_cellprompt.core.errors import PromptError, SaveError
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.io.prompts_json import (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.layers.coordinates import (
     PlaneView,
     cursor_to_plane,

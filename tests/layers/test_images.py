@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.images import (
     ImageRevisions,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.prompts import (

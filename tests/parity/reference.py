@@ -15,8 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_cellprompt.core import _torchvision  # noqa: F401  (before sam2 imports it)
-
 CONFIGS = {
     "sam2_hiera_tiny": "configs/sam2/sam2_hiera_t.yaml",
     "sam2_hiera_small": "configs/sam2/sam2_hiera_s.yaml",

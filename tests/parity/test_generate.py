@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from reference import build_reference, save_meta
 
 from napari_cellprompt._sample_data import nuclei_2d
-from napari_cellprompt.core.predictors.drawing import draw_prompts
-from napari_cellprompt.core.predictors.sam2_image import SAM2Predictor
+from napari_cellprompt.core.inference.drawing import draw_prompts
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
+from napari_cellprompt.predictors.sam2_image import SAM2Predictor
 
 pytestmark = pytest.mark.parity
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE, Pair
 from numpy.typing import NDArray
 from reference import (
     assert_logits_agree,
@@ -17,10 +16,11 @@ from reference import (
     scale_of,
 )
 
+from conftest import SIZE, Pair
 from napari_cellprompt.core.networks.build import build_sam2
-from napari_cellprompt.core.predictors.sam2_image import SAM2Predictor
 from napari_cellprompt.core.zoo.load import LoadedModel
 from napari_cellprompt.core.zoo.registry import MODELS
+from napari_cellprompt.predictors.sam2_image import SAM2Predictor
 
 pytestmark = pytest.mark.parity
 

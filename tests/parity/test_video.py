@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE
 from PIL import Image
 from reference import assert_logits_agree, build_reference, random_reference, save_meta
 
+from conftest import SIZE
 from napari_cellprompt import SAM2VideoPredictor
-from napari_cellprompt.core.predictors import video_tracker
 from napari_cellprompt.core.zoo.load import load_model
+from napari_cellprompt.predictors import video_tracker
 
 pytestmark = pytest.mark.parity
 

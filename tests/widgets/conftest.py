@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tests.fakes import FakeSegmenter
 
-from napari_cellprompt.jobs.inference import InferenceThread
-from napari_cellprompt.jobs.segment_session import SegmentSession
-from napari_cellprompt.widgets.segment import SegmentWidget
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
+from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 
 @pytest.fixture(autouse=True)

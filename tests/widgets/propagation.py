@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.core.predictors.conftest import random_model
 from tests.fakes import FollowingSegmenter
 from tests.followers import discs, follow_bright, look
+from tests.random_models import random_model
 
-from napari_cellprompt.core.predictors import propagation_tracker
-from napari_cellprompt.jobs.segment_session import SegmentSession
-from napari_cellprompt.widgets.propagate import PropagateWidget
-from napari_cellprompt.widgets.segment import SegmentWidget
+from napari_cellprompt.core.propagate import tracker as propagation_tracker
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.widgets.propagate.widget import PropagateWidget
+from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 PLANES = 8
 

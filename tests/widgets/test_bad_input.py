@@ -9,8 +9,8 @@ import pytest
 from tests.fakes import FakeSegmenter
 from tests.widgets.conftest import FIRST, SECOND, Desk, blobs
 
-from napari_cellprompt.jobs.inference import InferenceThread
-from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
 
 Wait = Callable[[Callable[[], bool]], None]
 
@@ -127,7 +127,7 @@ def test_corrupt_checkpoint(
     tmp_path: Path,
     fake: FakeSegmenter,
 ) -> None:
-    from napari_cellprompt.jobs.segment_session import load_segmenter
+    from napari_cellprompt.session.segment import load_segmenter
 
     bad = tmp_path / "broken.pt"
     bad.write_bytes(b"this is no checkpoint")

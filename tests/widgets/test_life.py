@@ -9,8 +9,8 @@ import pytest
 from tests.fakes import FakeSegmenter
 from tests.widgets.conftest import FIRST, SECOND, Desk, blobs
 
-from napari_cellprompt.jobs.inference import InferenceThread
-from napari_cellprompt.jobs.segment_session import SegmentSession
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
 
 Wait = Callable[[Callable[[], bool]], None]
 

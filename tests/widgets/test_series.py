@@ -14,11 +14,11 @@ from tests.two_kinds import disks_and_bars
 
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
-from napari_cellprompt.jobs.inference import InferenceThread
-from napari_cellprompt.jobs.segment_session import SegmentSession
-from napari_cellprompt.widgets.docks import open_dock
-from napari_cellprompt.widgets.fewshot import FewshotWidget
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
+from napari_cellprompt.widgets.fewshot.widget import FewshotWidget
 from napari_cellprompt.widgets.series import SeriesWidget
+from napari_cellprompt.widgets.shared.docks import open_dock
 
 
 class Desk:

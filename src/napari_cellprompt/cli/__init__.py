@@ -1,1 +1,1 @@
-"""The command line: the same as the widgets, without a window."""
+"""The command line: arguments and printing, one file a command."""

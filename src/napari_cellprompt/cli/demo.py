@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt import _sample_data
-from napari_cellprompt.core._errors import SaveError
+from napari_cellprompt.core.errors import SaveError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.labels import resolve_overlaps
 from napari_cellprompt.core.types import Prompts

@@ -26,7 +26,7 @@ def add_doctor(
 
 def run_doctor(arguments: argparse.Namespace) -> int:
     """Print the report."""
-    from napari_cellprompt.jobs.doctor import measure, report
+    from napari_cellprompt.tasks.doctor import measure, report
 
     print(report(timer=lambda: measure(arguments.model, arguments.device)))
     return 0

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import ImageError, SaveError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import ImageError, SaveError
 
 from . import segment
 from .overlay import save_png
@@ -19,11 +19,11 @@ from .overlay import save_png
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_cellprompt.core.predictors.plane import PlaneSegmenter
-    from napari_cellprompt.jobs.evaluate import Case, ObjectScore
-    from napari_cellprompt.jobs.evaluation_data import KnownSet
-    from napari_cellprompt.jobs.evaluation_everything import PlaneScore
-    from napari_cellprompt.jobs.evaluation_stacks import StackScore
+    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+    from napari_cellprompt.evaluation.data import KnownSet
+    from napari_cellprompt.evaluation.everything import PlaneScore
+    from napari_cellprompt.evaluation.objects import Case, ObjectScore
+    from napari_cellprompt.evaluation.stacks import StackScore
 
 __all__ = [
     "PARTS",
@@ -82,8 +82,8 @@ class Measured:
         return bool(self.objects or self.planes or self.stacks)
 
     def table(self) -> dict[str, dict[str, float]]:
-        """One row a data set, see :func:`jobs.evaluation_table.summarise`."""
-        from napari_cellprompt.jobs.evaluation_table import summarise
+        """One row a data set, see :func:`evaluation.table.summarise`."""
+        from napari_cellprompt.evaluation.table import summarise
 
         return summarise(self.objects, self.planes, self.stacks)
 
@@ -153,7 +153,7 @@ def run_evaluate(request: EvaluateRequest) -> None:
     CellpromptError
         With a sentence on what was wrong.
     """
-    from napari_cellprompt.jobs.evaluation_data import find_sets, read_set
+    from napari_cellprompt.evaluation.data import find_sets, read_set
 
     if request.limit is not None and request.limit < 1:
         raise ImageError(f"--limit must be at least 1: got {request.limit}.")
@@ -200,9 +200,9 @@ def write_report(
     Returns
     -------
     dict
-        The table, see :func:`jobs.evaluation_table.summarise`.
+        The table, see :func:`evaluation.table.summarise`.
     """
-    from napari_cellprompt.jobs.evaluation_picture import contact_sheet
+    from napari_cellprompt.evaluation.picture import contact_sheet
 
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -235,9 +235,9 @@ def _measure(
     measured: Measured,
 ) -> None:
     """Add what is measured on one data set."""
-    from napari_cellprompt.jobs.evaluate import choose, evaluate
-    from napari_cellprompt.jobs.evaluation_everything import find_all
-    from napari_cellprompt.jobs.evaluation_stacks import STARTS, follow, tracks_of
+    from napari_cellprompt.evaluation.everything import find_all
+    from napari_cellprompt.evaluation.objects import choose, evaluate
+    from napari_cellprompt.evaluation.stacks import STARTS, follow, tracks_of
 
     groups = choose(known.planes, limit)
     if "prompts" in parts:
@@ -272,7 +272,7 @@ def _write(path: Path, measured: Measured, model: str, limit: int | None) -> Non
 
 def format_table(table: dict[str, dict[str, float]]) -> str:
     """The table as text, one line a data set; a second one for whole planes and stacks."""
-    from napari_cellprompt.jobs.evaluation_table import PROMPT_FIELDS, WHOLE_FIELDS
+    from napari_cellprompt.evaluation.table import PROMPT_FIELDS, WHOLE_FIELDS
 
     blocks = [
         _block(table, fields)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import check_limits
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
-from napari_cellprompt.jobs.series import Series
+from napari_cellprompt.tasks.series import Series
 
 from . import segment
 from .segment import counted, say
@@ -19,7 +19,7 @@ from .segment import counted, say
 if TYPE_CHECKING:
     import argparse
 
-    from napari_cellprompt.jobs.fewshot_files import FileLimits
+    from napari_cellprompt.tasks.fewshot_files import FileLimits
 
 __all__ = ["FewshotRequest", "add_fewshot", "fewshot_request", "run_fewshot"]
 
@@ -176,10 +176,10 @@ def run_fewshot(request: FewshotRequest) -> int:
     segmenter: Any = segment.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
+    from napari_cellprompt.core.fewshot.examples import ExampleBank
     from napari_cellprompt.core.inference.fingerprint import model_fingerprint
-    from napari_cellprompt.core.predictors.fewshot import ExampleBank
-    from napari_cellprompt.jobs.fewshot import teach_stack
-    from napari_cellprompt.jobs.fewshot_files import channel_of, label_series
+    from napari_cellprompt.tasks.fewshot import teach_stack
+    from napari_cellprompt.tasks.fewshot_files import channel_of, label_series
 
     name = model_fingerprint(segmenter.model)
     bank = (

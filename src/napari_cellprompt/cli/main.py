@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_cellprompt.core._errors import CellpromptError
+from napari_cellprompt.core.errors import CellpromptError
 
 from .doctor import add_doctor, run_doctor
 from .evaluate import add_evaluate, evaluate_request, run_evaluate

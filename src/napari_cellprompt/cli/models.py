@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.errors import CheckpointError
 
 if TYPE_CHECKING:
     import argparse

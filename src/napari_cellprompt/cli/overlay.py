@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cellprompt.core._atomic import replacing
+from napari_cellprompt.core.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import ImageError, PromptError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.images.fingerprint import fingerprint
 from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.core.masks.labels import smallest_dtype
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_cellprompt.core.predictors.propagation import StackPropagator
-    from napari_cellprompt.core.predictors.propagation_outcomes import Outcomes
-    from napari_cellprompt.core.predictors.propagation_types import Direction
+    from napari_cellprompt.core.propagate.outcomes import Outcomes
+    from napari_cellprompt.core.propagate.propagator import StackPropagator
+    from napari_cellprompt.core.propagate.types import Direction
     from napari_cellprompt.io.image_files import ImageFile
 
     from .segment import PlacedObject
@@ -208,9 +208,9 @@ def _groups(
     placed: list[PlacedObject],
 ) -> list[_Group]:
     """Load the model and prompt every object in the stack that it belongs to."""
-    from napari_cellprompt.core.predictors.propagation import StackPropagator
-    from napari_cellprompt.core.predictors.propagation_types import PropagationSettings
-    from napari_cellprompt.core.predictors.tracking import TrackSettings
+    from napari_cellprompt.core.inference.tracking import TrackSettings
+    from napari_cellprompt.core.propagate.propagator import StackPropagator
+    from napari_cellprompt.core.propagate.types import PropagationSettings
 
     try:
         track = TrackSettings(**{"max_prompted": 4, **request.memory})
@@ -220,7 +220,7 @@ def _groups(
     started = time.perf_counter()
     segmenter: Any = segment.load_segmenter(request.model, request.device)
     if request.disk_cache > 0:
-        from napari_cellprompt.core.predictors.feature_files import FeatureFiles
+        from napari_cellprompt.core.inference.feature_files import FeatureFiles
         from napari_cellprompt.core.zoo.folder import features_folder
 
         budget = round(request.disk_cache * 10**6)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_cellprompt.core._errors import ImageError, PromptError
+from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.images.contrast import check_limits, percentile_limits
 from napari_cellprompt.core.images.fingerprint import fingerprint
 from napari_cellprompt.core.images.planes import PlaneSource
@@ -101,7 +101,7 @@ class _Stack:
 
 def load_segmenter(model: str, device: str) -> Segmenter:
     """Load a model, with the tiles around its prompts as cache."""
-    from napari_cellprompt.core.predictors.plane import PlaneSegmenter
+    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.zoo.load import load_model
 
     return PlaneSegmenter(load_model(model, device=device))

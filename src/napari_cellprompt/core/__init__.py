@@ -1,0 +1,1 @@
+"""Segmentation without a screen or a session: numpy and torch."""

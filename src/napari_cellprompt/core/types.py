@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._errors import PromptError
+from .errors import PromptError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

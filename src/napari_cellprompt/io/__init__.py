@@ -1,1 +1,1 @@
-"""Files of labels, prompts and images: plain functions on arrays and paths."""
+"""Files <-> arrays and exchanged types; knows no model."""

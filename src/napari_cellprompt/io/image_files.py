@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import axes_of
 
 from .calibration import read_calibration

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.masks.labels import smallest_dtype
 
 from .calibration import canonical_unit, ome_unit

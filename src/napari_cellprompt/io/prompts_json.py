@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.rle import decode
 from napari_cellprompt.core.types import MaskRLE, Prompts
 

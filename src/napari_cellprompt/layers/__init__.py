@@ -1,0 +1,1 @@
+"""napari layers <-> core types: all coordinates, the only writer of Labels."""

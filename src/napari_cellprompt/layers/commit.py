@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_cellprompt.core._errors import CellpromptError
-from napari_cellprompt.layers.grids import GridMatch, match_grid
+from napari_cellprompt.core.errors import CellpromptError
+
+from .grids import GridMatch, match_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.types import CroppedMask
-    from napari_cellprompt.layers.coordinates import PlaneView
+
+    from .coordinates import PlaneView
 
 __all__ = [
     "CommitResult",

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.types import CroppedMask
-    from napari_cellprompt.layers.coordinates import PlaneView
+
+    from .coordinates import PlaneView
 
 __all__ = ["PlaneMask", "commit_many", "plane_labels"]
 

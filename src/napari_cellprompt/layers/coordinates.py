@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pint
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

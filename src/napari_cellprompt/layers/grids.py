@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.transforms import Affine
 
-from napari_cellprompt.layers.coordinates import (
-    align_right,
-    array_shape,
-    to_data,
-    to_world,
-)
+from .coordinates import align_right, array_shape, to_data, to_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_cellprompt.layers.coordinates import PlaneView
+    from .coordinates import PlaneView
 
 __all__ = ["GridMatch", "layer_kwargs", "match_grid"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import percentile_limits
 from napari_cellprompt.core.images.planes import PlaneSource
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.utils.events import Event
 
-    from napari_cellprompt.layers.coordinates import PlaneView
+    from .coordinates import PlaneView
 
 __all__ = [
     "ImageRevisions",

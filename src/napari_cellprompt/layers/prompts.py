@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.layers.coordinates import (
-    array_shape,
-    plane_shape,
-    points_to_plane,
-)
-from napari_cellprompt.layers.grids import layer_kwargs
+
+from .coordinates import array_shape, plane_shape, points_to_plane
+from .grids import layer_kwargs
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
-    from napari_cellprompt.layers.coordinates import PlaneView
+    from .coordinates import PlaneView
 
 __all__ = [
     "BOXES_NAME",

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import PlaneKey, Prompts
-from napari_cellprompt.layers.coordinates import PlaneView, plane_of
-from napari_cellprompt.layers.prompts import read_prompts
+
+from .coordinates import PlaneView, plane_of
+from .prompts import read_prompts
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

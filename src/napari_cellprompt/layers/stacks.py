@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
 
 from .coordinates import array_shape, to_world
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_cellprompt.layers.coordinates import PlaneView
+    from .coordinates import PlaneView
 
 __all__ = ["LayerStack", "StackAxis", "show_plane", "stack_axes"]
 

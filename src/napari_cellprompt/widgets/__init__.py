@@ -1,1 +1,1 @@
-"""Dock widgets; the only package that uses Qt and magicgui."""
+"""Dock widgets: the only place for Qt and magicgui."""

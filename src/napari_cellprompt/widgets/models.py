@@ -23,12 +23,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cellprompt.jobs.doctor import report
-from napari_cellprompt.jobs.models import Download, ModelRow, in_background, model_rows
-
-from .bridge import ResultBridge, complaint
-from .docks import find_dock
-from .segment import SegmentWidget
+from napari_cellprompt.session.zoo import Download, ModelRow, in_background, model_rows
+from napari_cellprompt.tasks.doctor import report
+from napari_cellprompt.widgets.segment.widget import SegmentWidget
+from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
+from napari_cellprompt.widgets.shared.docks import find_dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,16 +20,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cellprompt.core._errors import CellpromptError
-from napari_cellprompt.jobs.series import Series
-
-from .bridge import ResultBridge, complaint
-from .docks import find_dock, open_dock
-from .export import Exporter
-from .fewshot import FewshotWidget
-from .keys import SERIES_KEYS, KeyBinder, name_of
-from .segment import SegmentWidget
-from .segment_panel import text_line
+from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.tasks.series import Series
+from napari_cellprompt.widgets.fewshot.widget import FewshotWidget
+from napari_cellprompt.widgets.segment.export import Exporter
+from napari_cellprompt.widgets.segment.panel import text_line
+from napari_cellprompt.widgets.segment.widget import SegmentWidget
+from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
+from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.keys import SERIES_KEYS, KeyBinder, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

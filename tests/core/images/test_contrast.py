@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import percentile_limits, to_uint8
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource, axes_of, image_limits
 from napari_cellprompt.core.types import PlaneKey
 

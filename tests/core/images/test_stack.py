@@ -6,7 +6,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.io.image_files import read_image
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cellprompt.core._errors import ImageError, PromptError
+from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.masks.labels import (
     masks_to_boxes,
     resolve_overlaps,

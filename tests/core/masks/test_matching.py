@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from napari_cellprompt.core._errors import ImageError
+from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.masks.matching import (
     THRESHOLDS,
     average_precision,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.rle import decode, encode
 from napari_cellprompt.core.types import MaskRLE
 

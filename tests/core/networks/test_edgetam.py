@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_cellprompt.core.networks.build import build_sam2
-from napari_cellprompt.core.networks.perceiver import SpatialPerceiver
-from napari_cellprompt.core.networks.repvit import REPVIT_CHANNELS, RepViT
-from napari_cellprompt.core.networks.sam2 import SAM2
-from napari_cellprompt.core.predictors.tracking import (
+from napari_cellprompt.core.inference.tracking import (
     ObjectMemory,
     TrackSettings,
     encode_frames,
     mask_frame,
     track_frame,
 )
+from napari_cellprompt.core.networks.build import build_sam2
+from napari_cellprompt.core.networks.perceiver import SpatialPerceiver
+from napari_cellprompt.core.networks.repvit import REPVIT_CHANNELS, RepViT
+from napari_cellprompt.core.networks.sam2 import SAM2
 from napari_cellprompt.core.zoo.registry import MODELS
 
 SIDE = 256

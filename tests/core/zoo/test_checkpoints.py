@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.networks.build import build_sam1, build_sam2
 from napari_cellprompt.core.zoo.checkpoints import (
     detect_family,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from napari_cellprompt.core._errors import DownloadError
+from napari_cellprompt.core.errors import DownloadError
 from napari_cellprompt.core.zoo.download import address, download_weights, is_downloaded
 from napari_cellprompt.core.zoo.registry import MODELS, ModelSpec, WeightsSource
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_cellprompt.core._errors import CheckpointError, DownloadError
+from napari_cellprompt.core.errors import CheckpointError, DownloadError
 from napari_cellprompt.core.networks.build import build_sam2
 from napari_cellprompt.core.zoo import load
 from napari_cellprompt.core.zoo.load import (

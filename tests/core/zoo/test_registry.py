@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.networks.build import build_sam1, build_sam2
 from napari_cellprompt.core.zoo.registry import ALIASES, MODELS, NETWORKS, get_spec
 

@@ -9,17 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.networks.build import build_sam2
 from napari_cellprompt.core.zoo import verify
 from napari_cellprompt.core.zoo.importing import import_model
 from napari_cellprompt.core.zoo.load import load_model
 from napari_cellprompt.core.zoo.registry import NETWORKS
-from napari_cellprompt.core.zoo.user_models import (
-    UserModel,
-    forget_model,
-    user_models,
-)
+from napari_cellprompt.core.zoo.user_models import UserModel, forget_model, user_models
 from napari_cellprompt.core.zoo.verify import digest_of, verify_file
 
 

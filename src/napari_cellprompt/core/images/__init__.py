@@ -1,1 +1,1 @@
-"""What is done to images: contrast, planes, tiles, fingerprints, cached features."""
+"""What is done to images: planes, stacks, contrast, sampling, tiles; no network."""

@@ -1,1 +1,1 @@
-"""What is done to masks: run lengths, label images, boxes, stability."""
+"""What is done to masks: coding, comparing, linking, cutting; no network."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cellprompt.core._errors import ImageError, PromptError
+from napari_cellprompt.core.errors import ImageError, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

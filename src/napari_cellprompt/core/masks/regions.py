@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_cellprompt.core._torchvision import ops
-
 from .labels import masks_to_boxes
+from .nms import ops
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

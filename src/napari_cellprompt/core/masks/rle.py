@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cellprompt.core._errors import PromptError
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.types import MaskRLE
 
 if TYPE_CHECKING:

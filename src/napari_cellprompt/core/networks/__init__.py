@@ -1,1 +1,1 @@
-"""The neural networks, built from explicit keyword arguments."""
+"""Neural networks from keyword arguments; they import torch and nothing of ours."""

@@ -1,1 +1,1 @@
-"""The model zoo: which models exist, where weights come from, loading and saving."""
+"""From a name to a loaded model: which exist, whose weights, are they what they claim."""

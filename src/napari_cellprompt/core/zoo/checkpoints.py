@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.errors import CheckpointError
 
 from .huggingface import is_huggingface, to_meta
 from .registry import NETWORKS, SAM1_NETWORKS

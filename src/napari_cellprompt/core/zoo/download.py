@@ -12,11 +12,11 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import DownloadError, SaveError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import DownloadError, SaveError
 
+from .cancellable import patiently
 from .folder import cache_folder, micro_sam_folder
-from .patience import patiently
 from .user_models import local_file
 
 if TYPE_CHECKING:

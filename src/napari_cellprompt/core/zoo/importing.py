@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.errors import CheckpointError
 
 from .load import load_model
 from .registry import ALIASES, MODELS

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import CheckpointError, DownloadError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import CheckpointError, DownloadError
 from napari_cellprompt.core.networks.build import build_sam1, build_sam2
 from napari_cellprompt.core.networks.sam1 import SAM1
 from napari_cellprompt.core.networks.sam2 import SAM2

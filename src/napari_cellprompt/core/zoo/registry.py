@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import CheckpointError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import CheckpointError
 
 from .folder import cache_folder
 from .registry import ALIASES, MODELS, ModelSpec

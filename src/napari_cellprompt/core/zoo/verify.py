@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from napari_cellprompt.core._atomic import replacing
-from napari_cellprompt.core._errors import CheckpointError, SaveError
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import CheckpointError, SaveError
 
 from .folder import cache_folder
 

@@ -1,0 +1,1 @@
+"""All objects of a plane that look like a few that were shown."""

@@ -1,1 +1,0 @@
-"""Predictors: an image and prompts in, masks out."""

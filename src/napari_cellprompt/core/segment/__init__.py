@@ -1,0 +1,1 @@
+"""One object on one plane from its prompts, at a scale the model resolves."""

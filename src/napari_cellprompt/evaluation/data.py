@@ -1,0 +1,194 @@
+"""Reads images with known objects: a folder of NAME_img.tif and NAME_lab.tif."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.images.contrast import percentile_limits
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.io.image_files import read_image
+
+from .objects import KnownPlane
+from .stacks import KnownStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DataSet", "KnownSet", "find_sets", "read_set"]
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """An image, its labels, and what is known of their axes."""
+
+    name: str
+    image: Path
+    labels: Path
+    axes: str | None = None
+    """Letters out of Q (unrelated images), T, C, Z, Y, X and S; None: the file says so."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownSet:
+    """A data set that was read."""
+
+    planes: list[KnownPlane]
+    stack: KnownStack | None = None
+    """The planes along Z, else T, of the first position along the other; None where the
+    planes are unrelated or there is only one."""
+
+
+def find_sets(folder: Path, names: set[str] | None = None) -> list[DataSet]:
+    """List the pairs of image and labels in a folder.
+
+    Parameters
+    ----------
+    folder
+        Holds ``NAME_img.tif`` and ``NAME_lab.tif``, also in folders within. A file
+        ``manifest.json``, where there is one, lists them: objects with ``name``,
+        ``img``, ``lab`` (paths from the folder) and ``axes``.
+    names
+        Only these; None for all.
+
+    Raises
+    ------
+    ImageError
+        When there is no such folder, or no pair in it, or the manifest cannot be used.
+    """
+    if not folder.is_dir():
+        raise ImageError(f"There is no folder {folder}.")
+    manifest = folder / MANIFEST
+    sets = _listed(manifest) if manifest.is_file() else _paired(folder)
+    if names is not None:
+        unknown = sorted(names - {item.name for item in sets})
+        if unknown:
+            raise ImageError(
+                f"{folder} holds no data set named {unknown[0]}; there are "
+                f"{', '.join(item.name for item in sets)}."
+            )
+        sets = [item for item in sets if item.name in names]
+    if not sets:
+        raise ImageError(f"{folder} holds no pair of files NAME_img.tif and NAME_lab.tif.")
+    return sets
+
+
+def _paired(folder: Path) -> list[DataSet]:
+    sets = []
+    for image in sorted(folder.rglob("*_img.tif*")):
+        name = image.name[: image.name.rindex("_img.tif")]
+        labels = image.with_name(f"{name}_lab{image.suffix}")
+        if not labels.is_file():
+            raise ImageError(f"{image} has no labels: {labels.name} is missing beside it.")
+        sets.append(DataSet(name, image, labels))
+    return sets
+
+
+def _listed(manifest: Path) -> list[DataSet]:
+    try:
+        entries = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{manifest} cannot be read: {error}.") from error
+    if not isinstance(entries, list):
+        raise ImageError(f"{manifest} must hold a list of data sets.")
+    sets = []
+    for number, entry in enumerate(entries):
+        values = [
+            entry.get(key) if isinstance(entry, dict) else None
+            for key in ("name", "img", "lab", "axes")
+        ]
+        if not all(isinstance(value, str) and value for value in values):
+            raise ImageError(
+                f"{manifest}: entry {number} needs the texts name, img, lab and axes."
+            )
+        name, image, labels, axes = (str(value) for value in values)
+        sets.append(
+            DataSet(name, manifest.parent / image, manifest.parent / labels, axes.upper())
+        )
+    return sets
+
+
+def read_set(item: DataSet) -> KnownSet:
+    """Read a data set, plane by plane and, where it is one, as a stack.
+
+    Contrast is stretched to the percentiles 0.1 and 99.9 of the whole stack (of each
+    image where they are unrelated); of several channels the first is taken.
+
+    Raises
+    ------
+    ImageError
+        When a file cannot be read, or image and labels do not fit each other.
+    """
+    # unrelated images are stored as a movie would be
+    stored = None if item.axes is None else item.axes.replace("Q", "T")
+    image = read_image(item.image, stored)
+    flat = "".join(letter for letter in image.axes if letter not in "CS")
+    labels = np.asarray(read_image(item.labels, flat).data)
+    if labels.dtype.kind not in "iu":
+        raise ImageError(
+            f"{item.labels.name} must hold integers, one number an object: got "
+            f"{labels.dtype}."
+        )
+    lengths = dict(zip(image.axes, image.data.shape, strict=True))
+    expected = tuple(int(lengths[letter]) for letter in flat)
+    if labels.shape != expected:
+        raise ImageError(
+            f"{item.labels.name} has the shape {labels.shape}, but {item.image.name} "
+            f"needs {expected}."
+        )
+    channel_axis = image.axes.index("C") if "C" in image.axes else None
+    channel = None if channel_axis is None else 0
+    unrelated = item.axes is not None and "Q" in item.axes
+    whole = None
+    if not unrelated:
+        whole = percentile_limits(image.data, channel_axis=channel_axis, channel=channel)
+    planes = []
+    for at in _positions(flat, expected):
+        where = tuple(at[letter] for letter in flat[:-2])
+        data: Any = image.data
+        axes, place = image.axes, at
+        limits = whole
+        if unrelated:
+            axis = image.axes.index("T")
+            data = np.take(np.asarray(image.data), at["T"], axis=axis)
+            axes = image.axes.replace("T", "")
+            place = {k: v for k, v in at.items() if k != "T"}
+            limits = percentile_limits(data)
+        source = PlaneSource.from_image(
+            data,
+            limits,
+            axes=axes,
+            at=place,
+            channel=channel,
+            image_id=f"{item.image}{where if unrelated else ''}",
+        )
+        planes.append(KnownPlane(item.name, source, labels[where]))
+    along = [letter for letter in "ZT" if lengths.get(letter, 1) > 1]
+    if unrelated or not along:
+        return KnownSet(planes)
+    stack = ImageStack(
+        image.data,
+        along=along[0],
+        axes=image.axes,
+        channel=channel,
+        limits=whole,
+        image_id=str(item.image),
+    )
+    first = tuple(slice(None) if x in (along[0], "Y", "X") else 0 for x in flat)
+    return KnownSet(planes, KnownStack(item.name, stack, labels[first]))
+
+
+def _positions(axes: str, shape: tuple[int, ...]) -> Iterator[dict[str, int]]:
+    """Every position along the axes before Y and X."""
+    outer = axes[:-2]
+    for place in product(*(range(length) for length in shape[:-2])):
+        yield dict(zip(outer, place, strict=True))

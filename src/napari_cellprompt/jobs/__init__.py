@@ -1,1 +1,0 @@
-"""Requests, the one inference thread and the object store: a session without a screen."""

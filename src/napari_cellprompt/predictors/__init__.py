@@ -1,0 +1,1 @@
+"""The published predictor classes, with Meta's numerics; nothing is built on them."""

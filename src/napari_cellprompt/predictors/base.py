@@ -1,0 +1,301 @@
+"""What all predictors do around a prediction: load a model, take images, give results."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import ImageError, PromptError
+from napari_cellprompt.core.results import Results
+from napari_cellprompt.core.zoo.load import LoadedModel, load_model
+
+from .config import DEFAULT_CFG, PredictorConfig, make_config
+from .events import Callback, collect_callbacks
+from .sources import ChannelOrder, as_rgb8, iterate_source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["SourcePredictor"]
+
+_log = logging.getLogger(__name__)
+
+
+class SourcePredictor(ABC):
+    """Images and prompts in, :class:`Results` out; families say how.
+
+    Parameters
+    ----------
+    cfg, overrides
+        Settings, see :class:`PredictorConfig`; overrides win.
+    _callbacks
+        Functions by event name (``EVENTS``), each called with the predictor.
+    """
+
+    def __init__(
+        self,
+        cfg: PredictorConfig | Mapping[str, Any] = DEFAULT_CFG,
+        overrides: Mapping[str, Any] | None = None,
+        _callbacks: Mapping[str, Sequence[Callback]] | None = None,
+    ) -> None:
+        self.args = make_config(cfg, overrides)
+        self.callbacks = collect_callbacks(_callbacks)
+        self.model: LoadedModel | None = None
+        self.im: Tensor | None = None
+        self.features: Any = None
+        self.prompts: dict[str, Any] = {}
+        self.dataset: Any = None
+        self._image: tuple[str, NDArray[Any]] | None = None
+        self._source_shape: tuple[int, int] | None = None
+        self._pixels: NDArray[np.uint8] | None = None
+
+    # -- set-up ----------------------------------------------------------------
+    def get_model(self) -> LoadedModel:
+        """Load the network that the settings name."""
+        return load_model(
+            self.args.model, image_size=self.args.imgsz, device=self.args.device
+        )
+
+    def setup_model(self, model: LoadedModel | None = None, verbose: bool = True) -> None:
+        """Take a loaded model, or load the one that the settings name.
+
+        Parameters
+        ----------
+        model
+            As :func:`load_model` returns it; must be of this predictor's family.
+        verbose
+            Log what was loaded.
+        """
+        self.model = self.get_model() if model is None else model
+        network = self.model.network.eval()
+        if self.args.half and self.model.device.type == "cpu":
+            raise ValueError("half precision needs a GPU; use half=False on the CPU.")
+        network.float()
+        if verbose:
+            _log.info("%s on %s", self.model.spec.name, self.model.device)
+        self.reset_image()
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model; loaded now where it was not before."""
+        if self.model is None:
+            self.setup_model(verbose=self.args.verbose)
+        if self.model is None:
+            raise RuntimeError("setup_model did not set the model.")
+        return self.model
+
+    @property
+    def image_size(self) -> int:
+        """Side of the model's square input in pixels."""
+        return self.loaded.network.image_size
+
+    def _run_callbacks(self, event: str) -> None:
+        for function in self.callbacks[event]:
+            function(self)
+
+    # -- images ----------------------------------------------------------------
+    def setup_source(self, source: Any = None) -> None:
+        """Choose what the next calls without ``source`` run on; None keeps it.
+
+        A file, array, folder, list, multi-page TIFF or video.
+        """
+        if source is not None:
+            self.dataset = source
+            self.reset_image()
+
+    def set_image(
+        self,
+        image: Any,
+        *,
+        contrast_limits: tuple[float, float] | None = None,
+        channel_order: ChannelOrder = "rgb",
+    ) -> None:
+        """Encode one image and keep its features for the calls that follow.
+
+        Parameters
+        ----------
+        image
+            ``(H, W)`` or ``(H, W, 3)``, or the path of a file with one image.
+        contrast_limits
+            Grey values that become 0 and 255; default: uint8 as it is, else the
+            percentiles 0.1 and 99.9.
+        channel_order
+            "bgr" for arrays of OpenCV.
+
+        Raises
+        ------
+        ImageError
+            For more or less than exactly one image.
+        """
+        found: list[tuple[str, NDArray[Any]]] = []
+        for item in iterate_source(image):
+            found.append(item)
+            if len(found) > 1:
+                raise ImageError("set_image takes exactly one image: got more than one.")
+        if not found:
+            raise ImageError("set_image takes exactly one image: got none.")
+        path, array = found[0]
+        self.reset_image()
+        pixels = as_rgb8(array, limits=contrast_limits, channel_order=channel_order)
+        self._take_image(path, array, pixels)
+
+    def _take_image(
+        self, path: str, array: NDArray[Any], pixels: NDArray[np.uint8]
+    ) -> None:
+        im = self.preprocess([pixels])
+        with torch.inference_mode():
+            self.features = self.get_im_features(im)
+        self.im = im
+        self._image = (path, array)
+        self._source_shape = (pixels.shape[0], pixels.shape[1])
+        self._pixels = pixels
+
+    def reset_image(self) -> None:
+        """Forget the image and its features."""
+        self.im = None
+        self.features = None
+        self._image = None
+        self._source_shape = None
+        self._pixels = None
+
+    def set_prompts(self, prompts: Mapping[str, Any]) -> None:
+        """Keep prompts for the next call.
+
+        Each of ``points``, ``labels``, ``bboxes`` and ``masks`` is used once;
+        what a call is given itself wins.
+        """
+        unknown = sorted(set(prompts) - {"points", "labels", "bboxes", "masks"})
+        if unknown:
+            raise PromptError(
+                f"unknown prompts {', '.join(unknown)}; "
+                "the known ones are points, labels, bboxes, masks."
+            )
+        self.prompts = dict(prompts)
+
+    @abstractmethod
+    def pre_transform(self, im: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
+        """Bring a list of one HWC image to the model's input size."""
+
+    @abstractmethod
+    def preprocess(self, im: Sequence[NDArray[np.uint8]] | Tensor) -> Tensor:
+        """Transform and normalise to ``(1, 3, S, S)`` float32 on the device.
+
+        A tensor is taken as ready.
+        """
+
+    @abstractmethod
+    def get_im_features(self, im: Tensor) -> Any:
+        """Run the image encoder on ``(1, 3, S, S)``."""
+
+    @abstractmethod
+    def inference(self, *arguments: Any, **prompts: Any) -> Any:
+        """Predict on the image whose features are kept."""
+
+    @abstractmethod
+    def postprocess(self, preds: Any, img: Any, orig_imgs: Any) -> list[Results]:
+        """Bring what was predicted to the size of the source."""
+
+    # -- prediction ------------------------------------------------------------
+    def __call__(
+        self,
+        source: Any = None,
+        stream: bool = False,
+        bboxes: Any = None,
+        points: Any = None,
+        labels: Any = None,
+        masks: Any = None,
+        **kwargs: Any,
+    ) -> list[Results] | Iterator[Results]:
+        """Predict on each image of a source, or on the image that was set.
+
+        Parameters
+        ----------
+        source
+            See :meth:`setup_source`.
+        stream
+            Return a generator, so that only one image is in memory.
+        bboxes, points, labels, masks
+            See :func:`gather_prompts`; the same for every image.
+        kwargs
+            ``multimask_output``, ``contrast_limits``, ``channel_order``.
+        """
+        self.setup_source(source)
+        prompts = {"bboxes": bboxes, "points": points, "labels": labels, "masks": masks}
+        given = {name: value for name, value in prompts.items() if value is not None}
+        # labels kept from set_prompts belong to its points, not to new ones
+        if "points" in given:
+            self.prompts.pop("labels", None)
+        merged = {**self.prompts, **given}
+        self.prompts = {}
+        results = self._stream(merged, **kwargs)
+        return results if stream else list(results)
+
+    def _stream(
+        self,
+        prompts: dict[str, Any],
+        *,
+        multimask_output: bool = False,
+        contrast_limits: tuple[float, float] | None = None,
+        channel_order: ChannelOrder = "rgb",
+    ) -> Iterator[Results]:
+        self._run_callbacks("on_predict_start")
+        for path, array, pixels in self._images(contrast_limits, channel_order):
+            self._run_callbacks("on_predict_batch_start")
+            times = [time.perf_counter()]
+            if pixels is not None:
+                # encoded for this call only: a set image stays what it is
+                self._take_image(path, array, pixels)
+            times.append(time.perf_counter())
+            preds = self.inference(self.im, multimask_output=multimask_output, **prompts)
+            times.append(time.perf_counter())
+            result = self.postprocess(preds, self.im, [array])[0]
+            result.path = path
+            times.append(time.perf_counter())
+            stages = ("preprocess", "inference", "postprocess")
+            for name, start, stop in zip(stages, times[:-1], times[1:], strict=True):
+                result.speed[name] = (stop - start) * 1000
+            if self.args.verbose:
+                _log.info("%s: %d objects", path or "array", len(result))
+            if self.args.save is not None:
+                self._save(result)
+            self._run_callbacks("on_predict_postprocess_end")
+            yield result
+        self._run_callbacks("on_predict_end")
+
+    def _images(
+        self, limits: tuple[float, float] | None, channel_order: ChannelOrder
+    ) -> Iterator[tuple[str, NDArray[Any], NDArray[np.uint8] | None]]:
+        """Path, image and its 8-bit pixels; None for an image whose features are kept."""
+        if self._image is not None:
+            yield (*self._image, None)
+            return
+        if self.dataset is None:
+            raise ImageError("There is no image: give a source or call set_image first.")
+        try:
+            for path, array in iterate_source(self.dataset):
+                yield (
+                    path,
+                    array,
+                    as_rgb8(array, limits=limits, channel_order=channel_order),
+                )
+        finally:
+            self.reset_image()
+
+    def _save(self, result: Results) -> None:
+        """Write a label TIFF; one of the same name is replaced."""
+        import tifffile
+
+        folder = Path(str(self.args.save)).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{Path(result.path or 'image').stem}_labels.tif"
+        with replacing(target) as temporary:
+            tifffile.imwrite(temporary, result.to_labels(), compression="zlib")

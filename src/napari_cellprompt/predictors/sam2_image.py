@@ -1,0 +1,118 @@
+"""SAM 2 and 2.1 on single images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from napari_cellprompt.core.inference.decoding import (
+    PromptBatch,
+    decode_prompts,
+    mask_to_logits,
+)
+from napari_cellprompt.core.inference.preprocess import normalise, resize_square
+from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.zoo.load import LoadedModel
+
+from .prompted import PromptPredictor, bilinear
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["SAM2Predictor"]
+
+
+class SAM2Predictor(PromptPredictor):
+    """Predicts masks on one image from points, boxes and masks.
+
+    The whole image is squeezed to the model's square input, as Meta's package does;
+    :class:`PlaneSegmenter` looks at large images at a scale that fits the object.
+
+    Examples
+    --------
+    >>> predictor = SAM2Predictor(overrides={"model": "sam2.1_hiera_tiny"})
+    >>> predictor.set_image(image)
+    >>> result = predictor(points=[140, 88])[0]
+    """
+
+    def setup_model(self, model: LoadedModel | None = None, verbose: bool = True) -> None:
+        """Take or load the model; see :meth:`PromptPredictor.setup_model`."""
+        super().setup_model(model, verbose)
+        if self.loaded.spec.family != "sam2":
+            family = self.loaded.spec.family
+            self.model = None
+            raise ValueError(
+                f"SAM2Predictor needs a model of the family sam2: got {family}."
+            )
+
+    def pre_transform(self, im: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Bring a list of one ``(H, W, 3)`` uint8 image to the model's square.
+
+        Returns a list of one ``(S, S, 3)`` float32 in 0..1.
+        """
+        if len(im) != 1:
+            raise ValueError(f"im must be a list of exactly one image: got {len(im)}.")
+        square = resize_square(im[0], self.image_size)
+        return [square.permute(1, 2, 0).contiguous().numpy()]
+
+    def preprocess(self, im: Sequence[NDArray[np.uint8]] | Tensor) -> Tensor:
+        """Transform and normalise to ``(1, 3, S, S)``; a tensor is taken as ready."""
+        if isinstance(im, Tensor):
+            return im.to(self.loaded.device)
+        x = torch.from_numpy(self.pre_transform(im)[0]).permute(2, 0, 1)[None]
+        return normalise(x.to(self.loaded.device))
+
+    def get_im_features(self, im: Tensor) -> dict[str, Any]:
+        """Run the image encoder on ``(1, 3, S, S)``.
+
+        Returns
+        -------
+        dict
+            ``image_embed`` ``(1, D, S/16, S/16)`` with the no-memory code added, and
+            ``high_res_feats``, a list of ``(1, D/8, S/4, S/4)`` and ``(1, D/4, S/8, S/8)``.
+        """
+        side = self.image_size
+        if im.ndim != 4 or im.shape[1:] != (3, side, side):
+            raise ValueError(f"im must be (1, 3, {side}, {side}): got {tuple(im.shape)}.")
+        network = self.loaded.network
+        half = self.args.half
+        kind = im.device.type
+        with torch.autocast(kind, dtype=torch.float16, enabled=half and kind != "cpu"):
+            found = network.image_features(im.contiguous(memory_format=torch.channels_last))
+        return {
+            "image_embed": found.embed.float(),
+            "high_res_feats": [level.float() for level in found.high_res],
+        }
+
+    def _decode(
+        self, features: Any, batch: PromptBatch, shape: tuple[int, int], *, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        loaded = self.loaded
+        device, side = loaded.device, self.image_size
+        height, width = shape
+        # divided and multiplied one after the other, in float32: as Meta's package rounds
+        scaled = torch.from_numpy(batch.points)
+        scaled = scaled / torch.tensor([width, height], dtype=torch.float32) * side
+        logits = None
+        if batch.masks is not None:
+            logits = torch.from_numpy(batch.masks)[:, None].to(device)
+            if logits.dtype == torch.bool:
+                logits = mask_to_logits(logits, side // 4)
+        low, high = features["high_res_feats"]
+        output = decode_prompts(
+            loaded.network,
+            ImageFeatures(features["image_embed"], (low, high)),
+            scaled.to(device),
+            torch.from_numpy(batch.labels).to(device),
+            logits,
+            drawing=loaded.spec.drawing,
+            multimask=multimask,
+        )
+        return output.masks.float(), output.iou.float()
+
+    def _to_source(self, logits: Tensor, shape: tuple[int, int]) -> Tensor:
+        return bilinear(logits, shape)

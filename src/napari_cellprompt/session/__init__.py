@@ -1,0 +1,1 @@
+"""What one viewer asks, on one thread, as futures."""

@@ -1,0 +1,381 @@
+"""One user's interactive segmentation: a model and the requests to it.
+
+Everything slow (reading pixels, loading weights, running networks) happens on the
+inference thread; the methods here only queue it and return futures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from napari_cellprompt.core.errors import CellpromptError, ImageError, OutOfMemoryError
+
+from .thread import InferenceThread, JobContext, Priority, shared_thread
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.types import Prediction, Prompts, Tile
+
+__all__ = [
+    "LoadedSegmenter",
+    "ModelView",
+    "SegmentSession",
+    "Segmenter",
+    "load_segmenter",
+]
+
+T = TypeVar("T")
+
+
+class Segmenter(Protocol):
+    """What the session needs of a model; ``PlaneSegmenter`` is the real one."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+
+    def predict(
+        self,
+        plane: PlaneSource,
+        prompts: Prompts,
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        """Masks of one object."""
+
+    def prepare(
+        self,
+        plane: PlaneSource,
+        xy: tuple[float, float],
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Compute the features around a place ahead of time."""
+
+    def tile_at(
+        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
+    ) -> Tile:
+        """The part of the plane that is looked at first for these prompts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelView:
+    """The pixels that go into the network, and where they lie in the plane."""
+
+    image: NDArray[np.uint8]
+    """``(S, S, 3)`` uint8, black where the tile overhangs the image."""
+    tile: Tile
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSegmenter:
+    """A model that is ready, and what to tell the user about it."""
+
+    segmenter: Segmenter
+    name: str
+    device: str
+
+
+_MOVED = "The GPU has no memory left: the model runs on the processor from now on."
+
+SegmenterLoader = Callable[[str, str, int], LoadedSegmenter]
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelKey:
+    name: str
+    device: str
+
+
+# Sessions of several viewers share a model as long as one of them uses it.
+_loaded: weakref.WeakValueDictionary[_ModelKey, Any] = weakref.WeakValueDictionary()
+
+
+def load_segmenter(
+    name: str, device: str, cache_bytes: int, *, disk_bytes: int = 0
+) -> LoadedSegmenter:
+    """Load a model by name or path; meant to run on the inference thread.
+
+    Parameters
+    ----------
+    name : str
+        A known model, or the path of a file of weights.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    cache_bytes : int
+        Budget for the features of visited tiles.
+    disk_bytes : int
+        Budget for features in files, which outlive the process; 0 for none.
+
+    Raises
+    ------
+    CellpromptError
+        When there are no such weights, or they cannot be used.
+    """
+    from napari_cellprompt.core.inference.cache import FeatureCache
+    from napari_cellprompt.core.inference.feature_files import FeatureFiles
+    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+    from napari_cellprompt.core.zoo.folder import features_folder
+    from napari_cellprompt.core.zoo.load import load_model
+
+    key = _ModelKey(name, device)
+    segmenter = _loaded.get(key)
+    if segmenter is None:
+        wanted = None if device == "auto" else device
+        model = load_model(name, device=wanted)
+        files = FeatureFiles(features_folder(), disk_bytes) if disk_bytes else None
+        segmenter = PlaneSegmenter(model, cache=FeatureCache(cache_bytes), files=files)
+        _loaded[key] = segmenter
+    model = segmenter.model
+    return LoadedSegmenter(segmenter, model.spec.name, str(model.device))
+
+
+class SegmentSession:
+    """Queues what one viewer asks of one model.
+
+    Parameters
+    ----------
+    thread : InferenceThread, optional
+        The process' shared thread when left out.
+    loader : callable, optional
+        ``loader(name, device, cache_bytes)``, run on the inference thread.
+    cache_bytes : int
+        Budget for the features of visited tiles.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(
+        self,
+        *,
+        thread: InferenceThread | None = None,
+        loader: SegmenterLoader = load_segmenter,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        self._given_thread = thread
+        self._loader = loader
+        self._cache_bytes = cache_bytes
+        self._loaded: LoadedSegmenter | None = None
+        self._load_error: CellpromptError | None = None
+        self._asked_for = ""
+        self._generations = itertools.count(1)
+        self._number = next(self._numbers)
+
+    @property
+    def thread(self) -> InferenceThread:
+        """Where the work is done."""
+        return self._given_thread or shared_thread()
+
+    def load_model(self, name: str, device: str = "auto") -> Future[LoadedSegmenter]:
+        """Replace the model; requests made after this call use the new one."""
+
+        def job(context: JobContext) -> LoadedSegmenter:
+            self._loaded = None
+            self._load_error = None
+            self._asked_for = name
+            try:
+                self._loaded = self._loader(name, device, self._cache_bytes)
+            except CellpromptError as error:
+                self._load_error = error
+                raise
+            return self._loaded
+
+        return self._submit(job, "load", Priority.CLICK)
+
+    def predict(
+        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
+    ) -> Future[Prediction]:
+        """Masks for one object; a newer call makes an older one stale.
+
+        Parameters
+        ----------
+        plane : PlaneSource
+            Where the object is.
+        prompts : Prompts
+            Not empty, in pixels of the plane.
+        size_hint : float, optional
+            Expected longest side of the object in pixels.
+        """
+
+        def job(context: JobContext) -> Prediction:
+            return self._segmenter().predict(
+                plane, prompts, size_hint=size_hint, cancelled=context.cancelled
+            )
+
+        return self._submit(self._again_on_cpu(job), "predict", Priority.CLICK)
+
+    def prepare(
+        self,
+        plane: PlaneSource,
+        xy: tuple[float, float],
+        *,
+        size_hint: float | None = None,
+    ) -> Future[None]:
+        """Compute features around ``xy`` when there is nothing better to do."""
+
+        def job(context: JobContext) -> None:
+            if not context.cancelled():
+                self._segmenter().prepare(
+                    plane, xy, size_hint=size_hint, cancelled=context.cancelled
+                )
+
+        return self._submit(job, "prepare", Priority.PRECOMPUTE)
+
+    def model_view(
+        self,
+        plane: PlaneSource,
+        prompts: Prompts,
+        *,
+        size_hint: float | None = None,
+        tile: Tile | None = None,
+    ) -> Future[ModelView]:
+        """Exactly the pixels that the network gets: of a tile, or for these prompts."""
+
+        def job(context: JobContext) -> ModelView:
+            from napari_cellprompt.core.images.tiles import read_tile
+
+            segmenter = self._segmenter()
+            seen = tile or segmenter.tile_at(plane, prompts, size_hint=size_hint)
+            return ModelView(read_tile(plane, seen, segmenter.image_size), seen)
+
+        return self._submit(job, "view", Priority.CLICK)
+
+    def percentile_limits(
+        self,
+        data: Any,
+        low: float,
+        high: float,
+        *,
+        channel_axis: int | None = None,
+        channel: int | None = None,
+    ) -> Future[tuple[float, float]]:
+        """Grey values at two percentiles of a whole image or stack, sampled lazily."""
+
+        def job(context: JobContext) -> tuple[float, float]:
+            from napari_cellprompt.core.images.contrast import percentile_limits
+
+            return percentile_limits(
+                data, low, high, channel_axis=channel_axis, channel=channel
+            )
+
+        return self._submit(job, "limits", Priority.CLICK)
+
+    def submit(
+        self,
+        job: Callable[[Segmenter, JobContext], T],
+        *,
+        kind: str,
+        priority: Priority = Priority.CLICK,
+    ) -> Future[T]:
+        """Run something else with the model, on its thread.
+
+        Parameters
+        ----------
+        job : callable
+            Called with the model that is loaded by then.
+        kind : str
+            A newer job of the same kind makes an older one stale.
+        priority : Priority
+            Which jobs go first.
+        """
+
+        def run(context: JobContext) -> T:
+            return job(self._segmenter(), context)
+
+        # what a job has done before memory ended is not known: it is not run again
+        return self._submit(self._again_on_cpu(run, retry=False), kind, priority)
+
+    def models_on_disk(self) -> Future[list[str]]:
+        """Names of the models that can be loaded without a download."""
+
+        def job(context: JobContext) -> list[str]:
+            from napari_cellprompt.core.zoo.user_models import models_here
+
+            return models_here()
+
+        return self._submit(job, "models", Priority.PRECOMPUTE)
+
+    def forget_requests(self) -> None:
+        """Make everything asked so far stale, except the loading of the model."""
+        for kind in ("predict", "prepare", "view", "limits"):
+            self.thread.cancel(self._group(kind))
+
+    def close(self) -> None:
+        """Drop every request and let go of the model."""
+        self.forget_requests()
+        for kind in ("load", "models"):
+            self.thread.cancel(self._group(kind))
+        self._loaded = None
+
+    def _again_on_cpu(
+        self, job: Callable[[JobContext], T], *, retry: bool = True
+    ) -> Callable[[JobContext], T]:
+        """The job, and what happens when the GPU's memory ends: the processor goes on."""
+
+        def guarded(context: JobContext) -> T:
+            try:
+                return job(context)
+            except (CellpromptError, RuntimeError, MemoryError) as error:
+                from napari_cellprompt.core.inference.out_of_memory import (
+                    is_out_of_memory,
+                    out_of_memory,
+                )
+
+                if not is_out_of_memory(error):
+                    raise
+                if self._loaded is None or self._loaded.device == "cpu":
+                    raise out_of_memory() from error
+                failed = error
+            self._move_to_cpu()
+            if not retry:
+                raise OutOfMemoryError(_MOVED + " Please try again.") from failed
+            return job(context)
+
+        return guarded
+
+    def _move_to_cpu(self) -> None:
+        """Load the model once more, where there is more memory."""
+        before = self._loaded
+        if before is None:
+            raise RuntimeError("no model to move")
+        self._loaded = None
+        name = self._asked_for or before.name
+        try:
+            self._loaded = self._loader(name, "cpu", self._cache_bytes)
+        except CellpromptError as error:
+            self._load_error = error
+            raise
+        # napari shows it as a notification, the terminal as a line
+        warnings.warn(_MOVED, RuntimeWarning, stacklevel=2)
+
+    def _segmenter(self) -> Segmenter:
+        if self._loaded is None:
+            if self._load_error is not None:
+                raise self._load_error
+            raise ImageError("No model is loaded yet.")
+        return self._loaded.segmenter
+
+    def _group(self, kind: str) -> str:
+        return f"segment-{self._number}-{kind}"
+
+    def _submit(
+        self, job: Callable[[JobContext], T], kind: str, priority: Priority
+    ) -> Future[T]:
+        return self.thread.submit(
+            job,
+            generation=next(self._generations),
+            group=self._group(kind),
+            priority=priority,
+        )

@@ -1,0 +1,1 @@
+"""Whole images or files in, labels out: blocking functions without a screen."""

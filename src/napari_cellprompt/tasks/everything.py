@@ -1,0 +1,288 @@
+"""Segments everything on a plane or on all planes of an image, without a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.everything.found import (
+    Filtered,
+    FilterSettings,
+    FoundObject,
+    filter_candidates,
+)
+from napari_cellprompt.core.everything.grid import GridMask, GridSettings
+from napari_cellprompt.core.everything.grid import generate as generate_grid
+from napari_cellprompt.core.everything.search import AutoSettings, find_candidates
+from napari_cellprompt.core.images.planes import PlaneSource, axes_of
+from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
+from napari_cellprompt.core.masks.linking import PlaneLinker
+from napari_cellprompt.core.types import Candidate, Tile
+
+from .walk import walk_planes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.images.sampling import ArrayData
+    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+    from napari_cellprompt.predictors.prompted import PromptPredictor
+
+__all__ = [
+    "EverythingSettings",
+    "everything",
+    "find_on_plane",
+    "label_plane",
+    "label_stack",
+]
+
+Mode = Literal["auto", "grid"]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EverythingSettings:
+    """How to look for objects, and which to keep."""
+
+    mode: Mode = "auto"
+    """``auto`` looks at tiles that fit the size of the cells; ``grid`` is the automatic
+    mask generator of SAM on the whole image."""
+    auto: AutoSettings = field(default_factory=AutoSettings)
+    grid: GridSettings = field(default_factory=GridSettings)
+    filters: FilterSettings = field(default_factory=FilterSettings)
+    link: bool = True
+    """One id per object through a stack, by overlap from plane to plane."""
+    link_min_iou: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("auto", "grid"):
+            raise ValueError(f"mode must be auto or grid: got {self.mode}.")
+
+
+def everything(
+    image: ArrayData | str | Path,
+    model: str | Path = "cellprompt-nano",
+    device: str | None = None,
+    *,
+    mode: Mode = "auto",
+    size: float | None = None,
+    filters: FilterSettings | None = None,
+    link: bool = True,
+    axes: str | None = None,
+    channel: int | None = None,
+    contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
+) -> NDArray[Any]:
+    """Label everything in an image, without a prompt.
+
+    Parameters
+    ----------
+    image
+        A plane or a stack of any type, or the path of a file of one.
+    model
+        Name of a model or path of a checkpoint.
+    device
+        "cpu", "cuda", "mps"; default the best there is.
+    mode
+        ``auto`` or ``grid``, see :class:`EverythingSettings`.
+    size
+        Longer side of the objects in pixels; default: found from the image.
+    filters
+        Which objects to keep.
+    link
+        One id per object through a stack; otherwise ids count up from plane to plane.
+    axes
+        Letters of the axes, such as TZYX; see :func:`axes_of`.
+    channel
+        Needed where there is an axis C of more than one channel.
+    contrast_limits
+        Grey values that become 0 and 255; default: uint8 as it is, else the
+        percentiles 0.1 and 99.9 of the whole image.
+
+    Returns
+    -------
+    ndarray
+        Labels of the image's shape without channels and samples, 0 = background, in the
+        smallest unsigned type that holds the ids.
+
+    Raises
+    ------
+    ImageError, CheckpointError
+        With a sentence on what was wrong.
+    """
+    from pathlib import Path as _Path
+
+    from .segment import cached_segmenter
+
+    if isinstance(image, str | _Path):
+        from napari_cellprompt.io.image_files import read_image
+
+        file = read_image(image, axes)
+        data, axes = file.data, file.axes
+    else:
+        data = image
+    settings = EverythingSettings(
+        mode=mode,
+        auto=AutoSettings(size=size),
+        filters=FilterSettings() if filters is None else filters,
+        link=link,
+    )
+    planes = label_stack(
+        cached_segmenter(str(model), device),
+        data,
+        settings,
+        axes=axes,
+        channel=channel,
+        limits=contrast_limits,
+    )
+    letters = axes_of(data.shape, data.dtype, axes)
+    shape = tuple(
+        int(n) for letter, n in zip(letters, data.shape, strict=True) if letter not in "CS"
+    )
+    labels = np.stack([plane for _, plane in planes]).reshape(shape)
+    return labels.astype(smallest_dtype(int(labels.max(initial=0))))
+
+
+def label_stack(
+    segmenter: PlaneSegmenter,
+    data: ArrayData,
+    settings: EverythingSettings,
+    *,
+    axes: str | None = None,
+    channel: int | None = None,
+    limits: tuple[float, float] | Literal["auto"] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[tuple[tuple[int, ...], NDArray[np.uint32]]]:
+    """Label the planes of an image one after the other.
+
+    Objects are linked along the last axis before the plane: through z within each time
+    point of a movie of stacks.
+
+    Yields
+    ------
+    tuple
+        Position along the axes T and Z, in array order, and labels ``(H, W)``.
+    """
+    largest = 0
+    linker: PlaneLinker | None = None
+    size = settings.auto.size
+    for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
+        if cancelled is not None and cancelled():
+            raise CancelledError
+        wanted = replace(settings, auto=replace(settings.auto, size=size))
+        labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
+        if size is None and kept.kept:
+            # the cells of a stack are of one size: look for it once
+            size = float(np.median([_longer_side(item) for item in kept.kept]))
+        if not position or position[-1] == 0 or linker is None or not settings.link:
+            linker = PlaneLinker(settings.link_min_iou, first_id=largest + 1)
+        linked = linker.add(labels)
+        largest = max(largest, int(linked.max(initial=0)))
+        yield position, linked
+
+
+def label_plane(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    settings: EverythingSettings,
+    *,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[NDArray[Any], Filtered]:
+    """Labels ``(H, W)`` of one plane, and the objects they show."""
+    found = find_on_plane(segmenter, plane, settings, cancelled=cancelled)
+    filtered = filter_candidates(found, settings.filters)
+    ids = range(1, len(filtered.kept) + 1)
+    candidates = [item.candidate for item in filtered.kept]
+    return resolve_overlaps(candidates, ids, plane.shape), filtered
+
+
+def find_on_plane(
+    segmenter: PlaneSegmenter,
+    plane: PlaneSource,
+    settings: EverythingSettings,
+    *,
+    region: Box | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[FoundObject]:
+    """Candidates of one plane in the mode that is set; see :func:`find_candidates`.
+
+    ``region`` is ``x0, y0, x1, y1`` in pixels, the last two exclusive.
+    """
+    if region is not None:
+        x0, y0, x1, y1 = region
+        if not (0 <= x0 < x1 <= plane.shape[1] and 0 <= y0 < y1 <= plane.shape[0]):
+            raise ImageError(
+                f"The region {region} is not a part of a plane of {plane.shape[1]} x "
+                f"{plane.shape[0]} pixels."
+            )
+    if settings.mode == "auto":
+        return find_candidates(
+            segmenter,
+            plane,
+            settings.auto,
+            region=region,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    x0, y0, x1, y1 = (0, 0, plane.shape[1], plane.shape[0]) if region is None else region
+    pixels = plane.read(y0, y1, x0, x1)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+
+    def stop() -> None:
+        if cancelled is not None and cancelled():
+            raise CancelledError
+
+    predictor = _predictor(segmenter)
+    masks = generate_grid(predictor.mask_model(), pixels, settings.grid, cancelled=stop)
+    return [_as_found(item, (x0, y0), plane.shape) for item in masks]
+
+
+def _predictor(segmenter: PlaneSegmenter) -> PromptPredictor:
+    """The predictor of the model's family."""
+    from napari_cellprompt.predictors.sam import Predictor
+    from napari_cellprompt.predictors.sam2_image import SAM2Predictor
+
+    family = segmenter.model.spec.family
+    predictor: PromptPredictor = Predictor() if family == "sam1" else SAM2Predictor()
+    predictor.setup_model(segmenter.model, verbose=False)
+    return predictor
+
+
+def _as_found(
+    item: GridMask, origin: tuple[int, int], shape: tuple[int, int]
+) -> FoundObject:
+    """A mask of the grid, moved to where its region lies in the plane."""
+    left, top = origin
+    y0, x0 = item.mask.origin
+    mask = replace(item.mask, origin=(y0 + top, x0 + left), plane_shape=shape)
+    box = mask.box or (0, 0, 0, 0)
+    side = max(item.crop[2] - item.crop[0], item.crop[3] - item.crop[1])
+    # the grid keeps no logits: where masks overlap, the surer one wins
+    logits = np.where(mask.data, item.score, -item.score).astype(np.float32)
+    return FoundObject(
+        Candidate(mask, logits, item.score),
+        object_score=1.0,
+        stability=item.stability,
+        votes=1,
+        consensus=1.0,
+        agreement=1.0,
+        touches_border=box[0] == 0
+        or box[1] == 0
+        or box[2] == shape[1]
+        or box[3] == shape[0],
+        point=(item.point[0] + left, item.point[1] + top),
+        tile=Tile(1.0, item.crop[1] + top, item.crop[0] + left, side),
+    )
+
+
+def _longer_side(item: FoundObject) -> float:
+    x0, y0, x1, y1 = item.mask.box or (0, 0, 0, 0)
+    return max(x1 - x0, y1 - y0)

@@ -1,0 +1,193 @@
+"""Applies examples to image files: a folder of images in, labels and tables out."""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.core.masks.labels import smallest_dtype
+from napari_cellprompt.io.image_files import read_image
+from napari_cellprompt.io.label_tiff import write_labels
+
+from .fewshot import apply_to_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from napari_cellprompt.core.fewshot.examples import ExampleBank
+    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+
+    from .fewshot import ScoredObject
+    from .series import Series
+
+__all__ = ["FileLimits", "LabelledFile", "channel_of", "label_file", "label_series"]
+
+FileLimits = tuple[float, float] | Literal["auto"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFile:
+    """How it went with one image."""
+
+    path: Path
+    number: int
+    """Of those to be labelled, from 1."""
+    total: int
+    objects: int
+    """How many were found."""
+    seconds: float
+    problem: str | None = None
+    """A sentence on why there are no labels."""
+
+
+def label_series(
+    segmenter: PlaneSegmenter,
+    series: Series,
+    images: Sequence[Path],
+    bank: ExampleBank,
+    *,
+    threshold: float = 0.5,
+    axes: str | None = None,
+    channel: int | None = None,
+    limits: FileLimits = "auto",
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[LabelledFile]:
+    """Label images one after the other; a bad one does not keep the others from it.
+
+    Parameters
+    ----------
+    segmenter
+        The model that the examples were made with.
+    series
+        Says where labels go.
+    images
+        Those of the series to be labelled.
+    bank
+        The examples.
+    threshold
+        Score from which on an object is taken.
+    axes, channel, limits
+        See :func:`label_file`.
+    cancelled
+        Asked before each slow step.
+
+    Yields
+    ------
+    LabelledFile
+        After each image.
+
+    Raises
+    ------
+    concurrent.futures.CancelledError
+        Where ``cancelled`` said so; images that are finished stay.
+    """
+    for number, path in enumerate(images, start=1):
+        started = time.perf_counter()
+        found, problem = 0, None
+        try:
+            found = label_file(
+                segmenter,
+                path,
+                series.labels_of(path),
+                bank,
+                threshold=threshold,
+                axes=axes,
+                channel=channel,
+                limits=limits,
+                cancelled=cancelled,
+            )
+        except CellpromptError as error:
+            problem = str(error)
+        seconds = time.perf_counter() - started
+        yield LabelledFile(path, number, len(images), found, seconds, problem)
+
+
+def label_file(
+    segmenter: PlaneSegmenter,
+    path: Path,
+    target: Path,
+    bank: ExampleBank,
+    *,
+    threshold: float = 0.5,
+    axes: str | None = None,
+    channel: int | None = None,
+    limits: FileLimits = "auto",
+    cancelled: Callable[[], bool] | None = None,
+) -> int:
+    """Label one image file; number of objects found.
+
+    Parameters
+    ----------
+    segmenter, bank, threshold, cancelled
+        As in :func:`label_series`.
+    path
+        The image.
+    target
+        The label TIFF; a table of the objects, ``NAME_objects.csv``, goes beside it.
+    axes
+        Letters of the axes where the file does not say, such as TZYX.
+    channel
+        What to look at where there is an axis C; default the first one.
+    limits
+        Grey values that become 0 and 255, as for the examples: a pair, "auto" for the
+        percentiles 0.1 and 99.9 of the image, None for uint8 as it is.
+
+    Raises
+    ------
+    CellpromptError
+        Where the image cannot be read or the labels not be written.
+    """
+    image = read_image(path, axes)
+    kept = [i for i, letter in enumerate(image.axes) if letter not in "CS"]
+    labels = np.zeros([int(image.data.shape[i]) for i in kept], np.uint32)
+    objects: list[tuple[tuple[int, ...], ScoredObject]] = []
+    planes = apply_to_stack(
+        segmenter,
+        image.data,
+        bank,
+        axes=image.axes,
+        channel=channel_of(channel, image.axes),
+        limits=limits,
+        threshold=threshold,
+        cancelled=cancelled,
+    )
+    for position, plane, chosen in planes:
+        labels[position] = plane
+        objects += [(position, item) for item in chosen]
+    # the labels last: they say that the image is finished
+    outer = [letter for letter in image.axes if letter in "TZ"]
+    _write_table(target.with_name(f"{path.stem}_objects.csv"), outer, objects)
+    write_labels(
+        target,
+        labels.astype(smallest_dtype(len(objects))),
+        axes="".join(image.axes[i] for i in kept),
+        scale=[image.scale[i] for i in kept],
+        unit=image.unit,
+    )
+    return len(objects)
+
+
+def channel_of(channel: int | None, axes: str) -> int | None:
+    """The channel to look at: the first one by default, none where there are none."""
+    if "C" not in axes:
+        return None
+    return 0 if channel is None else channel
+
+
+def _write_table(
+    path: Path, outer: list[str], objects: list[tuple[tuple[int, ...], ScoredObject]]
+) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("id", *(name.lower() for name in outer), "kind", "score", "area"))
+        for number, (position, item) in enumerate(objects, start=1):
+            rows.writerow(
+                (number, *position, item.kind, f"{item.score:.4f}", item.found.area)
+            )

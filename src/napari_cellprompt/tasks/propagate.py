@@ -1,0 +1,130 @@
+"""One call for a notebook: a stack and prompts in, a label stack out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.core.masks.rle import encode as encode_rle
+from napari_cellprompt.core.propagate.propagator import StackPropagator
+from napari_cellprompt.core.types import Prompts
+
+from .segment import cached_segmenter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
+
+__all__ = ["propagate"]
+
+
+def propagate(
+    stack: Any,
+    prompts: Mapping[tuple[int, int], Any],
+    axis: str | None = None,
+    start: int | None = None,
+    stop: int | None = None,
+    direction: Direction = "both",
+    model: str | Path = "cellprompt-nano",
+    device: str | None = None,
+    *,
+    axes: str | None = None,
+    at: Mapping[str, int] | None = None,
+    channel: int | None = None,
+    contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
+    settings: PropagationSettings | None = None,
+) -> NDArray[Any]:
+    """Follow objects through a z-stack or a movie.
+
+    Parameters
+    ----------
+    stack
+        NumPy, dask or zarr array; read plane by plane.
+    prompts
+        ``{(id, plane): prompt}``; an id may come on several planes. A prompt is a
+        :class:`Prompts`, or a dict with ``points`` ``(K, 2)`` x, y, ``labels``
+        ``(K,)`` (default all 1), ``box`` x0, y0, x1, y1 and ``mask`` ``(H, W)``, of
+        which at least one is needed.
+    axis
+        ``"z"`` or ``"t"``; default the one there is, z where there are both.
+    start, stop
+        First and last plane wanted, both inclusive; default the whole stack.
+    direction
+        ``"both"``, ``"forward"`` or ``"backward"``.
+    model, device, contrast_limits
+        As in :func:`segment`; percentiles are those of the whole stack.
+    axes, at, channel
+        Letters of the axes, the position along the other one of Z and T, and the
+        channel, where the array has more than three axes.
+    settings
+        How objects are followed, see :class:`PropagationSettings`.
+
+    Returns
+    -------
+    ndarray
+        ``(planes, H, W)`` of the smallest sufficient unsigned type, 0 = background.
+
+    Raises
+    ------
+    PromptError, ImageError, CheckpointError
+        With a sentence on what was wrong.
+    """
+    planes = ImageStack(
+        stack, along=axis, axes=axes, at=at, channel=channel, limits=contrast_limits
+    )
+    if not prompts:
+        raise PromptError("There is nothing to propagate: give at least one prompt.")
+    engine = StackPropagator(cached_segmenter(str(model), device), planes, settings)
+    for plane in sorted({plane for _, plane in prompts}):
+        engine.prompt_many(
+            plane,
+            {
+                object_id: _as_prompts(item)
+                for (object_id, where), item in prompts.items()
+                if where == plane
+            },
+        )
+    if engine.ids:
+        for _ in engine.propagate(start=start, stop=stop, direction=direction):
+            pass
+    outcomes = engine.outcomes()
+    return np.stack([outcomes.labels(z, planes.shape) for z in range(len(planes))])
+
+
+def _as_prompts(item: Any) -> Prompts:
+    if isinstance(item, Prompts):
+        return item
+    if not isinstance(item, Mapping):
+        raise PromptError(
+            "Each prompt must be a dict with points, labels, box or mask: "
+            f"got {type(item).__name__}."
+        )
+    unknown = sorted(set(item) - {"points", "labels", "box", "mask"})
+    if unknown:
+        raise PromptError(
+            f"A prompt has points, labels, box and mask, but not {', '.join(unknown)}."
+        )
+    try:
+        points = np.asarray(item.get("points", ()), dtype=float).reshape(-1, 2)
+    except ValueError as error:
+        raise PromptError(f"points must have the shape (K, 2): {error}.") from error
+    labels = item.get("labels", [1] * len(points))
+    box, mask = item.get("box"), item.get("mask")
+    if box is not None:
+        if np.shape(box) != (4,):
+            raise PromptError(f"box must be x0, y0, x1, y1: got the shape {np.shape(box)}.")
+        x0, y0, x1, y1 = (float(edge) for edge in box)
+        box = (x0, y0, x1, y1)
+    return Prompts(
+        points=tuple((float(x), float(y)) for x, y in points),
+        labels=tuple(int(label) for label in labels),
+        box=box,
+        mask=None if mask is None else encode_rle(np.asarray(mask)),
+    )

@@ -1,0 +1,121 @@
+"""One call for a notebook: an image and prompts in, masks out."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.inference.decoding import gather_prompts
+from napari_cellprompt.core.masks.rle import encode as encode_rle
+from napari_cellprompt.core.results import Results
+from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.zoo.load import load_model
+from napari_cellprompt.predictors.sources import iterate_source
+
+__all__ = ["cached_segmenter", "segment"]
+
+
+@lru_cache(maxsize=2)
+def cached_segmenter(model: str, device: str | None) -> PlaneSegmenter:
+    """Models and features stay between calls on the same image."""
+    return PlaneSegmenter(load_model(model, device=device))
+
+
+def segment(
+    image: Any,
+    points: Any = None,
+    labels: Any = None,
+    bboxes: Any = None,
+    masks: Any = None,
+    model: str | Path = "cellprompt-nano",
+    device: str | None = None,
+    *,
+    contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
+) -> Results:
+    """Segment the objects that the prompts mean.
+
+    Each object is looked at in a tile of a size that fits it: large images are not
+    squeezed, small cells are magnified.
+
+    Parameters
+    ----------
+    image
+        ``(H, W)`` or ``(H, W, 3)`` of any type, or the path of a file with one image.
+    points
+        ``(2,)``, ``(N, 2)`` (N objects of one point) or ``(N, K, 2)`` x, y in pixels.
+    labels
+        To match ``points``: 1 on the object, 0 on background; default all 1.
+    bboxes
+        ``(4,)`` or ``(N, 4)`` x0, y0, x1, y1; with points they pair up object by object.
+    masks
+        ``(N, H, W)`` bool or integer: rough masks to start from.
+    model
+        Name of a model or path of a checkpoint.
+    device
+        "cpu", "cuda", "mps"; default the best there is.
+    contrast_limits
+        Grey values that become 0 and 255; default: uint8 as it is, else the
+        percentiles 0.1 and 99.9 of the image.
+
+    Returns
+    -------
+    Results
+        One object per box or group of points, in their order; an object that was
+        not found has an empty mask.
+
+    Raises
+    ------
+    PromptError, ImageError, CheckpointError
+        With a sentence on what was wrong.
+    """
+    if isinstance(image, str | Path):
+        pages = iterate_source(image)
+        path, array = next(pages)
+        if next(pages, None) is not None:
+            raise ImageError(f"{path} holds several images; segment takes one plane.")
+    else:
+        path, array = "", image
+    plane = PlaneSource.from_image(array, limits=contrast_limits)
+    height, width = plane.shape
+    batch = gather_prompts(
+        bboxes=bboxes,
+        points=points,
+        labels=labels,
+        masks=masks,
+        shape=plane.shape,
+        low_res=-1,
+    )
+    started = time.perf_counter()
+    segmenter = cached_segmenter(str(model), device)
+    loaded = time.perf_counter()
+    prompts = []
+    for row in range(len(batch)):
+        kinds = batch.labels[row]
+        corners = batch.points[row][kinds >= 2].ravel().tolist()
+        prompts.append(
+            Prompts(
+                points=tuple(
+                    (float(x), float(y))
+                    for x, y in batch.points[row][(kinds == 0) | (kinds == 1)]
+                ),
+                labels=tuple(int(kind) for kind in kinds[(kinds == 0) | (kinds == 1)]),
+                box=tuple(corners) if corners else None,
+                mask=None if batch.masks is None else encode_rle(batch.masks[row]),
+            )
+        )
+    found = segmenter.predict_many(plane, prompts)
+    return Results(
+        orig_img=array,
+        objects=[item.best for item in found],
+        shape=(height, width),
+        path=path,
+        speed={
+            "load": (loaded - started) * 1000,
+            "inference": (time.perf_counter() - loaded) * 1000,
+        },
+    )

@@ -1,0 +1,208 @@
+"""The Everything dock widget: find all objects, filter them, accept them."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_cellprompt.widgets.segment.panel import text_line
+from napari_cellprompt.widgets.segment.widget import SegmentWidget
+from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+
+from .controller import EverythingController
+from .form import EverythingForm
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["EverythingWidget"]
+
+
+class EverythingWidget(QWidget):
+    """Segments everything on a plane or in a stack; sliders choose what to keep.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer that the widget is docked in. Segment is opened beside it, since its
+        image, model and Labels layer are used.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._closed = False
+        # Children.
+        segment = find_dock(viewer, SegmentWidget)
+        if segment is None:
+            segment = open_dock(viewer, SegmentWidget, "Segment")
+        self._segment: SegmentWidget | None = segment
+        self.controller = EverythingController(viewer, segment.controller)
+        self.form = EverythingForm(viewer)
+        self.buttons = {
+            "run": QPushButton("Find everything"),
+            "cancel": QPushButton("Stop"),
+            "commit": QPushButton("Accept all"),
+            "discard": QPushButton("Discard"),
+            "propagate": QPushButton("Accept, then propagate ..."),
+        }
+        self.buttons["propagate"].setToolTip(
+            "Follow the objects of this plane through the stack"
+        )
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.status_line = text_line()
+        # Layout, state, connections.
+        grid = QGridLayout()
+        for number, button in enumerate(self.buttons.values()):
+            grid.addWidget(button, number // 2, number % 2)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.form.top)
+        layout.addLayout(grid)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.status_line)
+        layout.addWidget(self.form.filters)
+        layout.addStretch()
+        self._connect()
+        self.form.update_layers()
+        self._show()
+
+    def run(self) -> None:
+        """Look for everything with what is chosen."""
+        if self._segment is None:
+            return
+        # Here, since this loads torch.
+        from napari_cellprompt.core.everything.search import AutoSettings
+        from napari_cellprompt.tasks.everything import EverythingSettings
+
+        try:
+            filters = self.form.settings
+        except ValueError as error:
+            self._say(str(error))
+            return
+        settings = EverythingSettings(
+            mode=self.form.mode.value,
+            auto=AutoSettings(size=self.form.size.value or None),
+            filters=filters,
+        )
+        self.controller.start(
+            settings,
+            whole_stack=self.form.planes.value == "all",
+            region=self.form.region.value,
+        )
+
+    def propagate(self) -> None:
+        """Accept what was found on this plane, and prepare to follow it."""
+
+        def follow() -> None:
+            from napari_cellprompt.widgets.propagate.widget import PropagateWidget
+
+            widget = open_dock(self._viewer, PropagateWidget, "Propagate")
+            widget.form.what.value = "plane"
+
+        self.controller.commit(follow)
+
+    # --- life ------------------------------------------------------------------------
+
+    def event(self, event: QEvent | None) -> bool:
+        """Stop when napari takes the widget out of its dock."""
+        if event is None:
+            return False
+        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if taken_out and not self._closed:
+            self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self, *, leave_layers: bool = False) -> None:
+        """Let go of viewer, layers and model; what was accepted stays."""
+        if self._closed:
+            return
+        self._closed = True
+        self._disconnect()
+        self.controller.close(leave_layers=leave_layers)
+        self.form.close()
+        self._segment = None
+
+    def _connect(self) -> None:
+        actions = {
+            "run": self.run,
+            "cancel": self.controller.cancel,
+            "commit": self.controller.commit,
+            "discard": self.controller.discard,
+            "propagate": self.propagate,
+        }
+        for name, action in actions.items():
+            self.buttons[name].clicked.connect(partial(_press, action))
+        self.controller.changed.connect(self._show)
+        self.form.filters_changed.connect(self._filter)
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.renamed):
+            emitter.connect(self._layers_changed)
+        if self._segment is not None:
+            self._segment.closed.connect(self._segment_closed)
+        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+
+    def _disconnect(self) -> None:
+        self.controller.changed.disconnect(self._show)
+        self.form.filters_changed.disconnect(self._filter)
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.renamed):
+            emitter.disconnect(self._layers_changed)
+        if self._segment is not None:
+            self._segment.closed.disconnect(self._segment_closed)
+
+    def _segment_closed(self) -> None:
+        if not isalive(self):
+            return  # the whole window is going
+        self.controller.discard()
+        self._segment = None
+        for button in self.buttons.values():
+            button.setEnabled(False)
+        self._say("Segment was closed: open this widget again.")
+
+    # --- showing ---------------------------------------------------------------------
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self.form.update_layers()
+
+    def _filter(self) -> None:
+        try:
+            self.controller.filter(self.form.settings)
+        except ValueError as error:
+            self._say(str(error))
+
+    def _say(self, text: str) -> None:
+        self.status_line.setText(text)
+
+    def _show(self) -> None:
+        """Bring buttons, bar and text up to date."""
+        controller = self.controller
+        done, total = controller.progress
+        there = controller.arrangement is not None
+        writing = controller.writing
+        self.buttons["run"].setEnabled(not controller.running and not writing)
+        self.buttons["cancel"].setEnabled(controller.running)
+        self.buttons["discard"].setEnabled(there and not controller.running and not writing)
+        for name in ("commit", "propagate"):
+            self.buttons[name].setEnabled(there and controller.settled)
+        self.form.top.setEnabled(not controller.running)
+        self.bar.setVisible(controller.running)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self._say(controller.status)
+
+
+def _press(action: Any, _: bool = False) -> None:
+    action()
+
+
+def _destroyed(reference: weakref.ref[EverythingWidget], _: Any = None) -> None:
+    """Stop the search of a widget whose window was closed."""
+    widget = reference()
+    if widget is not None:
+        widget.shut_down(leave_layers=True)

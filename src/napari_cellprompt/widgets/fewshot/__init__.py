@@ -1,0 +1,1 @@
+"""All objects that look like a few examples."""

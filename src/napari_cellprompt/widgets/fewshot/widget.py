@@ -1,0 +1,235 @@
+"""The Few-shot dock widget: show a few cells, get all cells like them."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QGridLayout,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cellprompt.widgets.segment.panel import text_line
+from napari_cellprompt.widgets.segment.widget import SegmentWidget
+from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+
+from .controller import FewshotController
+from .form import ExampleList, FewshotForm
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["FewshotWidget"]
+
+_FILES = "Examples (*.safetensors)"
+
+
+class FewshotWidget(QWidget):
+    """Collects examples from a Labels layer and finds all objects like them.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer that the widget is docked in. Segment is opened beside it, since its
+        image, model and Labels layer are used.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._closed = False
+        # Children.
+        segment = find_dock(viewer, SegmentWidget)
+        if segment is None:
+            segment = open_dock(viewer, SegmentWidget, "Segment")
+        self._segment: SegmentWidget | None = segment
+        self.controller = FewshotController(viewer, segment.controller)
+        self.form = FewshotForm(viewer)
+        self.examples = ExampleList()
+        self.buttons = {
+            "teach": QPushButton("Add examples"),
+            "remove": QPushButton("Remove chosen"),
+            "save": QPushButton("Save examples ..."),
+            "load": QPushButton("Load examples ..."),
+            "find": QPushButton("Find on this plane"),
+            "find_all": QPushButton("Find on all planes"),
+            "folder": QPushButton("Find in a folder ..."),
+            "cancel": QPushButton("Stop"),
+            "review": QPushButton("Take out by click"),
+            "commit": QPushButton("Accept all"),
+            "discard": QPushButton("Discard"),
+        }
+        self.buttons["folder"].setToolTip(
+            "Labels of each image go beside it, as NAME_labels.tif, with a table of scores"
+        )
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.status_line = text_line()
+        # Layout, state, connections.
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.form.teach)
+        layout.addLayout(self._grid("teach", "remove"))
+        layout.addWidget(self.examples)
+        layout.addLayout(self._grid("save", "load", "find", "find_all", "folder"))
+        layout.addWidget(self.form.choose)
+        layout.addLayout(self._grid("review", "cancel", "commit", "discard"))
+        layout.addWidget(self.bar)
+        layout.addWidget(self.status_line)
+        layout.addStretch()
+        self._connect()
+        self.form.update_layers()
+        self._show()
+
+    def _grid(self, *names: str) -> QGridLayout:
+        grid = QGridLayout()
+        for number, name in enumerate(names):
+            grid.addWidget(self.buttons[name], number // 2, number % 2)
+        return grid
+
+    def teach(self) -> None:
+        """Add what is chosen as examples."""
+        self.controller.teach(
+            self.form.labels.value,
+            self.form.kind.value,
+            all_of_them=self.form.which.value == "all",
+        )
+
+    # --- life ------------------------------------------------------------------------
+
+    def event(self, event: QEvent | None) -> bool:
+        """Stop when napari takes the widget out of its dock."""
+        if event is None:
+            return False
+        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if taken_out and not self._closed:
+            self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self, *, leave_layers: bool = False) -> None:
+        """Let go of viewer, layers and model; what was accepted stays."""
+        if self._closed:
+            return
+        self._closed = True
+        self.controller.changed.disconnect(self._show)
+        self.controller.taught.disconnect(self._show_examples)
+        self.form.threshold.changed.disconnect(self.controller.choose)
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.renamed):
+            emitter.disconnect(self._layers_changed)
+        if self._segment is not None:
+            self._segment.closed.disconnect(self._segment_closed)
+        self.controller.close(leave_layers=leave_layers)
+        self._segment = None
+
+    def _connect(self) -> None:
+        controller = self.controller
+        actions = {
+            "teach": self.teach,
+            "remove": lambda: controller.remove(self.examples.chosen),
+            "save": self._save,
+            "load": self._load,
+            "find": partial(controller.find, whole_stack=False),
+            "find_all": partial(controller.find, whole_stack=True),
+            "folder": self._ask_folder,
+            "cancel": controller.cancel,
+            "review": controller.review,
+            "commit": controller.commit,
+            "discard": controller.discard,
+        }
+        for name, action in actions.items():
+            self.buttons[name].clicked.connect(partial(_press, action))
+        controller.changed.connect(self._show)
+        controller.taught.connect(self._show_examples)
+        self.form.threshold.changed.connect(controller.choose)
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.renamed):
+            emitter.connect(self._layers_changed)
+        if self._segment is not None:
+            self._segment.closed.connect(self._segment_closed)
+        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+
+    def _segment_closed(self) -> None:
+        if not isalive(self):
+            return  # the whole window is going
+        self.controller.discard()
+        self._segment = None
+        for button in self.buttons.values():
+            button.setEnabled(False)
+        self.status_line.setText("Segment was closed: open this widget again.")
+
+    # --- files -----------------------------------------------------------------------
+
+    def _save(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save the examples", "examples.safetensors", _FILES
+        )
+        if name:
+            self.controller.save(Path(name))
+
+    def _load(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Load examples", "", _FILES)
+        if name:
+            self.controller.load(Path(name))
+
+    def _ask_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Find in all images of a folder")
+        if name:
+            self.controller.find_in_folder(Path(name))
+
+    # --- showing ---------------------------------------------------------------------
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self.form.update_layers()
+
+    def _show_examples(self) -> None:
+        bank = self.controller.bank
+        self.examples.show_examples([] if bank is None else bank.examples)
+        self._show()
+
+    def _show(self) -> None:
+        """Bring buttons, bar and text up to date."""
+        controller = self.controller
+        idle, bank = not controller.running and not controller.writing, controller.bank
+        taught = bank is not None and bool(bank.examples)
+        found = any(controller.chosen.values())
+        allowed = {
+            "teach": idle,
+            "remove": idle and taught,
+            "save": idle and taught,
+            "load": idle,
+            "find": idle and taught,
+            "find_all": idle and taught,
+            "folder": idle and taught,
+            "cancel": controller.running and controller.progress[1] > 0,
+            "review": idle and controller.preview.layer is not None,
+            "commit": controller.settled and found,
+            "discard": idle and controller.preview.layer is not None,
+        }
+        if self._segment is not None:
+            for name, allow in allowed.items():
+                self.buttons[name].setEnabled(allow)
+        done, total = controller.progress
+        self.bar.setVisible(controller.running)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.status_line.setText(controller.status)
+
+
+def _press(action: Any, _: bool = False) -> None:
+    action()
+
+
+def _destroyed(reference: weakref.ref[FewshotWidget], _: Any = None) -> None:
+    """Stop the search of a widget whose window was closed."""
+    widget = reference()
+    if widget is not None:
+        widget.shut_down(leave_layers=True)

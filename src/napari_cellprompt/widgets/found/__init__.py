@@ -1,0 +1,1 @@
+"""Proposals of Everything and Few-shot: shown, filtered, accepted."""

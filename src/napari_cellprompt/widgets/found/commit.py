@@ -1,0 +1,148 @@
+"""Writes objects that were found without prompts: one undo step, the window alive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.layers.accept import region_of
+from napari_cellprompt.layers.commit import needs_widening
+from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
+from napari_cellprompt.layers.prompts import add_labels_layer
+from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+    from napari_cellprompt.core.types import CroppedMask
+    from napari_cellprompt.layers.accept import Region
+    from napari_cellprompt.layers.commit import CommitResult, Policy
+    from napari_cellprompt.widgets.segment.controller import SegmentController
+
+    from .target import Target
+
+__all__ = ["FoundCommit", "FoundMask"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMask:
+    """One object on one plane."""
+
+    number: int
+    """From 1 on; the same on each plane of an object."""
+    plane: int
+    mask: CroppedMask
+    score: float = 0.0
+
+
+@dataclass(slots=True)
+class _Written:
+    """Where an object is now."""
+
+    region: Region
+    planes: list[ObjectPlane] = field(default_factory=list)
+
+
+class FoundCommit:
+    """Found objects on their way into the Labels layer of Segment.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where a new layer is added, if one is needed.
+    segment : SegmentController
+        The layer, and what happens to pixels that other objects have.
+    target : Target
+        The planes.
+    found : iterable of FoundMask
+        Unpacked one at a time.
+    largest : int
+        The highest number among them.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        segment: SegmentController,
+        target: Target,
+        found: Iterable[FoundMask],
+        largest: int,
+    ) -> None:
+        self._viewer = viewer
+        self._segment = segment
+        self._target = target
+        self._found = found
+        self._largest = largest
+        self._written: dict[int, _Written] = {}
+        self._name = ""
+
+    def work(self) -> Generator[None, None, None]:
+        """Write everything; one step between yields takes a few milliseconds.
+
+        Raises
+        ------
+        CellpromptError
+            With a sentence, where the layer cannot take them; what was written until
+            then is one step of its undo.
+        """
+        segment, target = self._segment, self._target
+        acceptor, labels = segment.acceptor, segment.chosen.labels
+        if labels is None or segment.overlap == "new layer":
+            labels = add_labels_layer(
+                self._viewer, target.image, channel_axis=target.view.channel_axis
+            )
+            acceptor.ids.know(labels, 0)
+        acceptor.sync(labels)
+        before = labels
+        first = acceptor.store(labels).next_id(acceptor.ids.largest(labels))
+        if needs_widening(labels, first + self._largest - 1):
+            labels, _ = acceptor.widen(labels)
+        self._name = labels.name
+        yield
+        taken: list[FoundMask] = []
+        policy: Policy = "replace" if segment.overlap == "replace" else "keep"
+        writing = commit_many(
+            labels, self._entries(first, taken), policy, image=target.image
+        )
+        try:
+            for result in writing:
+                self._note(labels, taken[-1], result)
+                yield
+        finally:
+            writing.close()
+            for object_id, written in self._written.items():
+                record = ObjectRecord(object_id, tuple(written.planes))
+                acceptor.remember(labels, record, written.region)
+                acceptor.ids.know(labels, object_id)
+            segment.target_written(before, labels)
+
+    def _entries(self, first: int, taken: list[FoundMask]) -> Iterator[PlaneMask]:
+        """What is to be written; the last of ``taken`` is what was asked for last."""
+        for item in self._found:
+            taken[:] = [item]
+            view = self._target.view_at(item.plane)
+            yield PlaneMask(first + item.number - 1, view, item.mask)
+
+    def _note(self, labels: Labels, item: FoundMask, result: CommitResult) -> None:
+        if not result.written:
+            return
+        target, box = self._target, item.mask.box or (0, 0, 0, 0)
+        if result.object_id not in self._written:
+            view = target.view_at(item.plane)
+            self._written[result.object_id] = _Written(
+                region_of(labels, target.image, view, box)
+            )
+        key = target.planes[item.plane].key
+        self._written[result.object_id].planes.append(
+            ObjectPlane(key, Prompts(), item.score, result.written, box)
+        )
+
+    @property
+    def message(self) -> str:
+        """What was done, for the user."""
+        count = len(self._written)
+        return f"{count} objects in '{self._name}'. One undo (Ctrl+Z) takes all back."

@@ -1,0 +1,1 @@
+"""Objects followed through stacks and movies, reviewed and corrected."""

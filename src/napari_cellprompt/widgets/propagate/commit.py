@@ -1,0 +1,200 @@
+"""Writes a whole propagation into a Labels layer: one undo step, the window alive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.layers.commit import needs_widening
+from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
+from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from napari.layers import Labels
+
+    from napari_cellprompt.core.propagate.types import PlaneOutcome
+    from napari_cellprompt.layers.accept import Acceptor, Overlap, Region
+    from napari_cellprompt.layers.commit import CommitResult, Policy
+    from napari_cellprompt.layers.stacks import LayerStack
+
+__all__ = ["StackCommit", "parents_of"]
+
+_METADATA_KEY = "napari-cellprompt"
+
+
+@dataclass(slots=True)
+class _Written:
+    """What became of one object."""
+
+    planes: list[ObjectPlane] = field(default_factory=list)
+    pixels: int = 0
+    kept_out: int = 0
+    region: Region | None = None
+
+
+class StackCommit:
+    """One propagation on its way into a layer.
+
+    Parameters
+    ----------
+    acceptor : Acceptor
+        Hands out layers and remembers objects.
+    labels : napari.layers.Labels
+        Where to write.
+    stack : LayerStack
+        The planes.
+    outcomes : mapping
+        By id and plane; unpacked one at a time.
+    prompts : mapping
+        What the user said, by id and plane.
+    overlap : str
+        What happens to pixels that other objects have.
+    parents : mapping of int to int
+        Parent of each daughter.
+    """
+
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        labels: Labels,
+        stack: LayerStack,
+        outcomes: Mapping[tuple[int, int], PlaneOutcome],
+        *,
+        prompts: Mapping[tuple[int, int], Prompts],
+        overlap: Overlap,
+        parents: Mapping[int, int],
+    ) -> None:
+        self.labels = labels
+        self.widened = False
+        self._acceptor = acceptor
+        self._stack = stack
+        self._outcomes = outcomes
+        self._prompts = prompts
+        self._overlap = overlap
+        self._parents = parents
+        self._written: dict[int, _Written] = {}
+        self._total = len(outcomes)
+        self.done = 0
+        """Planes of objects written."""
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Planes of objects written, and all of them."""
+        return self.done, self._total
+
+    def work(self) -> Generator[None, None, None]:
+        """Write everything; one step between yields takes a few milliseconds.
+
+        Raises
+        ------
+        LabelsError
+            The layer cannot take the masks; what was written is one step of its undo.
+        """
+        acceptor, stack, image = self._acceptor, self._stack, self._stack.image
+        if self._overlap == "new layer":
+            self.labels = acceptor.new_layer(image, stack.view)
+        acceptor.sync(self.labels)
+        largest = acceptor.ids.largest(self.labels)
+        ids = {object_id for object_id, _ in self._outcomes}
+        if needs_widening(self.labels, max(ids, default=0)):
+            self.labels, _ = acceptor.widen(self.labels)
+            self.widened = True
+        yield
+        masks = (self._mask(place, largest) for place in sorted(self._outcomes))
+        policy: Policy = "replace" if self._overlap == "replace" else "keep"
+        writing = commit_many(self.labels, masks, policy, image=image)
+        try:
+            for place, result in zip(sorted(self._outcomes), writing, strict=False):
+                self._note(place, result)
+                self.done += 1
+                yield
+            # The layer announces its new step when the generator comes to its end.
+            next(writing, None)
+        finally:
+            writing.close()
+            self._remember()
+
+    def _mask(self, place: tuple[int, int], largest: int) -> PlaneMask:
+        object_id, plane = place
+        outcome = self._outcomes[place]
+        # Where an object was lost, what is there from before may well be right; only the
+        # user's word that it is not there has a probability of exactly 0.
+        known = outcome.mask is not None or outcome.object_score == 0
+        return PlaneMask(
+            object_id,
+            self._stack.view_at(plane),
+            outcome.mask,
+            erase=known and object_id <= largest,
+        )
+
+    def _note(self, place: tuple[int, int], result: CommitResult) -> None:
+        object_id, plane = place
+        outcome = self._outcomes[place]
+        written = self._written.setdefault(object_id, _Written())
+        written.pixels += result.written
+        written.kept_out += result.kept_out
+        if outcome.mask is None or not result.written:
+            return
+        box = outcome.mask.box or (0, 0, 0, 0)
+        prompts = self._prompts.get(place, Prompts())
+        key = self._stack.plane(plane).key
+        written.planes.append(ObjectPlane(key, prompts, outcome.iou, result.written, box))
+        if written.region is None and result.changed is not None:
+            written.region = result.changed
+
+    def _remember(self) -> None:
+        acceptor, labels = self._acceptor, self.labels
+        store = acceptor.store(labels)
+        for object_id, written in self._written.items():
+            if not written.planes or written.region is None:
+                continue
+            before = store.get(object_id)
+            new = {plane.key for plane in written.planes}
+            old = [] if before is None else before.planes
+            planes = (*(plane for plane in old if plane.key not in new), *written.planes)
+            parent = self._parents.get(object_id, before.parent if before else None)
+            record = ObjectRecord(object_id, planes, parent)
+            acceptor.remember(labels, record, written.region)
+            acceptor.ids.know(labels, object_id)
+        _record_parents(
+            labels, {k: v for k, v in self._parents.items() if k in self._written}
+        )
+
+    @property
+    def message(self) -> str:
+        """What was done, for the user."""
+        planes = sum(len(written.planes) for written in self._written.values())
+        kept_out = sum(written.kept_out for written in self._written.values())
+        ids = [str(number) for number, written in self._written.items() if written.planes]
+        names = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+        word = self._stack.axis.plane_word
+        text = (
+            f"Object{'s' if len(ids) > 1 else ''} {names}: {planes} {word}"
+            f"{'s' if planes != 1 else ''} in '{self.labels.name}'. "
+            "One undo (Ctrl+Z) takes all of it back."
+        )
+        if kept_out:
+            text += f" {kept_out} pixels stayed with other objects."
+        if self.widened:
+            text += f" Ids have outgrown 16 bits: '{self.labels.name}' has 32 bits now."
+        return text
+
+
+def parents_of(labels: Labels) -> dict[int, int]:
+    """Parent of each daughter, as the layer's metadata has it."""
+    own = labels.metadata.get(_METADATA_KEY, {})
+    return {int(key): int(value) for key, value in own.get("parents", {}).items()}
+
+
+def _record_parents(labels: Labels, parents: Mapping[int, int]) -> None:
+    """Note parents in the layer's metadata, which goes wherever the layer goes."""
+    if not parents:
+        return
+    own = dict(labels.metadata.get(_METADATA_KEY, {}))
+    own["parents"] = {
+        str(key): value for key, value in {**parents_of(labels), **parents}.items()
+    }
+    labels.metadata = {**labels.metadata, _METADATA_KEY: own}

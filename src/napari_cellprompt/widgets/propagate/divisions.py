@@ -1,0 +1,99 @@
+"""Proposals of divisions: an object that stays in two parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from napari_cellprompt.core.propagate.types import Division
+
+    from .controller import PropagateController
+    from .review import Review
+
+__all__ = ["Divisions"]
+
+
+class Divisions:
+    """Finds proposals when a run has ended, and does what the user decides.
+
+    Parameters
+    ----------
+    controller : PropagateController
+        Whose run is looked through.
+    review : Review
+        Shows the prompts of the daughters.
+    """
+
+    def __init__(self, controller: PropagateController, review: Review) -> None:
+        self._controller = controller
+        self._review = review
+        self.proposals: list[Division] = []
+        """Those that are not decided yet."""
+
+    def look(self) -> None:
+        """Ask for proposals, in movies and where nobody said what the axis is."""
+        run, segment = self._controller.run, self._controller.segment
+        if run is None or segment is None or run.stack.axis.is_depth:
+            return
+
+        def found(future: Future[list[Division]]) -> None:
+            proposals = self._controller.result_of(future)
+            if proposals is not None and run is self._controller.run:
+                self.proposals = proposals
+                self._controller.changed.emit()
+
+        asked = segment.session.submit(
+            lambda model, context: run.engine.divisions(), kind="propagation-divisions"
+        )
+        self._controller.bridge.deliver(asked, found)
+
+    def accept(self, division: Division) -> None:
+        """End the parent there, and follow two daughters."""
+        controller, run = self._controller, self._controller.run
+        segment = controller.segment
+        if run is None or segment is None or controller.stage != "review":
+            controller.tell("Decide about the changes first.", warn=True)
+            return
+        labels = segment.chosen.labels
+        highest = max(object_id for object_id, _ in run.engine.outcomes())
+        if labels is not None:
+            store, ids = segment.acceptor.store(labels), segment.acceptor.ids
+            highest = max(highest, store.next_id(ids.largest(labels)) - 1)
+        self.proposals = [item for item in self.proposals if item is not division]
+
+        def split(future: Future[tuple[int, int]]) -> None:
+            daughters = controller.result_of(future)
+            if daughters is not None and run is controller.run:
+                self._redraw((division.id, *daughters), from_plane=division.plane)
+                controller.object_id = daughters[0]
+                self._review.object_chosen()
+                controller.go_on(
+                    run, f"Following objects {daughters[0]}, {daughters[1]} ..."
+                )
+
+        future = run.engine.accept_division(division, (highest + 1, highest + 2))
+        controller.bridge.deliver(future, split)
+
+    def reject(self, division: Division) -> None:
+        """Keep the object whole, and do not ask again."""
+        run = self._controller.run
+        if run is not None:
+            run.engine.reject_division(division)
+            self.proposals = [item for item in self.proposals if item is not division]
+            self._controller.changed.emit()
+
+    def _redraw(self, ids: tuple[int, ...], *, from_plane: int) -> None:
+        """Bring the preview in line for some objects, from a plane to both ends."""
+        run = self._controller.run
+        if run is None:
+            return
+        outcomes = run.engine.outcomes()
+        for plane in range(len(run.stack)):
+            for object_id in ids:
+                known = outcomes.get((object_id, plane))
+                if known is not None or plane >= from_plane:
+                    mask = None if known is None else known.mask
+                    self._controller.preview.draw(plane, object_id, mask)
+        self._controller.preview.refresh()

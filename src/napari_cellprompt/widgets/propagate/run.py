@@ -1,0 +1,148 @@
+"""One propagation: from what the controls say to a stack, seeds and words about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.stacks import LayerStack
+from napari_cellprompt.widgets.segment.contrast import Pending
+
+from .seeds import collect
+from .strip_rows import StripRow
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_cellprompt.core.propagate.types import Estimate
+    from napari_cellprompt.session.propagate import (
+        Progress,
+        PropagationRun,
+        RunSummary,
+        Seed,
+    )
+    from napari_cellprompt.widgets.segment.controller import SegmentController
+
+    from .form import Choices
+    from .seeds import Collected
+
+__all__ = [
+    "Run",
+    "estimate_text",
+    "limits_of",
+    "progress_text",
+    "read_stack",
+    "rows_of",
+    "summary_text",
+]
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One propagation from its first estimate to its end."""
+
+    engine: PropagationRun
+    stack: LayerStack
+    choices: Choices
+    collected: Collected
+    seeds: tuple[Seed, ...]
+    limits: dict[str, Any]
+    """Start, stop and direction."""
+
+
+def read_stack(
+    viewer: ViewerModel, segment: SegmentController | None, choices: Choices
+) -> tuple[LayerStack, Collected]:
+    """The stack that is meant, and what is to be followed through it.
+
+    Raises
+    ------
+    CellpromptError
+        Something is missing; the message says what to do.
+    """
+    if segment is None or segment.chosen.image is None:
+        raise PromptError("Open an image stack first.")
+    image = segment.chosen.image
+    if choices.axis is None:
+        raise PromptError(f"'{image.name}' has one plane only: open a stack or a movie.")
+    image_id, limits = segment.pixels_of(image)
+    if isinstance(limits, Pending):
+        raise PromptError("The contrast is still being computed: try again soon.")
+    view = plane_of(viewer, image, channel_axis=segment.channel_axis)
+    stack = LayerStack(
+        image,
+        view,
+        choices.axis,
+        image_id=image_id,
+        channel=segment.channel,
+        limits=limits,
+    )
+    return stack, collect(choices, segment, stack)
+
+
+def limits_of(
+    choices: Choices, collected: Collected, stack: LayerStack, segment: SegmentController
+) -> dict[str, Any]:
+    """Start, stop and direction as the engine wants them."""
+    start = stop = None
+    if choices.span == "from":
+        start, stop = sorted((choices.first, choices.last))
+    elif choices.span == "here" and segment.state is not None:
+        here = stack.number_of(segment.state.view)
+        if here is not None:
+            start, stop = min(here, *collected.planes), max(here, *collected.planes)
+    return {"start": start, "stop": stop, "direction": choices.direction}
+
+
+def _duration(seconds: float) -> str:
+    """A length of time for people."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def estimate_text(run: Run, estimate: Estimate) -> str:
+    """What to tell before a run that takes long."""
+    word = run.stack.axis.plane_word
+    return (
+        f"{len(run.collected.ids)} object(s), {estimate.planes} {word}s in all: "
+        f"about {_duration(estimate.seconds)} and {estimate.nbytes / 1e6:.0f} MB of "
+        "memory. Press Propagate again to start."
+    )
+
+
+def progress_text(run: Run, progress: Progress) -> str:
+    """How far a run has come."""
+    return (
+        f"{run.stack.axis.plane_word.capitalize()} {progress.plane} is done "
+        f"({progress.done} of {progress.total}), {progress.seconds_per_plane:.2f} s each, "
+        f"about {_duration(progress.seconds_left)} left."
+    )
+
+
+def rows_of(run: Run | None) -> list[StripRow]:
+    """What is known of each object, for the strip."""
+    if run is None:
+        return []
+    ids = sorted({object_id for object_id, _ in run.engine.outcomes()})
+    return [
+        StripRow(number, {item.plane: item for item in run.engine.confidence(number)})
+        for number in ids
+    ]
+
+
+def summary_text(run: Run, summary: RunSummary) -> str:
+    """What to tell when a run has come to an end."""
+    word = run.stack.axis.plane_word
+    text = f"{summary.done} {word}s in {summary.seconds:.1f} s."
+    if summary.cancelled:
+        text = f"Stopped after {text} {summary.remaining} are left: press Resume."
+    else:
+        text = f"Done: {text} Look at the doubtful ones (W), then accept."
+    if summary.not_found:
+        lost = ", ".join(str(number) for number in summary.not_found)
+        text += f" Nothing was found for {lost}."
+    return text

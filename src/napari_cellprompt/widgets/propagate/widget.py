@@ -1,0 +1,290 @@
+"""The Propagate dock widget: follow objects through a stack, look, correct, accept."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_warning
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.widgets.segment.panel import collapsible, key_label
+from napari_cellprompt.widgets.segment.widget import SegmentWidget
+from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.keys import PROPAGATE_KEYS, KeyBinder, name_of
+
+from .controller import PropagateController
+from .form import PropagateForm
+from .panel import ChoiceList, PropagatePanel
+from .run import rows_of
+from .strip import ConfidenceStrip
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["PropagateWidget"]
+
+_HELP = [
+    ("Click, box", "correct the object on this plane"),
+    ("Brush", "paint into the Propagation layer"),
+    ("\u25c6 \u25a0 \u2715", "prompted, accepted, object ends here"),
+]
+
+
+class PropagateWidget(QWidget):
+    """Follows objects of the Segment widget through z-stacks and movies.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer that the widget is docked in. Segment is opened beside it, since its
+        image, model and Labels layer are used.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._closed = False
+        # Children.
+        self.form = PropagateForm()
+        self.controller = PropagateController(viewer, warn=show_warning)
+        review = self.controller.review
+        self.strip = ConfidenceStrip()
+        self.panel = PropagatePanel(
+            {
+                "start": self.start,
+                "cancel": self.controller.cancel,
+                "resume": self.controller.resume,
+                "worst": review.worst,
+                "lock": review.lock,
+                "clear": review.clear,
+                "accept": self.controller.accept,
+                "discard": self.controller.discard,
+            }
+        )
+        self.changes = ChoiceList(
+            "What the correction changes",
+            ("Use changes", "Replace these planes", review.use_changes),
+            ("Keep old", "Leave all these planes as they were", review.drop_changes),
+        )
+        self.divisions = ChoiceList(
+            "Divisions?",
+            ("Two daughters", "End the object, follow two new ones", self._divide),
+            ("No division", "Keep it one object, do not ask again", self._keep_whole),
+        )
+        self.keys = KeyBinder(
+            {"worst": review.worst, "lock": review.lock, "clear": review.clear},
+            PROPAGATE_KEYS,
+        )
+        self.segment = find_dock(viewer, SegmentWidget)
+        if self.segment is None:
+            self.segment = open_dock(viewer, SegmentWidget, "Segment")
+        self._strip_area = QScrollArea()
+        # Layout, state, connections.
+        self._lay_out()
+        self._connect()
+        self.controller.attach(self.segment.controller)
+        self._show_axes()
+        self._show()
+
+    def start(self) -> None:
+        """Follow the chosen objects."""
+        if self.segment is None:
+            self.segment = open_dock(self._viewer, SegmentWidget, "Segment")
+            self._follow_segment()
+        self.controller.start(self.form.choices, self.form.settings)
+
+    # --- life ------------------------------------------------------------------------
+
+    def event(self, event: QEvent | None) -> bool:
+        """End the propagation when napari takes the widget out of its dock."""
+        if event is None:
+            return False
+        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if taken_out and not self._closed:
+            self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self) -> None:
+        """Let go of viewer, layers and model; what was accepted stays."""
+        if self._closed:
+            return
+        self._closed = True
+        self._disconnect()
+        self.controller.close()
+        self.form.close()
+        self.segment = None
+
+    def _lay_out(self) -> None:
+        keys = [(name_of(key), key.text) for key in PROPAGATE_KEYS]
+        area = self._strip_area
+        area.setWidget(self.strip)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.form.top)
+        layout.addWidget(self.panel.start_row)
+        layout.addWidget(self.panel.bar)
+        layout.addWidget(self.panel.status_line)
+        layout.addWidget(area)
+        layout.addWidget(self.panel.plane_row)
+        layout.addWidget(self.changes)
+        layout.addWidget(self.divisions)
+        layout.addWidget(self.panel.end_row)
+        layout.addWidget(collapsible("How objects are followed", self.form.more))
+        layout.addWidget(
+            collapsible("Mouse and keys", key_label([*_HELP, *keys]), expanded=True)
+        )
+        layout.addStretch()
+
+    def _connect(self) -> None:
+        self._follow_segment()
+        self.form.axis.changed.connect(self.form.axis_changed)
+        self.controller.changed.connect(self._show)
+        self.controller.strip_changed.connect(self._show_strip)
+        self.strip.plane_picked.connect(self.controller.go_to)
+        self.strip.object_picked.connect(self.controller.choose)
+        self.changes.plane_picked.connect(self.controller.go_to)
+        self.divisions.plane_picked.connect(self.controller.go_to)
+        dims = self._viewer.dims.events
+        for emitter in (dims.current_step, dims.order, dims.ndim):
+            emitter.connect(self._plane_moved)
+        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+
+    def _follow_segment(self) -> None:
+        if self.segment is not None:
+            self.segment.closed.connect(self._segment_closed)
+            self.segment.controller.changed.connect(self._show_axes)
+            self.controller.attach(self.segment.controller)
+
+    def _disconnect(self) -> None:
+        self.keys.unbind()
+        dims = self._viewer.dims.events
+        for emitter in (dims.current_step, dims.order, dims.ndim):
+            emitter.disconnect(self._plane_moved)
+        self.controller.changed.disconnect(self._show)
+        self.controller.strip_changed.disconnect(self._show_strip)
+        self._leave_segment()
+
+    def _leave_segment(self) -> None:
+        if self.segment is not None:
+            self.segment.closed.disconnect(self._segment_closed)
+            self.segment.controller.changed.disconnect(self._show_axes)
+
+    def _segment_closed(self) -> None:
+        if not (isalive(self) and isalive(self.controller.bridge)):
+            return  # the whole window is going
+        self._leave_segment()
+        self.controller.attach(None)
+        self.segment = None
+        self.controller.tell("Segment was closed; Propagate opens it again.")
+
+    # --- showing ---------------------------------------------------------------------
+
+    def _show_axes(self) -> None:
+        """Offer the axes of the image that is segmented."""
+        if self.segment is None or self.controller.run is not None:
+            return
+        segment = self.segment.controller
+        image = segment.chosen.image
+        try:
+            view = (
+                None
+                if image is None
+                else plane_of(self._viewer, image, channel_axis=segment.channel_axis)
+            )
+        except CellpromptError:
+            # Segment tells the user what is wrong with the axes.
+            view = None
+        self.form.offer(image, view)
+
+    def _plane_moved(self, event: Any = None) -> None:
+        self._show_axes()
+        self.strip.show_current(self.controller.plane)
+
+    def _show(self) -> None:
+        """Bring buttons, lists and keys up to date."""
+        controller = self.controller
+        looking = controller.review.active
+        self.panel.show_state(controller)
+        self.form.top.setEnabled(controller.run is None or controller.stage == "announced")
+        self.form.more.setEnabled(self.form.top.isEnabled())
+        self._strip_area.setVisible(looking)
+        self.panel.plane_row.setVisible(looking)
+        self.panel.end_row.setVisible(looking or controller.stage == "announced")
+        self.changes.offer(self._change_entries())
+        self.divisions.offer(self._division_entries())
+        self._bind_keys(looking)
+
+    def _show_strip(self) -> None:
+        controller = self.controller
+        run = controller.run
+        self.strip.show_rows(
+            rows_of(run),
+            0 if run is None else len(run.stack),
+            chosen=controller.object_id,
+            axis="plane" if run is None else run.stack.axis.plane_word,
+        )
+        self.strip.show_current(controller.plane)
+        self._strip_area.setFixedHeight(min(self.strip.sizeHint().height() + 4, 220))
+
+    def _change_entries(self) -> list[tuple[str, int, Any]]:
+        if self.controller.stage != "changes":
+            return []
+        word = self._word
+        return [
+            (
+                f"{word} {change.plane}, object {change.id}: +{added} -{removed} pixels",
+                change.plane,
+                change,
+            )
+            for change, added, removed in self.controller.review.changes.planes
+        ]
+
+    def _division_entries(self) -> list[tuple[str, int, Any]]:
+        return [
+            (
+                f"{self._word} {division.plane}: object {division.id} is in two parts",
+                division.plane,
+                division,
+            )
+            for division in self.controller.review.divisions.proposals
+        ]
+
+    @property
+    def _word(self) -> str:
+        run = self.controller.run
+        return "Plane" if run is None else run.stack.axis.plane_word.capitalize()
+
+    def _divide(self) -> None:
+        if self.divisions.chosen is not None:
+            self.controller.review.divisions.accept(self.divisions.chosen)
+
+    def _keep_whole(self) -> None:
+        if self.divisions.chosen is not None:
+            self.controller.review.divisions.reject(self.divisions.chosen)
+
+    def _bind_keys(self, looking: bool) -> None:
+        """Bind while there is something to look through, and give the keys back after."""
+        segment = self.segment
+        layers = [] if segment is None else segment.controller.chosen.prompts
+        preview = self.controller.preview.layer
+        if preview is not None:
+            layers = [*layers, preview]
+        wanted = [self._viewer, *layers] if looking else []
+        if [id(target) for target in wanted] != [id(bound) for bound in self.keys.targets]:
+            self.keys.unbind()
+            if looking:
+                self.keys.bind(self._viewer, layers)
+
+
+def _destroyed(reference: weakref.ref[PropagateWidget], _: Any = None) -> None:
+    """End the propagation of a widget whose window was closed."""
+    widget = reference()
+    if widget is not None:
+        widget.shut_down()

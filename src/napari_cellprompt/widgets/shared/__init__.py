@@ -1,0 +1,1 @@
+"""What the widgets of several features need."""

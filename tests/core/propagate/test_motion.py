@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cellprompt import PlaneSegmenter, load_model
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.core.masks.rle import encode
+from napari_cellprompt.core.propagate.motion import displacement, shifted
+from napari_cellprompt.core.propagate.propagator import StackPropagator
+from napari_cellprompt.core.propagate.types import PropagationSettings
+from napari_cellprompt.core.types import CroppedMask, Prompts
+
+SHAPE = (80, 90)
+
+
+def textured(seed: int = 0) -> np.ndarray:
+    """A cell of 16 x 16 pixels with a texture of its own, on noise."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(20, 40, SHAPE).astype(np.uint8)
+    image[30:46, 40:56] = rng.integers(90, 250, (16, 16))
+    return image
+
+
+def cell() -> CroppedMask:
+    return CroppedMask(np.ones((16, 16), bool), (30, 40), SHAPE)
+
+
+def source(image: np.ndarray) -> PlaneSource:
+    return PlaneSource.from_image(image)
+
+
+@pytest.mark.parametrize("by", [(0, 0), (5, -7), (-8, 8), (3, 0)])
+def test_a_movement_is_found(by) -> None:
+    moved = np.roll(textured(), by, (0, 1))
+    assert displacement(source(textured()), source(moved), cell()) == by
+
+
+def test_noise_alone_moves_nothing() -> None:
+    other = np.random.default_rng(1).integers(20, 40, SHAPE).astype(np.uint8)
+    assert displacement(source(textured()), source(other), cell()) == (0, 0)
+    flat = np.full(SHAPE, 30, np.uint8)
+    assert displacement(source(flat), source(textured()), cell()) == (0, 0)
+
+
+def test_at_the_border_of_the_plane() -> None:
+    before, here = textured(), textured()
+    before = np.roll(before, (-28, -38), (0, 1))
+    here = np.roll(here, (-26, -35), (0, 1))
+    mask = CroppedMask(np.ones((16, 16), bool), (2, 2), SHAPE)
+    assert displacement(source(before), source(here), mask) == (2, 3)
+
+
+def test_colour_images() -> None:
+    image = np.repeat(textured()[..., None], 3, axis=2)
+    moved = np.roll(image, (4, 4), (0, 1))
+    assert displacement(source(image), source(moved), cell()) == (4, 4)
+
+
+@given(st.tuples(st.integers(-100, 100), st.integers(-100, 100)), st.integers(0, 2**20 - 1))
+def test_shifted_masks_are_cut_at_the_plane(by, bits) -> None:
+    data = np.array([bits >> n & 1 for n in range(20)], bool).reshape(4, 5)
+    mask = CroppedMask(data, (30, 40), SHAPE)
+    rows, columns = mask.indices()
+    rows, columns = rows + by[0], columns + by[1]
+    inside = (rows >= 0) & (rows < SHAPE[0]) & (columns >= 0) & (columns < SHAPE[1])
+    expected = np.zeros(SHAPE, bool)
+    expected[rows[inside], columns[inside]] = True
+    np.testing.assert_array_equal(shifted(mask, by).to_plane(), expected)
+
+
+def followed(axes: str, **settings: object) -> list[tuple[int, ...] | None]:
+    """Boxes of a cell that jumps by more than its size from frame to frame."""
+    frames = np.stack([np.roll(textured(), (7 * n, -7 * n), (0, 1)) for n in range(4)])
+    engine = StackPropagator(
+        PlaneSegmenter(load_model("cellprompt-nano")),
+        ImageStack(frames, axes=axes),
+        PropagationSettings(
+            method="neighbour",
+            lean=1.0,
+            look=0.0,
+            stop_object_score=0.0,
+            stop_contrast=0.0,
+            **settings,
+        ),
+    )
+    engine.prompt(1, 0, Prompts(mask=encode(cell().to_plane())))
+    for _ in engine.propagate():
+        pass
+    return [
+        None if outcome.mask is None else outcome.mask.box
+        for outcome in (engine.outcome(1, plane) for plane in range(4))
+        if outcome is not None
+    ]
+
+
+def test_an_object_of_a_movie_is_followed_where_it_goes() -> None:
+    boxes = followed("TYX")
+    for number, box in enumerate(boxes):
+        assert box is not None
+        middle = ((box[1] + box[3]) / 2, (box[0] + box[2]) / 2)
+        assert middle == pytest.approx((38 + 7 * number, 48 - 7 * number), abs=2.5)
+
+
+def test_along_z_and_where_switched_off_it_is_not() -> None:
+    for boxes in (followed("ZYX"), followed("TYX", motion=False)):
+        box = boxes[-1]
+        assert box is None or (box[1] + box[3]) / 2 < 38 + 2 * 7
