@@ -46,8 +46,8 @@ __all__ = ["AutoSettings", "find_candidates", "find_size"]
 _SHARE = 0.11
 """Share of its tile that a cell is to span.
 
-Tuned on training images: a little finer than for a single click (:mod:`~napari_cellprompt.core.segment.aim`), since
-cells are searched for between others.
+Tuned on training images: a little finer than for a single click
+(:mod:`~napari_cellprompt.core.segment.aim`), since cells are searched for between others.
 """
 _STABILITY_OFFSET = 1.0
 """In logits."""
