@@ -24,8 +24,8 @@ from napari_cellprompt.core.images.tiles import (
     read_tile,
     tile_for_box,
 )
-from napari_cellprompt.core.inference.decoding import mask_to_logits
-from napari_cellprompt.core.inference.drawing import draw_prompts
+from napari_cellprompt.core.inference.sam.decoding import mask_to_logits
+from napari_cellprompt.core.inference.sam.drawing import draw_prompts
 from napari_cellprompt.core.types import Tile
 from napari_cellprompt.evaluation.prompts import ellipse_iou, innermost
 

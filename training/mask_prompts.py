@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from napari_cellprompt.core.inference.decoding import mask_to_logits
+from napari_cellprompt.core.inference.sam.decoding import mask_to_logits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import torch
 
 from auxiliary import DenseHead, dense_loss
 from losses import decoder_loss
-from napari_cellprompt.core.inference.drawing import draw_prompts
+from napari_cellprompt.core.inference.sam.drawing import draw_prompts
 from prompts import Batch, corrective_clicks
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from losses import decoder_loss
-from napari_cellprompt.core.inference.decoding import mask_to_logits
+from napari_cellprompt.core.inference.sam.decoding import mask_to_logits
 from napari_cellprompt.core.networks.sam2 import FrameMemory, ImageFeatures, ObjectPointer
 from objective import LOGIT_LIMIT, draw
 

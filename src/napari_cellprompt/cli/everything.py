@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.everything.found import FilterSettings
 from napari_cellprompt.core.images.contrast import check_limits
+from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import write_labels
@@ -76,12 +76,12 @@ def run_everything(request: EverythingRequest) -> None:
     segmenter: Any = segment.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
-    from napari_cellprompt.core.everything.search import AutoSettings
+    from napari_cellprompt.core.inference.model import SearchSettings
     from napari_cellprompt.tasks.everything import EverythingSettings, label_stack
 
     settings = EverythingSettings(
         mode=request.mode,
-        auto=AutoSettings(size=request.size),
+        auto=SearchSettings(size=request.size),
         filters=filters,
         link=request.link,
     )

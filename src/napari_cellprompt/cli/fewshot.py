@@ -177,11 +177,10 @@ def run_fewshot(request: FewshotRequest) -> int:
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
     from napari_cellprompt.core.fewshot.examples import ExampleBank
-    from napari_cellprompt.core.inference.fingerprint import model_fingerprint
     from napari_cellprompt.tasks.fewshot import teach_stack
     from napari_cellprompt.tasks.fewshot_files import channel_of, label_series
 
-    name = model_fingerprint(segmenter.model)
+    name = segmenter.model.fingerprint
     bank = (
         ExampleBank(name) if request.bank is None else ExampleBank.load(request.bank, name)
     )

@@ -208,7 +208,7 @@ def _groups(
     placed: list[PlacedObject],
 ) -> list[_Group]:
     """Load the model and prompt every object in the stack that it belongs to."""
-    from napari_cellprompt.core.inference.tracking import TrackSettings
+    from napari_cellprompt.core.inference.sam.tracking import TrackSettings
     from napari_cellprompt.core.propagate.propagator import StackPropagator
     from napari_cellprompt.core.propagate.types import PropagationSettings
 
@@ -218,13 +218,14 @@ def _groups(
         raise PromptError(str(error)) from error
     settings = PropagationSettings(**request.settings, track=track)
     started = time.perf_counter()
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    options: dict[str, Any] = {}
     if request.disk_cache > 0:
-        from napari_cellprompt.core.inference.feature_files import FeatureFiles
+        from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
         from napari_cellprompt.core.zoo.folder import features_folder
 
         budget = round(request.disk_cache * 10**6)
-        segmenter.files = FeatureFiles(features_folder(), budget)
+        options["files"] = FeatureFiles(features_folder(), budget)
+    segmenter: Any = segment.load_segmenter(request.model, request.device, **options)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
     image_id = fingerprint(image.data)
     outer = [letter for letter in image.axes if letter in "TZ"]

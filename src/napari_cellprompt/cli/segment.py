@@ -99,12 +99,12 @@ class _Stack:
         )
 
 
-def load_segmenter(model: str, device: str) -> Segmenter:
-    """Load a model, with the tiles around its prompts as cache."""
+def load_segmenter(model: str, device: str, **options: Any) -> Segmenter:
+    """Load a model; ``options`` are those of ``open_model``."""
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.zoo.load import load_model
 
-    return PlaneSegmenter(load_model(model, device=device))
+    return PlaneSegmenter(load_model(model, device=device), **options)
 
 
 def run_segment(request: SegmentRequest) -> None:

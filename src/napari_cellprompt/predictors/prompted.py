@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.errors import ImageError, PromptError
-from napari_cellprompt.core.everything.grid import (
+from napari_cellprompt.core.inference.sam.decoding import (
+    LOGIT_LIMIT,
+    PromptBatch,
+    gather_prompts,
+)
+from napari_cellprompt.core.inference.sam.grid import (
     GridSettings,
     MaskModel,
     as_tensors,
     generate,
-)
-from napari_cellprompt.core.inference.decoding import (
-    LOGIT_LIMIT,
-    PromptBatch,
-    gather_prompts,
 )
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.regions import clean_small_regions

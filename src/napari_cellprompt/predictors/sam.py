@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from napari_cellprompt.core.inference.decoding import PromptBatch, mask_to_logits
+from napari_cellprompt.core.inference.sam.decoding import PromptBatch, mask_to_logits
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
 from napari_cellprompt.core.zoo.load import LoadedModel
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_cellprompt.core.inference.decoding import (
+from napari_cellprompt.core.inference.sam.decoding import (
     PromptBatch,
     decode_prompts,
     mask_to_logits,
 )
-from napari_cellprompt.core.inference.preprocess import normalise, resize_square
+from napari_cellprompt.core.inference.sam.preprocess import normalise, resize_square
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
 from napari_cellprompt.core.zoo.load import LoadedModel
 

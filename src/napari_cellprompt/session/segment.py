@@ -20,15 +20,12 @@ from .thread import InferenceThread, JobContext, Priority, shared_thread
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.model import Model, Shown
     from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 __all__ = [
     "LoadedSegmenter",
-    "ModelView",
     "SegmentSession",
     "Segmenter",
     "load_segmenter",
@@ -41,8 +38,8 @@ class Segmenter(Protocol):
     """What the session needs of a model; ``PlaneSegmenter`` is the real one."""
 
     @property
-    def image_size(self) -> int:
-        """Side of the square input in pixels."""
+    def model(self) -> Model:
+        """What answers."""
 
     def predict(
         self,
@@ -63,20 +60,6 @@ class Segmenter(Protocol):
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         """Compute the features around a place ahead of time."""
-
-    def tile_at(
-        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
-    ) -> Tile:
-        """The part of the plane that is looked at first for these prompts."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelView:
-    """The pixels that go into the network, and where they lie in the plane."""
-
-    image: NDArray[np.uint8]
-    """``(S, S, 3)`` uint8, black where the tile overhangs the image."""
-    tile: Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +108,7 @@ def load_segmenter(
         When there are no such weights, or they cannot be used.
     """
     from napari_cellprompt.core.inference.cache import FeatureCache
-    from napari_cellprompt.core.inference.feature_files import FeatureFiles
+    from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.zoo.folder import features_folder
     from napari_cellprompt.core.zoo.load import load_model
@@ -134,12 +117,11 @@ def load_segmenter(
     segmenter = _loaded.get(key)
     if segmenter is None:
         wanted = None if device == "auto" else device
-        model = load_model(name, device=wanted)
+        loaded = load_model(name, device=wanted)
         files = FeatureFiles(features_folder(), disk_bytes) if disk_bytes else None
-        segmenter = PlaneSegmenter(model, cache=FeatureCache(cache_bytes), files=files)
+        segmenter = PlaneSegmenter(loaded, cache=FeatureCache(cache_bytes), files=files)
         _loaded[key] = segmenter
-    model = segmenter.model
-    return LoadedSegmenter(segmenter, model.spec.name, str(model.device))
+    return LoadedSegmenter(segmenter, segmenter.model.name, segmenter.model.device)
 
 
 class SegmentSession:
@@ -240,15 +222,12 @@ class SegmentSession:
         *,
         size_hint: float | None = None,
         tile: Tile | None = None,
-    ) -> Future[ModelView]:
+    ) -> Future[Shown]:
         """Exactly the pixels that the network gets: of a tile, or for these prompts."""
 
-        def job(context: JobContext) -> ModelView:
-            from napari_cellprompt.core.images.tiles import read_tile
-
-            segmenter = self._segmenter()
-            seen = tile or segmenter.tile_at(plane, prompts, size_hint=size_hint)
-            return ModelView(read_tile(plane, seen, segmenter.image_size), seen)
+        def job(context: JobContext) -> Shown:
+            seen = prompts if tile is None else tile
+            return self._segmenter().model.show(plane, seen, size_hint=size_hint)
 
         return self._submit(job, "view", Priority.CLICK)
 

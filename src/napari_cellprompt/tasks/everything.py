@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.everything.found import (
+from napari_cellprompt.core.images.planes import PlaneSource, axes_of
+from napari_cellprompt.core.inference.model import SearchSettings
+from napari_cellprompt.core.inference.sam.grid import GridMask, GridSettings
+from napari_cellprompt.core.inference.sam.grid import generate as generate_grid
+from napari_cellprompt.core.masks.found import (
     Filtered,
     FilterSettings,
     FoundObject,
     filter_candidates,
 )
-from napari_cellprompt.core.everything.grid import GridMask, GridSettings
-from napari_cellprompt.core.everything.grid import generate as generate_grid
-from napari_cellprompt.core.everything.search import AutoSettings, find_candidates
-from napari_cellprompt.core.images.planes import PlaneSource, axes_of
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.masks.linking import PlaneLinker
 from napari_cellprompt.core.types import Candidate, Tile
@@ -54,7 +54,7 @@ class EverythingSettings:
     mode: Mode = "auto"
     """``auto`` looks at tiles that fit the size of the cells; ``grid`` is the automatic
     mask generator of SAM on the whole image."""
-    auto: AutoSettings = field(default_factory=AutoSettings)
+    auto: SearchSettings = field(default_factory=SearchSettings)
     grid: GridSettings = field(default_factory=GridSettings)
     filters: FilterSettings = field(default_factory=FilterSettings)
     link: bool = True
@@ -129,7 +129,7 @@ def everything(
         data = image
     settings = EverythingSettings(
         mode=mode,
-        auto=AutoSettings(size=size),
+        auto=SearchSettings(size=size),
         filters=FilterSettings() if filters is None else filters,
         link=link,
     )
@@ -211,7 +211,7 @@ def find_on_plane(
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
-    """Candidates of one plane in the mode that is set; see :func:`find_candidates`.
+    """Candidates of one plane in the mode that is set; see :meth:`Model.find`.
 
     ``region`` is ``x0, y0, x1, y1`` in pixels, the last two exclusive.
     """
@@ -223,8 +223,7 @@ def find_on_plane(
                 f"{plane.shape[0]} pixels."
             )
     if settings.mode == "auto":
-        return find_candidates(
-            segmenter,
+        return segmenter.model.find(
             plane,
             settings.auto,
             region=region,
@@ -250,9 +249,11 @@ def _predictor(segmenter: PlaneSegmenter) -> PromptPredictor:
     from napari_cellprompt.predictors.sam import Predictor
     from napari_cellprompt.predictors.sam2_image import SAM2Predictor
 
-    family = segmenter.model.spec.family
+    model: Any = segmenter.model
+    loaded = model.loaded
+    family = loaded.spec.family
     predictor: PromptPredictor = Predictor() if family == "sam1" else SAM2Predictor()
-    predictor.setup_model(segmenter.model, verbose=False)
+    predictor.setup_model(loaded, verbose=False)
     return predictor
 
 

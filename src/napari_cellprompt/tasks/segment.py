@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.inference.decoding import gather_prompts
+from napari_cellprompt.core.inference.sam.decoding import gather_prompts
 from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.results import Results
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter

@@ -256,7 +256,7 @@ def test_the_last_object_up_to_here(desk: PropagateDesk) -> None:
 def test_what_takes_long_is_announced(
     desk: PropagateDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_cellprompt.widgets.propagate.widget.controller._LONG", 0.0)
+    monkeypatch.setattr("napari_cellprompt.widgets.propagate.controller._LONG", 0.0)
     desk.see_object(3, 33, 30)
     desk.widget.start()
     desk.until("announced")

@@ -22,6 +22,7 @@ from napari_cellprompt.core.networks.sam2 import SAM2
 from .checkpoints import detect_family, detect_variant, first_few, read_state_dict
 from .folder import cache_folder
 from .registry import DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec, get_spec
+from .traits import DRAWN_PROMPTS
 from .user_models import checked_file, find_user_model, local_file
 from .verify import verify_file
 
@@ -258,11 +259,13 @@ def _spec_of_file(
     else:
         name = str(metadata.get("name", path.stem))
         base = ModelSpec(name, detect_family(state), variant, 1024)
+    drawing = _drawing(metadata.get("drawing"))
     return replace(
         base,
         network=variant,
         image_size=image_size,
-        drawing=_drawing(metadata.get("drawing")),
+        drawing=drawing,
+        traits=base.traits if drawing is None else DRAWN_PROMPTS,
     )
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import CheckpointError
 
+from .traits import DRAWN_PROMPTS, Traits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -78,6 +80,8 @@ class ModelSpec:
         Whether the weights are part of this package.
     good_for : str
         What it was made for, in a few words.
+    traits : Traits
+        How its answers are asked for and used.
     """
 
     name: str
@@ -88,6 +92,7 @@ class ModelSpec:
     source: WeightsSource | None = field(default=None, compare=False)
     bundled: bool = field(default=False, compare=False)
     good_for: str = field(default="", compare=False)
+    traits: Traits = field(default=Traits(), compare=False)
 
 
 def _network(**hyper_parameters: object) -> Mapping[str, object]:
@@ -403,6 +408,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             image_size=512,
             bundled=True,
             good_for="cells and nuclei, stacks and movies, on any computer",
+            traits=DRAWN_PROMPTS,
         ),
         **{name: _sam2_spec(name) for name in _SAM2_FILES},
         "edgetam": ModelSpec(

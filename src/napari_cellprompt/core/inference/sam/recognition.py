@@ -14,9 +14,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_cellprompt.core.inference.decoding import decode_prompts
-from napari_cellprompt.core.inference.tracking import encode_frames, mask_frame
 from napari_cellprompt.core.networks.sam2 import SAM2, FrameMemory
+
+from .decoding import decode_prompts
+from .tracking import encode_frames, mask_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_cellprompt.core.images.planes import PlaneSource
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.types import CroppedMask, Tile
 
-__all__ = ["coverage", "mutual_logits", "object_logits", "remember"]
+    from .encoder import PlaneEncoder
+
+__all__ = ["coverage", "describe", "object_logits", "remember"]
 
 _BATCH = 16
 _MOST = 6
@@ -48,18 +50,18 @@ def coverage(masks: Sequence[CroppedMask], tile: Tile) -> Tensor:
 
 @torch.inference_mode()
 def remember(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     plane: PlaneSource,
     objects: Sequence[tuple[CroppedMask, Tile]],
 ) -> list[NDArray[np.float16] | None]:
     """The memory ``(mem_dim, h, w)`` of each object; None for models without memory."""
-    network = segmenter.model.network
+    network = encoder.loaded.network
     if not isinstance(network, SAM2):
         return [None] * len(objects)
     memories: list[NDArray[np.float16] | None] = []
     side = network.image_size
     for mask, tile in objects:
-        features = segmenter.features(plane, tile)
+        features = encoder.features(plane, tile)
         shown = F.interpolate(
             coverage([mask], tile), size=(side, side), mode="bilinear", antialias=True
         )
@@ -75,7 +77,7 @@ def remember(
 
 @torch.inference_mode()
 def object_logits(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     plane: PlaneSource,
     objects: Sequence[tuple[CroppedMask, Tile]],
     memories: Sequence[NDArray[np.float16]],
@@ -84,7 +86,7 @@ def object_logits(
 
     Parameters
     ----------
-    segmenter
+    encoder
         The model that made the memories.
     plane
         Where the objects are.
@@ -98,13 +100,13 @@ def object_logits(
     ndarray
         ``(N,)`` object logits.
     """
-    network = segmenter.model.with_memory
+    network = encoder.loaded.with_memory
     by_tile: dict[Tile, list[int]] = defaultdict(list)
     for row, (_, tile) in enumerate(objects):
         by_tile[tile].append(row)
     logits = np.zeros(len(objects))
     for tile, rows in by_tile.items():
-        features = segmenter.features(plane, tile)
+        features = encoder.features(plane, tile)
         conditioned = network.condition(
             features,
             [_frame_memory(network, memory) for memory in memories[-_MOST:]],
@@ -123,27 +125,52 @@ def object_logits(
                 torch.tensor(clicks, dtype=torch.float32, device=device)[:, None],
                 torch.ones(len(part), 1, dtype=torch.int32, device=device),
                 None,
-                drawing=segmenter.model.spec.drawing,
+                drawing=encoder.loaded.spec.drawing,
                 multimask=False,
             )
             logits[part] = out.object_logits[:, 0].double().cpu().numpy()
     return logits
 
 
-def mutual_logits(
-    segmenter: PlaneSegmenter,
-    plane: PlaneSource,
-    objects: Sequence[tuple[CroppedMask, Tile]],
-    memories: Sequence[NDArray[np.float16] | None],
-) -> list[float]:
-    """How well each object is recognised from the others; a single one from itself."""
-    found = []
-    for row, item in enumerate(objects):
-        others = [m for at, m in enumerate(memories) if at != row or len(objects) == 1]
-        known = [memory for memory in others if memory is not None]
-        logit = object_logits(segmenter, plane, [item], known)[0] if known else 0.0
-        found.append(float(logit))
-    return found
+@torch.inference_mode()
+def describe(
+    encoder: PlaneEncoder, plane: PlaneSource, objects: Sequence[tuple[CroppedMask, Tile]]
+) -> NDArray[np.float32]:
+    """Mean features inside the mask of each object, ``(N, D)``.
+
+    Parameters
+    ----------
+    encoder
+        The model, with its cache of features.
+    plane
+        Where the objects are.
+    objects
+        Their masks, none empty, and the tile on which the model looks at each.
+    """
+    by_tile: dict[Tile, list[int]] = defaultdict(list)
+    for row, (_, tile) in enumerate(objects):
+        by_tile[tile].append(row)
+    found: dict[int, NDArray[np.float32]] = {}
+    for tile, rows in by_tile.items():
+        features = encoder.features(plane, tile)
+        levels = (*features.high_res, features.embed)
+        for start in range(0, len(rows), _BATCH):
+            part = rows[start : start + _BATCH]
+            cover = coverage([objects[row][0] for row in part], tile)
+            pooled = torch.cat([_pooled(level, cover) for level in levels], dim=1)
+            for row, values in zip(part, pooled.float().cpu().numpy(), strict=True):
+                found[row] = values
+    if not objects:
+        return np.zeros((0, 0), np.float32)
+    return np.stack([found[row] for row in range(len(objects))])
+
+
+def _pooled(level: Tensor, cover: Tensor) -> Tensor:
+    """Mean features ``(N, C)`` of a map ``(1, C, h, w)`` inside masks."""
+    weights = F.interpolate(cover, size=level.shape[-2:], mode="area")[:, 0]
+    weights = weights.to(level.device).flatten(1)
+    total = weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    return (weights / total) @ level[0].float().flatten(1).T
 
 
 def _frame_memory(network: SAM2, memory: NDArray[np.float16]) -> FrameMemory:

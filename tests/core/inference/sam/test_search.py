@@ -6,25 +6,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.brightness import BrightSegmenter, disks
+from tests.brightness import BrightModel, BrightSegmenter, disks
 
-from napari_cellprompt.core.everything import search as everything_module
-from napari_cellprompt.core.everything.foreground import Foreground, peaks
-from napari_cellprompt.core.everything.found import (
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.inference.model import SearchSettings
+from napari_cellprompt.core.inference.sam import search as everything_module
+from napari_cellprompt.core.inference.sam.foreground import Foreground, peaks
+from napari_cellprompt.core.inference.sam.search import (
+    find_candidates,
+    find_size,
+)
+from napari_cellprompt.core.masks.found import (
     FilterSettings,
     FoundObject,
     filter_candidates,
 )
-from napari_cellprompt.core.everything.search import (
-    AutoSettings,
-    find_candidates,
-    find_size,
-)
-from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.labels import resolve_overlaps
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
-from napari_cellprompt.core.zoo.registry import DrawingSpec
+from napari_cellprompt.core.zoo.traits import Traits
 
 CENTRES = [(y, x) for y in range(12, 150, 26) for x in range(14, 210, 28)]
 
@@ -39,7 +39,7 @@ def labelled(found: list[FoundObject], shape: tuple[int, int]) -> np.ndarray:
 def test_every_object_is_found_once_across_tiles() -> None:
     image, truth = disks((160, 220), CENTRES, 7)
     segmenter = BrightSegmenter()
-    found = find_candidates(segmenter, PlaneSource.from_image(image))
+    found = find_candidates(segmenter.model, PlaneSource.from_image(image))
     assert len(set(segmenter.encoded)) > 4
     labels = labelled(found, image.shape)
     assert labels.max() == len(CENTRES) == truth.max()
@@ -50,7 +50,9 @@ def test_every_object_is_found_once_across_tiles() -> None:
 def test_what_is_known_of_a_candidate() -> None:
     image, _ = disks((64, 64), [(30, 40), (2, 10)], 9)
     found = find_candidates(
-        BrightSegmenter(), PlaneSource.from_image(image), AutoSettings(size=19, spacing=12)
+        BrightSegmenter().model,
+        PlaneSource.from_image(image),
+        SearchSettings(size=19, spacing=12),
     )
     inner, border = sorted(found, key=lambda item: item.touches_border)
     assert (inner.touches_border, border.touches_border) == (False, True)
@@ -69,7 +71,7 @@ def test_the_size_is_found_from_the_image(radius: int) -> None:
     centres = [(y, x) for y in range(step, 220, step) for x in range(step, 300, step)]
     image, _ = disks((240, 320), centres, radius)
     size = find_size(
-        BrightSegmenter(), PlaneSource.from_image(image), AutoSettings(spacing=20)
+        BrightSegmenter().model, PlaneSource.from_image(image), SearchSettings(spacing=20)
     )
     assert size == pytest.approx(2 * radius, rel=0.4, abs=4)
 
@@ -78,8 +80,8 @@ def test_clicks_follow_what_was_learnt() -> None:
     # of the four clicks of this grid, one hits an object
     image, truth = disks((60, 60), [(14, 14), (30, 32), (52, 22), (48, 54)], 6)
     segmenter = BrightSegmenter()
-    settings = AutoSettings(size=13, spacing=100)
-    found = find_candidates(segmenter, PlaneSource.from_image(image), settings)
+    settings = SearchSettings(size=13, spacing=100)
+    found = find_candidates(segmenter.model, PlaneSource.from_image(image), settings)
     assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
     assert segmenter.network.decoded <= 4 + 4 + 4
 
@@ -88,12 +90,12 @@ def test_a_few_objects_between_the_clicks_are_found() -> None:
     # in the middle between the two clicks of each row, and from row to row
     image, truth = disks((60, 60), [(15, 30)], 6)
     segmenter = BrightSegmenter()
-    settings = AutoSettings(size=13, spacing=100)
-    found = find_candidates(segmenter, PlaneSource.from_image(image), settings)
+    settings = SearchSettings(size=13, spacing=100)
+    found = find_candidates(segmenter.model, PlaneSource.from_image(image), settings)
     assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
     nothing = BrightSegmenter()
     image[:] = np.arange(60)
-    assert find_candidates(nothing, PlaneSource.from_image(image), settings) == []
+    assert find_candidates(nothing.model, PlaneSource.from_image(image), settings) == []
     assert 4 < nothing.network.decoded <= 4 + 25
 
 
@@ -106,7 +108,7 @@ def test_a_finer_level_is_tried_where_answers_are_doubtful(
     search = everything_module._search
 
     def spy(segmenter, plane, settings, size, *rest):
-        level = everything_module._level(size, segmenter.image_size)
+        level = everything_module._level(size, segmenter.model.image_size)
         searched.append(level)
         found = search(segmenter, plane, settings, 15, *rest)
         # each level finds more than the one before
@@ -120,7 +122,7 @@ def test_a_finer_level_is_tried_where_answers_are_doubtful(
     monkeypatch.setattr(everything_module, "_search", spy)
     monkeypatch.setattr(everything_module, "find_size", lambda *_, **__: 60.0)
     monkeypatch.setattr(everything_module, "_median_side", lambda _: None)
-    found = find_candidates(BrightSegmenter(), PlaneSource.from_image(image))
+    found = find_candidates(BrightSegmenter().model, PlaneSource.from_image(image))
     assert searched == levels
     precision = average_precision(labelled(found, image.shape), truth)[0]
     assert precision == 1.0 if levels[-1] == 4.0 else precision < 0.5
@@ -133,7 +135,7 @@ def test_sure_finds_are_not_clicked_again_from_the_next_tile(monkeypatch) -> Non
     for sure in (0.0, 2.0):
         monkeypatch.setattr(everything_module, "_SURE", sure)
         segmenter = BrightSegmenter()
-        found = find_candidates(segmenter, plane, AutoSettings(size=15))
+        found = find_candidates(segmenter.model, plane, SearchSettings(size=15))
         assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
         counts.append(segmenter.network.decoded)
     assert counts[0] < counts[1]
@@ -143,23 +145,23 @@ def test_blank_tiles_are_not_looked_at() -> None:
     image, _ = disks((128, 512), [(60, 40)], 8)
     image[image == 20] = 0
     segmenter = BrightSegmenter()
-    find_candidates(segmenter, PlaneSource.from_image(image), AutoSettings(size=17))
+    find_candidates(segmenter.model, PlaneSource.from_image(image), SearchSettings(size=17))
     assert segmenter.encoded
     assert all(tile.x0 < 50 for tile in segmenter.encoded)
     nothing = BrightSegmenter()
     empty = PlaneSource.from_image(np.zeros((300, 300), np.uint8))
-    assert find_candidates(nothing, empty) == []
+    assert find_candidates(nothing.model, empty) == []
     assert nothing.encoded == []
 
 
 @pytest.mark.parametrize("how", ["setting", "model"])
 def test_without_refinement_the_masks_are_those_of_clicks(how: str) -> None:
     image, truth = disks((64, 64), [(32, 32)], 9)
-    settings = AutoSettings(size=19, refine=False if how == "setting" else None)
+    settings = SearchSettings(size=19, refine=False if how == "setting" else None)
     segmenter = BrightSegmenter()
     if how == "model":
-        segmenter.model.spec.drawing = DrawingSpec(16.0, 1.5)
-    found = find_candidates(segmenter, PlaneSource.from_image(image), settings)
+        segmenter.model.loaded.spec.traits = Traits(refines_by_box=False)
+    found = find_candidates(segmenter.model, PlaneSource.from_image(image), settings)
     assert {item.agreement for item in found} == {1.0}
     assert average_precision(labelled(found, image.shape), truth)[0] == 1.0
 
@@ -168,7 +170,9 @@ def test_a_region_limits_where_is_clicked() -> None:
     image, _ = disks((160, 220), CENTRES, 7)
     segmenter = BrightSegmenter()
     plane = PlaneSource.from_image(image)
-    found = find_candidates(segmenter, plane, AutoSettings(size=15), region=(0, 0, 60, 50))
+    found = find_candidates(
+        segmenter.model, plane, SearchSettings(size=15), region=(0, 0, 60, 50)
+    )
     kept = filter_candidates(found, FilterSettings()).kept
     assert 4 <= len(kept) <= 9
     assert all(item.point[0] < 82 and item.point[1] < 72 for item in kept)
@@ -178,16 +182,14 @@ def test_progress_and_cancelling() -> None:
     image, _ = disks((160, 220), CENTRES, 7)
     plane = PlaneSource.from_image(image)
     seen: list[tuple[int, int]] = []
-    settings = AutoSettings(size=15)
-    find_candidates(
-        BrightSegmenter(), plane, settings, progress=lambda *now: seen.append(now)
-    )
+    settings = SearchSettings(size=15)
+    find_candidates(BrightModel(), plane, settings, progress=lambda *now: seen.append(now))
     total = seen[-1][1]
     assert seen == [(number, total) for number in range(total + 1)]
     segmenter = BrightSegmenter()
     with pytest.raises(CancelledError):
         find_candidates(
-            segmenter, plane, settings, cancelled=lambda: len(segmenter.encoded) > 1
+            segmenter.model, plane, settings, cancelled=lambda: len(segmenter.encoded) > 1
         )
     assert len(segmenter.encoded) == 2
 
@@ -226,8 +228,10 @@ def test_random_weights(model) -> None:
     from napari_cellprompt import PlaneSegmenter
 
     image = np.random.default_rng(0).integers(0, 255, (100, 140), dtype=np.uint8)
-    settings = AutoSettings(size=20, min_object_score=0, min_score=0)
-    found = find_candidates(PlaneSegmenter(model), PlaneSource.from_image(image), settings)
+    settings = SearchSettings(size=20, min_object_score=0, min_score=0)
+    found = find_candidates(
+        PlaneSegmenter(model).model, PlaneSource.from_image(image), settings
+    )
     for item in found:
         assert item.mask.plane_shape == (100, 140)
         assert item.area > 0
@@ -235,12 +239,12 @@ def test_random_weights(model) -> None:
         assert 0 <= item.consensus <= 1
 
 
-class OneLevel(BrightSegmenter):
+class OneLevel(BrightModel):
     """Has features at one level only, as SAM and MobileSAM do."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.model.spec.family = "sam1"
+        self.loaded.spec.family = "sam1"
         self.seen = []
         decode = self.network.decode
 
@@ -264,7 +268,7 @@ def test_models_with_one_level_of_features_do_as_well() -> None:
 
 def test_what_a_tile_cuts_is_known() -> None:
     image, _ = disks((160, 220), CENTRES, 7)
-    found = find_candidates(BrightSegmenter(), PlaneSource.from_image(image))
+    found = find_candidates(BrightSegmenter().model, PlaneSource.from_image(image))
     sizes = {
         flag: [i.area for i in found if i.cut_by_tile is flag] for flag in (True, False)
     }

@@ -10,18 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_cellprompt.core.inference.decoding import decode_prompts
+from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.out_of_memory import in_batches
 from napari_cellprompt.core.masks.ellipse import rounded
-from napari_cellprompt.core.segment.segmenter import stop_if
+
+from .decoding import decode_prompts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.networks.sam2 import ImageFeatures
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.types import Tile
+
+    from .encoder import PlaneEncoder
 
 __all__ = [
     "Answers",
@@ -73,27 +75,27 @@ class Answers:
 
 
 def tile_features(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     plane: PlaneSource,
     tile: Tile,
     cancelled: Callable[[], bool] | None,
 ) -> ImageFeatures:
     """What the network knows of a tile, ready to be asked."""
     with torch.inference_mode():
-        found = segmenter.features(plane, tile, cancelled=cancelled)
-        return segmenter.model.network.without_memory(found)
+        found = encoder.features(plane, tile, cancelled=cancelled)
+        return encoder.loaded.network.without_memory(found)
 
 
 @torch.inference_mode()
 def ask(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     features: ImageFeatures,
     xy: NDArray[np.float64],
     boxes: NDArray[np.float64] | None,
     cancelled: Callable[[], bool] | None,
 ) -> Answers:
     """One answer to each click ``(N, 2)`` or, where there are any, box ``(N, 4)``."""
-    model = segmenter.model
+    model = encoder.loaded
     if boxes is None:
         points = xy[:, None]
         labels = np.ones(points.shape[:2], np.int32)
@@ -120,7 +122,7 @@ def ask(
 
     parts = in_batches(len(points), _BATCH, decode)
     masks, scores, present = (torch.cat(part) for part in zip(*parts, strict=True))
-    if model.spec.drawing is not None and boxes is None:
+    if model.spec.traits.rounds and boxes is None:
         # as for a click of the user
         places, trust = ((xy + 0.5) / 4 - 0.5).tolist(), (scores * present).tolist()
         masks = torch.cat(

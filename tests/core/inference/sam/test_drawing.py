@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_cellprompt.core.inference.drawing import draw_prompts
+from napari_cellprompt.core.inference.sam.drawing import draw_prompts
 
 
 def draw(points, labels, size=128):

@@ -10,7 +10,7 @@ import torch
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.cache import FeatureCache
-from napari_cellprompt.core.inference.feature_files import FeatureFiles
+from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
 from napari_cellprompt.core.types import Prompts
 
@@ -35,7 +35,7 @@ def segmenter(folder: Path) -> tuple[PlaneSegmenter, list[object]]:
         files=FeatureFiles(folder, 1 << 28),
     )
     encoded: list[object] = []
-    network = made.model.network
+    network = made.model.loaded.network
     encode = network.frame_features
 
     def counting(x: torch.Tensor) -> ImageFeatures:
@@ -69,7 +69,7 @@ def test_other_pixels_contrast_or_weights_find_nothing(tmp_path: Path) -> None:
         assert encoded
     made, encoded = segmenter(tmp_path)
     with torch.no_grad():
-        next(made.model.network.parameters()).add_(1e-3)
+        next(made.model.loaded.network.parameters()).add_(1e-3)
     made.predict(PlaneSource.from_image(picture()), CLICK)
     assert encoded
     assert len(list(tmp_path.iterdir())) > files

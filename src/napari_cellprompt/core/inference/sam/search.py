@@ -10,7 +10,7 @@ the size of the cells, a look at a few tiles tells it first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +25,18 @@ from napari_cellprompt.core.images.tiles import (
     tile_grid,
     touches_border,
 )
+from napari_cellprompt.core.inference.cancelling import stop_if
+from napari_cellprompt.core.inference.model import SearchSettings
 from napari_cellprompt.core.masks.crop import cut_candidate
-from napari_cellprompt.core.segment.segmenter import stop_if
+from napari_cellprompt.core.masks.found import (
+    FilterSettings,
+    FoundObject,
+    filter_candidates,
+)
 from napari_cellprompt.core.types import Tile
 
 from .answers import Answers, ask, box_of, plausible, representatives, tile_features
 from .foreground import Foreground, peaks
-from .found import FilterSettings, FoundObject, filter_candidates
 from .grid import stability
 
 if TYPE_CHECKING:
@@ -39,15 +44,16 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.networks.sam2 import ImageFeatures
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
-__all__ = ["AutoSettings", "find_candidates", "find_size"]
+    from .encoder import PlaneEncoder
+
+__all__ = ["find_candidates", "find_size"]
 
 _SHARE = 0.11
 """Share of its tile that a cell is to span.
 
 Tuned on training images: a little finer than for a single click
-(:mod:`~napari_cellprompt.core.segment.aim`), since cells are searched for between others.
+(:mod:`.aim`), since cells are searched for between others.
 """
 _STABILITY_OFFSET = 1.0
 """In logits."""
@@ -67,28 +73,10 @@ _ABSENT = 0.3
 """A click with an object score below it says that there is background."""
 
 
-@dataclass(frozen=True, slots=True)
-class AutoSettings:
-    """How :func:`find_candidates` looks; the defaults are tuned on training images."""
-
-    size: float | None = None
-    """Longer side of the objects in image pixels; None: found from the image."""
-    spacing: float = 56.0
-    """Distance of the clicks of the coarse grid in model pixels."""
-    min_object_score: float = 0.7
-    """Clicks whose answer is below it hit background."""
-    min_score: float = 0.5
-    """Predicted IoU below which an answer is not looked at further."""
-    refine: bool | None = None
-    """Ask once more with the box of what was found. None: not of models that take drawn
-    prompts, whose outlines from a click are as good (measured on training images: AP50 of
-    fluorescent nuclei 0.63 without, 0.57 to 0.61 with)."""
-
-
 def find_candidates(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     plane: PlaneSource,
-    settings: AutoSettings | None = None,
+    settings: SearchSettings | None = None,
     *,
     region: tuple[int, int, int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -101,7 +89,7 @@ def find_candidates(
 
     Parameters
     ----------
-    segmenter
+    encoder
         The model, with its cache of features.
     plane
         What to look at.
@@ -120,15 +108,15 @@ def find_candidates(
     concurrent.futures.CancelledError
         Where ``cancelled`` said so.
     """
-    settings = AutoSettings() if settings is None else settings
-    side = segmenter.image_size
+    settings = SearchSettings() if settings is None else settings
+    side = encoder.image_size
 
     def search(size: float | None) -> list[FoundObject]:
-        return _search(segmenter, plane, settings, size, region, progress, cancelled)
+        return _search(encoder, plane, settings, size, region, progress, cancelled)
 
     if settings.size is not None:
         return search(settings.size)
-    size = find_size(segmenter, plane, settings, region=region, cancelled=cancelled)
+    size = find_size(encoder, plane, settings, region=region, cancelled=cancelled)
     found, level = search(size), _level(size, side)
     # a few clicks rather hit large objects: what was found now tells the size better
     again = _median_side(found)
@@ -166,33 +154,33 @@ def _median_side(found: Sequence[FoundObject]) -> float | None:
 
 
 def _search(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     plane: PlaneSource,
-    settings: AutoSettings,
+    settings: SearchSettings,
     size: float | None,
     region: tuple[int, int, int, int] | None,
     progress: Callable[[int, int], None] | None,
     cancelled: Callable[[], bool] | None,
 ) -> list[FoundObject]:
     """Everything at the level that fits objects of this size."""
-    level = _level(size, segmenter.image_size)
-    tiles = tile_grid(plane.shape, segmenter.image_size, level)
+    level = _level(size, encoder.image_size)
+    tiles = tile_grid(plane.shape, encoder.image_size, level)
     clicks = _clicks(tiles, plane.shape, settings.spacing, region)
-    found = _search_tiles(segmenter, plane, clicks, size, settings, progress, cancelled)
+    found = _search_tiles(encoder, plane, clicks, size, settings, progress, cancelled)
     if not found and sum(len(xy) for _, xy in clicks) <= _FEW:
         # few objects may all lie between the clicks
         settings = replace(settings, spacing=settings.spacing / 2)
         clicks = _clicks(tiles, plane.shape, settings.spacing, region)
-        found = _search_tiles(segmenter, plane, clicks, size, settings, progress, cancelled)
+        found = _search_tiles(encoder, plane, clicks, size, settings, progress, cancelled)
     return found
 
 
 def _search_tiles(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     plane: PlaneSource,
     clicks: Sequence[tuple[Tile, NDArray[np.float64]]],
     size: float | None,
-    settings: AutoSettings,
+    settings: SearchSettings,
     progress: Callable[[int, int], None] | None,
     cancelled: Callable[[], bool] | None,
 ) -> list[FoundObject]:
@@ -205,7 +193,7 @@ def _search_tiles(
         stop_if(cancelled)
         if not _is_blank(plane, tile):
             found += _search_tile(
-                segmenter, plane, tile, xy, size, rule, found, settings, cancelled
+                encoder, plane, tile, xy, size, rule, found, settings, cancelled
             )
     if progress is not None:
         progress(len(clicks), len(clicks))
@@ -213,9 +201,9 @@ def _search_tiles(
 
 
 def find_size(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     plane: PlaneSource,
-    settings: AutoSettings | None = None,
+    settings: SearchSettings | None = None,
     *,
     region: tuple[int, int, int, int] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -226,8 +214,8 @@ def find_size(
     them, at a quarter of it; the median of what is found decides. None where there is
     nothing.
     """
-    settings = AutoSettings() if settings is None else settings
-    side = segmenter.image_size
+    settings = SearchSettings() if settings is None else settings
+    side = encoder.image_size
     sizes: list[float] = []
     for level in [1.0] if max(plane.shape) <= side else [1.0, 0.25]:
         tiles = tile_grid(plane.shape, side, level)
@@ -237,8 +225,8 @@ def find_size(
             stop_if(cancelled)
             if _is_blank(plane, tile):
                 continue
-            features = tile_features(segmenter, plane, tile, cancelled)
-            answers = ask(segmenter, features, xy, None, cancelled)
+            features = tile_features(encoder, plane, tile, cancelled)
+            answers = ask(encoder, features, xy, None, cancelled)
             answers = _believed(answers, settings)
             for row in representatives(answers)[0]:
                 x0, y0, x1, y1 = box_of(answers.masks[row] > 0)
@@ -290,7 +278,7 @@ def _is_blank(plane: PlaneSource, tile: Tile) -> bool:
     return int(pixels.max()) == int(pixels.min())
 
 
-def _believed(answers: Answers, settings: AutoSettings) -> Answers:
+def _believed(answers: Answers, settings: SearchSettings) -> Answers:
     """Those that may be objects."""
     rows = plausible(
         answers,
@@ -301,27 +289,27 @@ def _believed(answers: Answers, settings: AutoSettings) -> Answers:
 
 
 def _search_tile(
-    segmenter: PlaneSegmenter,
+    encoder: PlaneEncoder,
     plane: PlaneSource,
     tile: Tile,
     xy: NDArray[np.float64],
     size: float | None,
     rule: Foreground,
     known: Sequence[FoundObject],
-    settings: AutoSettings,
+    settings: SearchSettings,
     cancelled: Callable[[], bool] | None,
 ) -> list[FoundObject]:
     """What the clicks ``(N, 2)``, and others that follow from them, find in a tile.
 
     Clicks on what other tiles have found, ``known``, are left out.
     """
-    features = tile_features(segmenter, plane, tile, cancelled)
-    answers = ask(segmenter, features, xy, None, cancelled)
+    features = tile_features(encoder, plane, tile, cancelled)
+    answers = ask(encoder, features, xy, None, cancelled)
     further = _further_clicks(answers, features, xy, tile, size, rule, settings)
     further = further[~_on_known(further, tile, known)]
     answers = _believed(answers, settings)
     if len(further):
-        more = ask(segmenter, features, further, None, cancelled)
+        more = ask(encoder, features, further, None, cancelled)
         answers = answers.join(_believed(more, settings))
     chosen, votes, consensus = representatives(answers)
     if not chosen:
@@ -330,12 +318,12 @@ def _search_tile(
     final, agreement = first, [1.0] * len(chosen)
     refine = settings.refine
     if refine is None:
-        refine = segmenter.model.spec.drawing is None
+        refine = encoder.loaded.spec.traits.refines_by_box
     if refine:
         boxes = np.array([box_of(mask > 0) for mask in first.masks], dtype=np.float64)
         # the edges of low-resolution pixels, in model pixels
         asked = boxes * 4 - 0.5 + _GROWTH * np.array([-1, -1, 1, 1])
-        final = ask(segmenter, features, first.xy, asked, cancelled)
+        final = ask(encoder, features, first.xy, asked, cancelled)
         a, b = (first.masks > 0).flatten(1), (final.masks > 0).flatten(1)
         agreement = ((a & b).sum(1) / (a | b).sum(1).clamp(min=1)).tolist()
     steady = stability(final.masks, 0.0, _STABILITY_OFFSET).nan_to_num().tolist()
@@ -379,7 +367,7 @@ def _further_clicks(
     tile: Tile,
     size: float | None,
     rule: Foreground,
-    settings: AutoSettings,
+    settings: SearchSettings,
 ) -> NDArray[np.float64]:
     """Where the answers say that there are more objects, ``(M, 2)`` in model pixels."""
     side = answers.masks.shape[-1]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cellprompt.core.masks.regions import fill_and_drop
 from napari_cellprompt.core.types import Candidate, CroppedMask
+
+from .regions import fill_and_drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

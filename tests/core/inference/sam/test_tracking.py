@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from napari_cellprompt.core.inference.object_memory import select_prompted
-from napari_cellprompt.core.inference.tracking import (
+from napari_cellprompt.core.inference.sam.object_memory import select_prompted
+from napari_cellprompt.core.inference.sam.tracking import (
     ObjectFrame,
     ObjectMemory,
     TrackSettings,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_cellprompt.core.everything.found import (
+from napari_cellprompt.core.masks.found import (
     FilterSettings,
     FoundObject,
     filter_candidates,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.decoding import gather_prompts, mask_to_logits
+from napari_cellprompt.core.inference.sam.decoding import gather_prompts, mask_to_logits
 
 SHAPE = (40, 60)
 

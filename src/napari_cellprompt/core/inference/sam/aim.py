@@ -20,36 +20,24 @@ from napari_cellprompt.core.images.tiles import (
     tile_for_box,
     touches_border,
 )
+from napari_cellprompt.core.inference.extent import extent_of, is_outlined
 from napari_cellprompt.core.types import Tile
 
-from .extent import extent_of, is_outlined
-
 if TYPE_CHECKING:
+    from napari_cellprompt.core.inference.model import Answer
     from napari_cellprompt.core.types import Prompts
+    from napari_cellprompt.core.zoo.traits import Traits
 
-    from .clicks import Step
-
-__all__ = ["CLICK_SHARE", "Aim", "Look"]
+__all__ = ["Aim", "Look"]
 
 _MAX_LOOKS = 4
 """An object is predicted at most this often while a tile that holds it is sought."""
-CLICK_SHARE = 0.09
-"""Share of its tile at which the bundled model finds an object best from clicks alone.
-
-Measured with ``benchmarks/levels.py``; with a box larger is better, as the outline is
-finer. Models that take prompts as they are were trained on objects of all sizes.
-"""
 _DOUBTFUL = 0.7
 """A first click whose answer is rated below this is asked again on finer levels."""
 _FINER = 2
 """On so many of them; a coarser look finds something large and is too sure of it."""
 _UNFIT = 0.15
 """What an answer loses for each octave that its size is off the one its level is for."""
-CORRECTED_SHARE = 0.13
-"""The same where clicks correct a mask.
-
-Measured on the objects of ``benchmarks/quality.py``: 0.09 to 0.18 differ by 0.02.
-"""
 
 Box = tuple[float, float, float, float]
 
@@ -63,16 +51,16 @@ class Look:
     """The rectangle that the object covers as far as the prompts tell."""
     tile: Tile
     size_known: bool
-    earlier: Step | None = None
+    earlier: Answer | None = None
     """What the prompts gave before their last click."""
     looks: int = 0
     seen: set[Tile] = field(default_factory=set)
-    result: Step | None = None
+    result: Answer | None = None
     doubts: bool = False
     """Whether finer levels may be tried: a click on an object of unknown size."""
     left: list[Tile] | None = None
     """Finer tiles still to be tried; None before the object has found its place."""
-    answers: list[Step] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     """What was found so far."""
 
     @property
@@ -87,15 +75,15 @@ class Aim:
 
     image_size: int
     """Side of the model's square input in pixels."""
-    drawn: bool
-    """Whether the model takes prompts as a drawing."""
+    traits: Traits
+    """Of the model."""
 
     def first(
         self,
         shape: tuple[int, int],
         prompts: Prompts,
         size_hint: float | None,
-        earlier: Step | None = None,
+        earlier: Answer | None = None,
     ) -> Look:
         """Where to look first.
 
@@ -133,17 +121,18 @@ class Aim:
             tile,
             size_known=known,
             earlier=earlier,
-            doubts=self.drawn and not known,
+            doubts=self.traits.tries_finer and not known,
         )
 
     def _level(
         self, prompts: Prompts, size: float | None, *, corrected: bool = False
     ) -> float:
         """The magnification for an object of this size."""
-        share = TARGET_SHARE
-        if self.drawn and not is_outlined(prompts):
-            share = CORRECTED_SHARE if corrected else CLICK_SHARE
-        return choose_magnification(size, self.image_size, share=share)
+        share = None
+        if not is_outlined(prompts):
+            traits = self.traits
+            share = traits.corrected_share if corrected else traits.click_share
+        return choose_magnification(size, self.image_size, share=share or TARGET_SHARE)
 
     def again(self, shape: tuple[int, int], item: Look) -> bool:
         """Move the object to another tile; False when its result is the last one."""
@@ -199,7 +188,7 @@ class Aim:
         ]
         return [tile for tile in tiles if tile not in item.seen]
 
-    def _rating(self, shape: tuple[int, int], step: Step) -> float:
+    def _rating(self, shape: tuple[int, int], step: Answer) -> float:
         """How far an answer is believed beside those from other levels."""
         found = step.prediction
         box = found.best.mask.box
@@ -208,7 +197,8 @@ class Aim:
         if touches_border(found.tile, box, shape):
             return -1.0
         size = max(box[2] - box[0], box[3] - box[1]) * found.tile.magnification
-        octaves = abs(math.log2(size / (CLICK_SHARE * self.image_size)))
+        share = self.traits.click_share or TARGET_SHARE
+        octaves = abs(math.log2(size / (share * self.image_size)))
         # levels are an octave apart: nothing fits better than half of one
         fit = math.exp(-_UNFIT * max(octaves - 0.5, 0.0))
         return found.best.score * found.object_score * fit

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_cellprompt.core.inference.decoding import PromptBatch
 from napari_cellprompt.core.inference.out_of_memory import in_batches
 from napari_cellprompt.core.masks.nms import ops
 from napari_cellprompt.core.types import CroppedMask
+
+from .decoding import PromptBatch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

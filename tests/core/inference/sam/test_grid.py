@@ -10,14 +10,14 @@ from torch import Tensor
 
 from napari_cellprompt import SAM2Predictor
 from napari_cellprompt.core.errors import ImageError, PromptError
-from napari_cellprompt.core.everything.grid import (
+from napari_cellprompt.core.inference.sam.decoding import PromptBatch
+from napari_cellprompt.core.inference.sam.grid import (
     GridSettings,
     MaskModel,
     crop_boxes,
     generate,
     stability,
 )
-from napari_cellprompt.core.inference.decoding import PromptBatch
 
 
 class DiskModel:
@@ -195,7 +195,7 @@ def test_batches_do_not_change_what_is_found() -> None:
 
 
 def test_upsampling_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_cellprompt.core.everything import grid as module
+    from napari_cellprompt.core.inference.sam import grid as module
 
     monkeypatch.setattr(module, "_UPSAMPLED_BYTES", 2 * 4 * 100 * 140)
     sizes = []

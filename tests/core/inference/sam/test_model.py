@@ -28,15 +28,15 @@ class Disc:
         self.truth = (x, y, radius)
         self.tiles = []
         self.counts = []
-        original = segmenter._tensors
+        original = segmenter.model._tensors
 
         def spy(plane, tile, group):
             self.tiles.append(tile)
             self.counts.append(len(group))
             return original(plane, tile, group)
 
-        segmenter._tensors = spy
-        self.side = segmenter.image_size // 4
+        segmenter.model._tensors = spy
+        self.side = segmenter.model.image_size // 4
 
     def __call__(self, network, features, points, labels, logits, *, drawing, multimask):
         tile = self.tiles[-1]
@@ -63,7 +63,7 @@ def plane() -> PlaneSource:
 def disc_segmenter(model, monkeypatch, *truth) -> tuple[PlaneSegmenter, Disc]:
     segmenter = PlaneSegmenter(model)
     disc = Disc(segmenter, *truth)
-    monkeypatch.setattr("napari_cellprompt.core.segment.segmenter.decode_prompts", disc)
+    monkeypatch.setattr("napari_cellprompt.core.inference.sam.model.decode_prompts", disc)
     return segmenter, disc
 
 
@@ -133,10 +133,10 @@ def test_doubtful_click_is_asked_again_on_finer_levels(
 ) -> None:
     segmenter = PlaneSegmenter(drawing_model)
     # 0.09 of a tile at magnification 1
-    side = 0.09 * segmenter.image_size
+    side = 0.09 * segmenter.model.image_size
     disc = Doubtful(segmenter, 400, 300, side / 2)
     disc.ratings = ratings
-    monkeypatch.setattr("napari_cellprompt.core.segment.segmenter.decode_prompts", disc)
+    monkeypatch.setattr("napari_cellprompt.core.inference.sam.model.decode_prompts", disc)
     result = segmenter.predict(plane, click(400, 300))
     assert [tile.magnification for tile in disc.tiles] == looks
     assert result.magnification == chosen
@@ -178,7 +178,7 @@ def test_another_contrast_is_another_image(model) -> None:
     box = Prompts(box=(30, 30, 60, 60))
     narrow = segmenter.predict(PlaneSource.from_image(pixels, limits=(0, 500)), box)
     wide = segmenter.predict(PlaneSource.from_image(pixels, limits=(0, 4000)), box)
-    assert segmenter.cache.nbytes > 0
+    assert segmenter.model.cache.nbytes > 0
     assert not np.array_equal(narrow.best.logits, wide.best.logits)
 
 
@@ -204,7 +204,7 @@ def test_cancel_stops_before_the_encoder(model, plane) -> None:
     segmenter = PlaneSegmenter(model)
     with pytest.raises(CancelledError):
         segmenter.predict(plane, click(5, 5), cancelled=lambda: True)
-    assert len(segmenter.cache) == 0
+    assert len(segmenter.model.cache) == 0
 
 
 @pytest.mark.parametrize(
