@@ -108,7 +108,7 @@ def test_a_finer_level_is_tried_where_answers_are_doubtful(
     search = everything_module._search
 
     def spy(segmenter, plane, settings, size, *rest):
-        level = everything_module._level(size, segmenter.model.image_size)
+        level = everything_module._level(size, segmenter.image_size)
         searched.append(level)
         found = search(segmenter, plane, settings, 15, *rest)
         # each level finds more than the one before
