@@ -333,6 +333,13 @@ def _fill(network: SAM1 | SAM2, state: Mapping[str, Tensor], path: Path) -> None
             f"The tensors in the checkpoint {path} do not fit its network; "
             f"{'; '.join(problems)}."
         )
+    for name in wanted:
+        if state[name].is_floating_point() and not bool(torch.isfinite(state[name]).all()):
+            raise CheckpointError(
+                f"The checkpoint {path} cannot be used: its tensor {name} has values that "
+                "are not finite (NaN or infinite), as training leaves them when it fails. "
+                "Take the file of an earlier step, or fetch it again."
+            )
     network.load_state_dict(dict(state))
 
 
