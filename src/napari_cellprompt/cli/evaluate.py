@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError, SaveError
+from napari_cellprompt.tasks import loading
 
-from . import segment
 from .overlay import save_png
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def run_evaluate(request: EvaluateRequest) -> None:
         raise ImageError(f"--limit must be at least 1: got {request.limit}.")
     names = None if request.datasets is None else set(request.datasets)
     sets = find_sets(request.folder, names)
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     write_report(
         segmenter,
         (read_set(item) for item in sets),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import check_limits
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.series import Series
 
-from . import segment
 from .segment import counted, say
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def run_fewshot(request: FewshotRequest) -> int:
     ]
     request.output.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
     from napari_cellprompt.core.fewshot.examples import ExampleBank

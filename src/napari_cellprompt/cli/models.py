@@ -152,7 +152,7 @@ def describe(name: str) -> str:
 
 
 def _path_of(name: str) -> Path:
-    from napari_cellprompt.core.zoo.load import weights_path
+    from napari_cellprompt.core.zoo.places import weights_path
 
     return weights_path(name)
 

@@ -22,8 +22,8 @@ from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompts
+from napari_cellprompt.tasks import loading
 
-from . import segment
 from .segment import SegmentRequest, check_output, contrast_of, counted, place_objects, say
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _groups(
         raise PromptError(str(error)) from error
     settings = PropagationSettings(**request.settings, track=track)
     started = time.perf_counter()
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     if request.disk_cache > 0:
         from napari_cellprompt.core.inference.feature_files import FeatureFiles
         from napari_cellprompt.core.zoo.folder import features_folder

@@ -20,10 +20,13 @@ __all__ = [
     "MODELS",
     "NETWORKS",
     "SAM1_NETWORKS",
+    "SUFFIXES",
     "DrawingSpec",
     "ModelSpec",
     "WeightsSource",
+    "find_spec",
     "get_spec",
+    "stem_of",
 ]
 
 DEFAULT_MODEL = "cellprompt-nano"
@@ -452,7 +455,8 @@ def _aliases() -> dict[str, str]:
 ALIASES: Mapping[str, str] = MappingProxyType(_aliases())
 """Shorter and customary names, each with the full name it stands for."""
 
-_SUFFIXES = (".pt", ".pth", ".safetensors")
+SUFFIXES = (".pt", ".pth", ".safetensors")
+"""Of files of weights."""
 
 
 def get_spec(name: str) -> ModelSpec:
@@ -463,13 +467,23 @@ def get_spec(name: str) -> ModelSpec:
     CheckpointError
         When no model has this name; the message lists those there are.
     """
-    stem = name
-    for suffix in _SUFFIXES:
-        stem = stem.removesuffix(suffix)
-    stem = ALIASES.get(stem, stem)
-    if stem not in MODELS:
+    spec = find_spec(name)
+    if spec is None:
         raise CheckpointError(
             f"There is no model named {name!r}, and no file of that name here. "
             f"Known models: {', '.join(MODELS)}."
         )
-    return MODELS[stem]
+    return spec
+
+
+def find_spec(name: str) -> ModelSpec | None:
+    """The model of a name or alias, with or without a file's suffix; None for none."""
+    stem = stem_of(name)
+    return MODELS.get(ALIASES.get(stem, stem))
+
+
+def stem_of(name: str) -> str:
+    """A name without the suffix of a file of weights."""
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
