@@ -52,7 +52,6 @@ class WeightsSource:
 
     file_name: str
     url: str
-    licence: str
     digest: str
     """``"sha256:"`` or ``"xxh128:"`` and the hexadecimal digest of the file."""
     nbytes: int | None = None
@@ -79,6 +78,8 @@ class ModelSpec:
         Set for models whose weights are published elsewhere.
     bundled : bool
         Whether the weights are part of this package.
+    licence : str
+        Of the weights; empty where it is not known.
     good_for : str
         What it was made for, in a few words.
     """
@@ -90,6 +91,7 @@ class ModelSpec:
     drawing: DrawingSpec | None = None
     source: WeightsSource | None = field(default=None, compare=False)
     bundled: bool = field(default=False, compare=False)
+    licence: str = field(default="", compare=False)
     good_for: str = field(default="", compare=False)
 
 
@@ -191,7 +193,7 @@ SAM1_NETWORKS: Mapping[str, Mapping[str, object]] = MappingProxyType(
 )
 """Hyper-parameters of each SAM encoder; keyword arguments of ``build_sam1``."""
 
-_SAM2_LICENCE = "Apache-2.0"
+_APACHE = "Apache-2.0"
 _SPEED: Mapping[str, str] = MappingProxyType(
     {
         "tiny": "seconds each without GPU",
@@ -251,10 +253,10 @@ def _sam2_spec(name: str) -> ModelSpec:
         source=WeightsSource(
             file_name=f"{name}.pt",
             url=f"{_SAM2_URL}/{folder}/{name}.pt",
-            licence=_SAM2_LICENCE,
             digest=f"sha256:{sha256}",
             nbytes=nbytes,
         ),
+        licence=_APACHE,
         good_for=f"stacks, movies, images; {_SPEED[width]}",
     )
 
@@ -272,7 +274,7 @@ def _sam1_spec(
     digest: str,
     good_for: str,
     *,
-    licence: str = "Apache-2.0",
+    licence: str = _APACHE,
     nbytes: int | None = None,
     file_name: str = "",
 ) -> ModelSpec:
@@ -284,10 +286,10 @@ def _sam1_spec(
         source=WeightsSource(
             file_name=file_name or f"{name}.pt",
             url=url,
-            licence=licence,
             digest=digest,
             nbytes=nbytes,
         ),
+        licence=licence,
         good_for=good_for,
     )
 
@@ -405,6 +407,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             network=_network(**NETWORKS["nano"], version="2.1"),
             image_size=512,
             bundled=True,
+            licence="BSD-3-Clause",
             good_for="cells and nuclei, stacks and movies, on any computer",
         ),
         **{name: _sam2_spec(name) for name in _SAM2_FILES},
@@ -416,10 +419,10 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             source=WeightsSource(
                 file_name="edgetam.pt",
                 url="https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/edgetam.pt",
-                licence="Apache-2.0",
                 digest="sha256:ed2d4850b8792c239689b043c47046ec239b6e808a3d9b6ae676c803fd8780df",
                 nbytes=56_116_523,
             ),
+            licence=_APACHE,
             good_for="stacks and movies, faster than SAM 2 without a GPU",
         ),
         # The licence of its weights is not known: it is loaded from the user's own file.
