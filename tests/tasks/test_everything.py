@@ -14,6 +14,7 @@ from napari_cellprompt.core.inference.sam.grid import GridSettings, MaskModel
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.tasks import everything as module
+from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.everything import (
     EverythingSettings,
     everything,
@@ -150,9 +151,8 @@ def test_the_grid_and_its_region(segmenter, monkeypatch, region) -> None:
 
 
 def test_the_script_face(segmenter, monkeypatch) -> None:
-    from napari_cellprompt.tasks import segment
 
-    monkeypatch.setattr(segment, "cached_segmenter", lambda model, device: segmenter)
+    monkeypatch.setattr(loading, "load_segmenter", lambda *_, **__: segmenter)
     image, truth = drifting(2)
     labels = everything(image, size=17)
     assert labels.shape == image.shape

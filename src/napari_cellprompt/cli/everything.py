@@ -14,6 +14,7 @@ from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import write_labels
+from napari_cellprompt.tasks import loading
 
 from . import segment
 from .segment import counted, say
@@ -73,7 +74,7 @@ def run_everything(request: EverythingRequest) -> None:
     say(f"{request.image.name}: {image.data.shape} {image.data.dtype}, {image.axes}")
 
     started = time.perf_counter()
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
     from napari_cellprompt.core.inference.model import SearchSettings

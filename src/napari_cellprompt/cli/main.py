@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
 
 from .doctor import add_doctor, run_doctor
-from .evaluate import add_evaluate, evaluate_request, run_evaluate
+from .evaluate_arguments import add_evaluate, evaluate_request
 from .everything_arguments import add_everything, everything_request
-from .fewshot import add_fewshot, fewshot_request, run_fewshot
+from .fewshot_arguments import add_fewshot, fewshot_request
 from .models import add_models, run_models
 from .propagate_arguments import add_propagate, propagate_request
 
@@ -85,6 +85,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "doctor":
         return run_doctor(arguments)
     if arguments.command == "evaluate":
+        from .evaluate import run_evaluate
+
         run_evaluate(evaluate_request(arguments))
         return SUCCESS
     if arguments.command == "everything":
@@ -93,6 +95,8 @@ def _run(arguments: argparse.Namespace) -> int:
         run_everything(everything_request(arguments))
         return SUCCESS
     if arguments.command == "fewshot":
+        from .fewshot import run_fewshot
+
         return FAILURE if run_fewshot(fewshot_request(arguments)) else SUCCESS
     if arguments.command == "propagate":
         from .propagate import run_propagate
@@ -117,6 +121,14 @@ def _run(arguments: argparse.Namespace) -> int:
     return SUCCESS
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for, which reads files."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"cellprompt {napari_cellprompt.__version__}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cellprompt",
@@ -124,8 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--version",
-        action="version",
-        version=f"cellprompt {importlib.metadata.version('napari-cellprompt')}",
+        action=_Version,
+        nargs=0,
+        help="show the version of the package and exit",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)

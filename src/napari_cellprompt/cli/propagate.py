@@ -22,8 +22,8 @@ from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompts
+from napari_cellprompt.tasks import loading
 
-from . import segment
 from .segment import SegmentRequest, check_output, contrast_of, counted, place_objects, say
 
 if TYPE_CHECKING:
@@ -218,14 +218,9 @@ def _groups(
         raise PromptError(str(error)) from error
     settings = PropagationSettings(**request.settings, track=track)
     started = time.perf_counter()
-    options: dict[str, Any] = {}
-    if request.disk_cache > 0:
-        from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
-        from napari_cellprompt.core.zoo.folder import features_folder
-
-        budget = round(request.disk_cache * 10**6)
-        options["files"] = FeatureFiles(features_folder(), budget)
-    segmenter: Any = segment.load_segmenter(request.model, request.device, **options)
+    segmenter = loading.load_segmenter(
+        request.model, request.device, disk_bytes=round(request.disk_cache * 10**6)
+    )
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
     image_id = fingerprint(image.data)
     outer = [letter for letter in image.axes if letter in "TZ"]

@@ -17,6 +17,7 @@ from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import write_labels
 from napari_cellprompt.io.prompts_json import read_prompts
+from napari_cellprompt.tasks import loading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,6 @@ __all__ = [
     "check_output",
     "contrast_of",
     "counted",
-    "load_segmenter",
     "place_objects",
     "run_segment",
     "say",
@@ -99,14 +99,6 @@ class _Stack:
         )
 
 
-def load_segmenter(model: str, device: str, **options: Any) -> Segmenter:
-    """Load a model; ``options`` are those of ``open_model``."""
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-    from napari_cellprompt.core.zoo.load import load_model
-
-    return PlaneSegmenter(load_model(model, device=device), **options)
-
-
 def run_segment(request: SegmentRequest) -> None:
     """Segment and write; progress goes to the standard error stream.
 
@@ -126,7 +118,7 @@ def run_segment(request: SegmentRequest) -> None:
     say(f"{request.image.name}: {image.data.shape} {image.data.dtype}, {image.axes}")
 
     started = time.perf_counter()
-    segmenter = load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
     stack = _Stack(

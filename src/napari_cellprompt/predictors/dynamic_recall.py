@@ -7,7 +7,6 @@ attended to as that of a prompted frame.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -29,21 +28,16 @@ from napari_cellprompt.core.networks.sam2 import (
 )
 from napari_cellprompt.core.zoo.load import LoadedModel
 
+from .config import is_whole
 from .memory_bank import MemoryBank
 
 __all__ = [
     "as_output",
     "checked_ids",
-    "is_whole",
     "memories_of",
     "prompted_frames",
     "recall",
 ]
-
-
-def is_whole(value: Any) -> bool:
-    """Whether it is an integer, also one of NumPy; truth values are none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def checked_ids(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import warnings
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError, OutOfMemoryError
+from napari_cellprompt.tasks import loading
 
 from .thread import InferenceThread, JobContext, Priority, shared_thread
 
@@ -28,7 +29,7 @@ __all__ = [
     "LoadedSegmenter",
     "SegmentSession",
     "Segmenter",
-    "load_segmenter",
+    "load_for_session",
 ]
 
 T = TypeVar("T")
@@ -76,51 +77,16 @@ _MOVED = "The GPU has no memory left: the model runs on the processor from now o
 SegmenterLoader = Callable[[str, str, int], LoadedSegmenter]
 
 
-@dataclass(frozen=True, slots=True)
-class _ModelKey:
-    name: str
-    device: str
-
-
-# Sessions of several viewers share a model as long as one of them uses it.
-_loaded: weakref.WeakValueDictionary[_ModelKey, Any] = weakref.WeakValueDictionary()
-
-
-def load_segmenter(
+def load_for_session(
     name: str, device: str, cache_bytes: int, *, disk_bytes: int = 0
 ) -> LoadedSegmenter:
-    """Load a model by name or path; meant to run on the inference thread.
+    """Load a model for the inference thread; arguments and errors of ``load_segmenter``.
 
-    Parameters
-    ----------
-    name : str
-        A known model, or the path of a file of weights.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-    cache_bytes : int
-        Budget for the features of visited tiles.
-    disk_bytes : int
-        Budget for features in files, which outlive the process; 0 for none.
-
-    Raises
-    ------
-    CellpromptError
-        When there are no such weights, or they cannot be used.
+    Sessions of several viewers share a model as long as one of them uses it.
     """
-    from napari_cellprompt.core.inference.cache import FeatureCache
-    from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-    from napari_cellprompt.core.zoo.folder import features_folder
-    from napari_cellprompt.core.zoo.load import load_model
-
-    key = _ModelKey(name, device)
-    segmenter = _loaded.get(key)
-    if segmenter is None:
-        wanted = None if device == "auto" else device
-        loaded = load_model(name, device=wanted)
-        files = FeatureFiles(features_folder(), disk_bytes) if disk_bytes else None
-        segmenter = PlaneSegmenter(loaded, cache=FeatureCache(cache_bytes), files=files)
-        _loaded[key] = segmenter
+    segmenter = loading.load_segmenter(
+        name, device, cache_bytes=cache_bytes, disk_bytes=disk_bytes
+    )
     return LoadedSegmenter(segmenter, segmenter.model.name, segmenter.model.device)
 
 
@@ -135,6 +101,8 @@ class SegmentSession:
         ``loader(name, device, cache_bytes)``, run on the inference thread.
     cache_bytes : int
         Budget for the features of visited tiles.
+    disk_bytes : int
+        Budget for features in files, which outlive the process; 0 for none.
     """
 
     _numbers = itertools.count()
@@ -143,11 +111,12 @@ class SegmentSession:
         self,
         *,
         thread: InferenceThread | None = None,
-        loader: SegmenterLoader = load_segmenter,
+        loader: SegmenterLoader | None = None,
         cache_bytes: int = 1 << 30,
+        disk_bytes: int = 0,
     ) -> None:
         self._given_thread = thread
-        self._loader = loader
+        self._loader = loader or partial(load_for_session, disk_bytes=disk_bytes)
         self._cache_bytes = cache_bytes
         self._loaded: LoadedSegmenter | None = None
         self._load_error: CellpromptError | None = None

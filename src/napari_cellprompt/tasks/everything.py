@@ -118,7 +118,7 @@ def everything(
     """
     from pathlib import Path as _Path
 
-    from .segment import cached_segmenter
+    from . import loading
 
     if isinstance(image, str | _Path):
         from napari_cellprompt.io.image_files import read_image
@@ -134,7 +134,7 @@ def everything(
         link=link,
     )
     planes = label_stack(
-        cached_segmenter(str(model), device),
+        loading.load_segmenter(model, device, keep=True),
         data,
         settings,
         axes=axes,

@@ -377,9 +377,9 @@ def fewshot(
     >>> for labels in fewshot([(image, three_cells)], other_images):
     ...     print(labels.max())
     """
-    from .segment import cached_segmenter
+    from . import loading
 
-    segmenter = cached_segmenter(str(model), device)
+    segmenter = loading.load_segmenter(model, device, keep=True)
     bank = empty_bank(segmenter)
     for kind, pairs in ((WANTED, examples), (OTHER, others)):
         for image, labels in pairs:

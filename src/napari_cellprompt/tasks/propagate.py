@@ -13,7 +13,7 @@ from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.types import Prompts
 
-from .segment import cached_segmenter
+from . import loading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +81,9 @@ def propagate(
     )
     if not prompts:
         raise PromptError("There is nothing to propagate: give at least one prompt.")
-    engine = StackPropagator(cached_segmenter(str(model), device), planes, settings)
+    engine = StackPropagator(
+        loading.load_segmenter(model, device, keep=True), planes, settings
+    )
     for plane in sorted({plane for _, plane in prompts}):
         engine.prompt_many(
             plane,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,18 +11,12 @@ from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.sam.decoding import gather_prompts
 from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.results import Results
-from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.core.zoo.load import load_model
 from napari_cellprompt.predictors.sources import iterate_source
 
-__all__ = ["cached_segmenter", "segment"]
+from . import loading
 
-
-@lru_cache(maxsize=2)
-def cached_segmenter(model: str, device: str | None) -> PlaneSegmenter:
-    """Models and features stay between calls on the same image."""
-    return PlaneSegmenter(load_model(model, device=device))
+__all__ = ["segment"]
 
 
 def segment(
@@ -91,7 +84,7 @@ def segment(
         low_res=-1,
     )
     started = time.perf_counter()
-    segmenter = cached_segmenter(str(model), device)
+    segmenter = loading.load_segmenter(model, device, keep=True)
     loaded = time.perf_counter()
     prompts = []
     for row in range(len(batch)):

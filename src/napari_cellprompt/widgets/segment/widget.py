@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.session.segment import SegmentSession, load_segmenter
+from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
 from napari_cellprompt.widgets.shared.settings import read_settings
@@ -57,8 +57,7 @@ class SegmentWidget(QWidget):
         self._made: list[Layer] = []
         self._busy = self._closed = False
         self._session = session or SegmentSession(
-            cache_bytes=settings.cache_bytes,
-            loader=partial(load_segmenter, disk_bytes=settings.disk_bytes),
+            cache_bytes=settings.cache_bytes, disk_bytes=settings.disk_bytes
         )
         # Children.
         self.form = SegmentForm(
