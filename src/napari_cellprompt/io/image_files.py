@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "ImageFile",
     "TIFF_SUFFIXES",
+    "ImageFile",
+    "LabelGrid",
     "read_header",
     "read_image",
 ]
@@ -33,6 +34,22 @@ T = TypeVar("T")
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk"})
 IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 """What is looked for in a folder of images."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelGrid:
+    """Where labels lie: the axes of an image without its channels and samples."""
+
+    shape: tuple[int, ...]
+    """Length of each axis."""
+    axes: str
+    """Letters out of T, Z, Y, X."""
+    scale: tuple[float, ...]
+    """Step along each axis: ``unit`` for X, Y and Z, seconds for T; 1 if not known."""
+    unit: str
+    """Unit of X, Y and Z; ``pixel`` if not known."""
+    known: str = ""
+    """Letters of the axes whose step is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +68,18 @@ class ImageFile:
     """Letters of the axes whose step the file says."""
     notes: tuple[str, ...] = ()
     """Sentences for the user on what of the file was left out."""
+
+    @property
+    def grid(self) -> LabelGrid:
+        """Where labels of this image lie."""
+        kept = [i for i, letter in enumerate(self.axes) if letter not in "CS"]
+        return LabelGrid(
+            shape=tuple(int(self.data.shape[i]) for i in kept),
+            axes="".join(self.axes[i] for i in kept),
+            scale=tuple(self.scale[i] for i in kept),
+            unit=self.unit,
+            known="".join(letter for letter in self.known if letter not in "CS"),
+        )
 
 
 def read_image(

@@ -116,18 +116,36 @@ def image_limits(
     data: ArrayData,
     limits: tuple[float, float] | Literal["auto"] | None,
     *,
-    channel_axis: int | None = None,
+    axes: str | None = None,
     channel: int | None = None,
 ) -> tuple[float, float] | None:
     """Contrast limits to be used for an image when no window shows it.
 
     A pair stays as it is, ``"auto"`` takes the percentiles 0.1 and 99.9 of the whole
-    image, and None does so too unless the image is uint8, which needs no limits.
+    image (see ``percentile_limits``), and None does so too unless the image is uint8,
+    which needs no limits.
+
+    Parameters
+    ----------
+    data
+        The whole image or stack.
+    limits
+        What was asked for.
+    axes
+        Letters of the axes, see ``axes_of``.
+    channel
+        Look only at this channel.
     """
     if limits is None and np.dtype(data.dtype) == np.uint8:
         return None
     if limits is None or isinstance(limits, str):
-        return percentile_limits(data, channel_axis=channel_axis, channel=channel)
+        letters = axes_of(data.shape, data.dtype, axes)
+        return percentile_limits(
+            data,
+            channel_axis=letters.index("C") if "C" in letters else None,
+            channel=channel,
+            plane=(letters.index("Y"), letters.index("X")),
+        )
     return check_limits(limits)
 
 
@@ -280,7 +298,7 @@ class PlaneSource:
             channel=channel,
             channel_axis=channel_axis,
             rgb="S" in letters,
-            limits=image_limits(image, limits, channel_axis=channel_axis, channel=channel),
+            limits=image_limits(image, limits, axes=letters, channel=channel),
             image_id=fingerprint(image) if image_id is None else image_id,
         )
 
