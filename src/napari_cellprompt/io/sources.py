@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.sampling import ArrayData
 
-__all__ = ["iterate_files", "open_image"]
+__all__ = ["as_given", "iterate_files", "open_image"]
 
 _VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
 
@@ -55,6 +55,22 @@ def open_image(
         raise ImageError("Only a file holds several images that 'series' chooses from.")
     data, letters = planes_last(image, axes)
     return ImageFile(data, letters, (1.0,) * len(letters), "pixel")
+
+
+def as_given(
+    labels: NDArray[Any],
+    opened: ImageFile,
+    image: ArrayData | str | Path,
+    axes: str | None,
+) -> NDArray[Any]:
+    """Return labels on the grid of an opened image with the axes of the array given.
+
+    Those of a file stay as they are: T, Z, Y, X.
+    """
+    if axes is None or isinstance(image, str | Path):
+        return labels
+    given = [letter for letter in axes.upper() if letter in opened.grid.axes]
+    return labels.transpose([opened.grid.axes.index(letter) for letter in given])
 
 
 def iterate_files(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
