@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.images.planes import PlaneSource, axes_of
+from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.model import SearchSettings
 from napari_cellprompt.core.inference.sam.grid import GridMask, GridSettings
 from napari_cellprompt.core.inference.sam.grid import generate as generate_grid
@@ -23,6 +23,7 @@ from napari_cellprompt.core.masks.found import (
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.masks.linking import PlaneLinker
 from napari_cellprompt.core.types import Candidate, Tile
+from napari_cellprompt.io.sources import as_given, open_image
 
 from .walk import walk_planes
 
@@ -77,6 +78,7 @@ def everything(
     link: bool = True,
     axes: str | None = None,
     channel: int | None = None,
+    series: int | None = None,
     contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
 ) -> NDArray[Any]:
     """Label everything in an image, without a prompt.
@@ -101,6 +103,8 @@ def everything(
         Letters of the axes, such as TZYX; see :func:`axes_of`.
     channel
         Needed where there is an axis C of more than one channel.
+    series
+        Which image of a file that holds several, see :func:`read_image`.
     contrast_limits
         Grey values that become 0 and 255; default: uint8 as it is, else the
         percentiles 0.1 and 99.9 of the whole image.
@@ -109,24 +113,17 @@ def everything(
     -------
     ndarray
         Labels of the image's shape without channels and samples, 0 = background, in the
-        smallest unsigned type that holds the ids.
+        smallest unsigned type that holds the ids. Of a file that does not store Y and X
+        last, they are the last axes.
 
     Raises
     ------
     ImageError, CheckpointError
         With a sentence on what was wrong.
     """
-    from pathlib import Path as _Path
-
     from . import loading
 
-    if isinstance(image, str | _Path):
-        from napari_cellprompt.io.image_files import read_image
-
-        file = read_image(image, axes)
-        data, axes = file.data, file.axes
-    else:
-        data = image
+    file = open_image(image, axes, series=series)
     settings = EverythingSettings(
         mode=mode,
         auto=SearchSettings(size=size),
@@ -135,18 +132,15 @@ def everything(
     )
     planes = label_stack(
         loading.load_segmenter(model, device, keep=True),
-        data,
+        file.data,
         settings,
-        axes=axes,
+        axes=file.axes,
         channel=channel,
         limits=contrast_limits,
     )
-    letters = axes_of(data.shape, data.dtype, axes)
-    shape = tuple(
-        int(n) for letter, n in zip(letters, data.shape, strict=True) if letter not in "CS"
-    )
-    labels = np.stack([plane for _, plane in planes]).reshape(shape)
-    return labels.astype(smallest_dtype(int(labels.max(initial=0))))
+    labels = np.stack([plane for _, plane in planes]).reshape(file.grid.shape)
+    labels = labels.astype(smallest_dtype(int(labels.max(initial=0))))
+    return as_given(labels, file, image, axes)
 
 
 def label_stack(

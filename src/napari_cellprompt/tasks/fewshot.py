@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,7 +21,7 @@ from napari_cellprompt.core.fewshot.examples import (
     mutual_logits,
     thumbnail,
 )
-from napari_cellprompt.core.images.planes import axes_of
+from napari_cellprompt.core.images.planes import axes_of, planes_last
 from napari_cellprompt.core.inference.model import SearchSettings
 from napari_cellprompt.core.masks.found import (
     FilterSettings,
@@ -31,10 +30,13 @@ from napari_cellprompt.core.masks.found import (
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.io.sources import as_given, open_image
 
 from .walk import walk_planes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
@@ -183,7 +185,7 @@ def teach_stack(
         )
     count = 0
     for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
-        if labels[position].any():
+        if (labels[position] > 0).any():
             count += teach(
                 segmenter, plane, labels[position], bank, kind=kind, source=source
             )
@@ -383,43 +385,35 @@ def fewshot(
     bank = empty_bank(segmenter)
     for kind, pairs in ((WANTED, examples), (OTHER, others)):
         for image, labels in pairs:
-            data, letters = _opened(image, axes)
+            file = open_image(image, axes)
+            flat = None if axes is None else "".join(x for x in axes.upper() if x in "TZYX")
+            truth, _ = planes_last(np.asarray(labels), flat)
             teach_stack(
                 segmenter,
-                data,
-                np.asarray(labels),
+                file.data,
+                np.asarray(truth),
                 bank,
-                axes=letters,
+                axes=file.axes,
                 channel=channel,
                 limits=contrast_limits,
                 kind=kind,
             )
     for image in images:
-        data, letters = _opened(image, axes)
-        kept = [i for i, letter in enumerate(letters) if letter not in "CS"]
-        found = np.zeros([int(data.shape[i]) for i in kept], np.uint32)
+        file = open_image(image, axes)
+        found = np.zeros(file.grid.shape, np.uint32)
         planes = apply_to_stack(
             segmenter,
-            data,
+            file.data,
             bank,
-            axes=letters,
+            axes=file.axes,
             channel=channel,
             limits=contrast_limits,
             threshold=threshold,
         )
         for position, plane, _ in planes:
             found[position] = plane
-        yield found.astype(smallest_dtype(int(found.max(initial=0))))
-
-
-def _opened(image: ArrayData | str | Path, axes: str | None) -> tuple[ArrayData, str]:
-    """Pixels and the letters of their axes."""
-    if isinstance(image, str | Path):
-        from napari_cellprompt.io.image_files import read_image
-
-        file = read_image(image, axes)
-        return file.data, file.axes
-    return image, axes_of(image.shape, image.dtype, axes)
+        found = found.astype(smallest_dtype(int(found.max(initial=0))))
+        yield as_given(found, file, image, axes)
 
 
 def _cut(mask: NDArray[np.bool_]) -> CroppedMask:

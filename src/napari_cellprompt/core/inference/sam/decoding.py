@@ -14,6 +14,7 @@ from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
 from napari_cellprompt.core.networks.sam1 import SAM1
 from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
+from napari_cellprompt.core.types import box_outside, points_outside
 
 from .drawing import draw_prompts
 
@@ -135,7 +136,7 @@ def _boxes(value: Any, shape: tuple[int, int]) -> NDArray[np.float32]:
             raise PromptError(
                 f"a box must have x0 < x1 and y0 < y1: got {[x0, y0, x1, y1]}."
             )
-        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        if box_outside((x0, y0, x1, y1), shape):
             raise PromptError(
                 f"box {[x0, y0, x1, y1]} lies outside the image of "
                 f"{width} x {height} pixels."
@@ -173,12 +174,7 @@ def _points(
             f"labels must be 1 (object) or 0 (background): got {np.unique(kinds).tolist()}."
         )
     height, width = shape
-    outside = (
-        (xy[..., 0] < -0.5)
-        | (xy[..., 1] < -0.5)
-        | (xy[..., 0] > width - 0.5)
-        | (xy[..., 1] > height - 0.5)
-    ) & (kinds >= 0)
+    outside = points_outside(xy, shape) & (kinds >= 0)
     if outside.any():
         x, y = xy[outside][0]
         raise PromptError(
