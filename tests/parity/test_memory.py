@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SIZE, Pair, make_pair
 from reference import assert_logits_agree
 from torch import Tensor
 
+from conftest import SIZE, Pair, make_pair
 from napari_cellprompt.core.networks.layers import sine_position_encoding
 from napari_cellprompt.core.networks.sam2 import FrameMemory, ImageFeatures, ObjectPointer
 
