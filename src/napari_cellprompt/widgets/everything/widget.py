@@ -11,7 +11,6 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cellprompt.widgets.segment.panel import text_line
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 
 from .controller import EverythingController
@@ -19,6 +18,8 @@ from .form import EverythingForm
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["EverythingWidget"]
 
@@ -38,9 +39,9 @@ class EverythingWidget(QWidget):
         self._viewer = viewer
         self._closed = False
         # Children.
-        segment = find_dock(viewer, SegmentWidget)
-        if segment is None:
-            segment = open_dock(viewer, SegmentWidget, "Segment")
+        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
+            viewer, "Segment"
+        )
         self._segment: SegmentWidget | None = segment
         self.controller = EverythingController(viewer, segment.controller)
         self.form = EverythingForm(viewer)
@@ -100,9 +101,7 @@ class EverythingWidget(QWidget):
         """Accept what was found on this plane, and prepare to follow it."""
 
         def follow() -> None:
-            from napari_cellprompt.widgets.propagate.widget import PropagateWidget
-
-            widget = open_dock(self._viewer, PropagateWidget, "Propagate")
+            widget = open_dock(self._viewer, "Propagate")
             widget.form.what.value = "plane"
 
         self.controller.commit(follow)

@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cellprompt.widgets.segment.panel import text_line
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 
 from .controller import FewshotController
@@ -27,6 +26,8 @@ from .form import ExampleList, FewshotForm
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["FewshotWidget"]
 
@@ -48,9 +49,9 @@ class FewshotWidget(QWidget):
         self._viewer = viewer
         self._closed = False
         # Children.
-        segment = find_dock(viewer, SegmentWidget)
-        if segment is None:
-            segment = open_dock(viewer, SegmentWidget, "Segment")
+        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
+            viewer, "Segment"
+        )
         self._segment: SegmentWidget | None = segment
         self.controller = FewshotController(viewer, segment.controller)
         self.form = FewshotForm(viewer)
