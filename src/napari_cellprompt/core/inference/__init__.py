@@ -1,0 +1,1 @@
+"""Running a loaded model; the last to know networks by name."""
