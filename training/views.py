@@ -86,9 +86,9 @@ def dense_target(ids: NDArray[np.int32]) -> Floats:
     inside = ids > 0
     edge &= inside
     depth = ndimage.distance_transform_edt(inside & ~edge) + edge * 0.5
-    compact = np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
-    top = ndimage.maximum(depth, compact, np.arange(compact.max() + 1))
-    relative = depth / np.maximum(np.asarray(top), 1.0)[compact]
+    top = np.ones(int(ids.max()) + 1)
+    np.maximum.at(top, ids.ravel(), depth.ravel())
+    relative = depth / top[ids]
     return np.stack([inside, edge, np.where(inside, relative, 0)]).astype(np.float32)
 
 

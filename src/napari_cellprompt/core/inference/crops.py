@@ -102,9 +102,9 @@ class KnownPlane:
 
     image: NDArray[Any] | None
     """``(H, W)`` or ``(H, W, 3)``; None where only the mask is known."""
-    mask: NDArray[Any]
+    mask: NDArray[Any] | None
     """``(h, w)`` bool or 0 to 1, a window of the plane or all of it; all False where the
-    object is known to be absent."""
+    object is known to be absent, None where only the image is known."""
     origin: tuple[int, int] = (0, 0)
     """Row and column of the window's first pixel."""
     distance: float = 1.0
@@ -427,8 +427,9 @@ def prompt_planes(
     for name, known in (("before", before), ("after", after)):
         if known is None:
             continue
-        planes[CHANNELS[f"{name}_mask"]] = read(known.mask, crop, known.origin)
-        planes[CHANNELS[f"{name}_nearness"]] = 1 / max(known.distance, 1.0)
+        if known.mask is not None:
+            planes[CHANNELS[f"{name}_mask"]] = read(known.mask, crop, known.origin)
+            planes[CHANNELS[f"{name}_nearness"]] = 1 / max(known.distance, 1.0)
         if known.image is not None:
             planes[CHANNELS[f"{name}_image"]] = grey_plane(known.image, crop)
     return planes
