@@ -1,4 +1,4 @@
-"""Asks the network as simply as possible, to measure it: no rule of the package is needed."""
+"""Asks the network as simply as possible, to measure it: without the package's rules."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from napari_cellprompt.core.inference.crops import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_cellprompt.core.networks.focus import FocusNet
     from numpy.typing import NDArray
+
+    from napari_cellprompt.core.networks.focus import FocusNet
 
     Floats = NDArray[np.float32]
     Mask = NDArray[np.bool_]

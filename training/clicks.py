@@ -27,6 +27,11 @@ __all__ = [
     "stroke",
 ]
 
+WORST_ANSWER = 0.4
+"""IoU of the poorest mask that is taken for an answer of the network."""
+WORST_PAINTED = 0.2
+"""The same of a painted mask."""
+
 
 def _depth(mask: Mask) -> NDArray[np.float64]:
     """Distance to the outline; that of the crop counts too."""
@@ -130,7 +135,7 @@ def answer_like(
         y, x = np.ogrid[:side, :side]
         beyond = (y - rows[place]) * direction[0] + (x - columns[place]) * direction[1]
         cut = hard & (beyond < 0)
-        if cut.sum() > 0.3 * hard.sum():
+        if cut.sum() > 0.5 * hard.sum():
             hard = cut
     if rng.random() < 0.12:
         # a piece of a neighbour was taken along
@@ -141,6 +146,10 @@ def answer_like(
             other = others == touched[int(rng.integers(len(touched)))]
             near = ndimage.distance_transform_edt(~hard) < rng.uniform(0.1, 0.5) * extent
             hard |= other & near
+    truth = cover > 0.5
+    if (hard & truth).sum() < WORST_ANSWER * (hard | truth).sum():
+        # nobody would hand this on
+        hard = truth
     return hard.astype(np.float32)
 
 
@@ -166,8 +175,10 @@ def rough(cover: Floats, rng: np.random.Generator) -> Floats:
         return (blurred > rng.uniform(0.25, 0.7) * blurred.max()).astype(np.float32)
     centre = (rows.mean() - (side - 1) / 2, columns.mean() - (side - 1) / 2)
     warp: Warp = random_motion(rng, extent, 1.0)
-    moved = apply(warp, cover[None], side, centre=centre)[0][0]
-    return (moved > 0.5).astype(np.float32)
+    moved = apply(warp, cover[None], side, centre=centre)[0][0] > 0.5
+    if (moved & mask).sum() < WORST_PAINTED * (moved | mask).sum():
+        moved = mask
+    return moved.astype(np.float32)
 
 
 def correction(

@@ -114,7 +114,7 @@ def make_stack(planes: list[Plane]) -> Stack:
 
 
 def load_planes(root: str | Path, part: str) -> list[Plane]:
-    """All planes of one part as uint8, their contrast stretched as headless prediction does.
+    """All planes of one part as uint8, contrast stretched as headless prediction does.
 
     For the benchmarks of models that want their images so; training takes `load_raw`.
     """

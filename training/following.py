@@ -123,24 +123,30 @@ class Follower:
         image = look.apply(views[asked].image, rng)
         known_image = seen(known)
         self._put(
-            prompts, "before", known_image, self._prior(views[known], number, rng),
-            abs(asked - known), rng,
+            prompts,
+            "before",
+            known_image,
+            self._prior(views[known], number, rng),
+            abs(asked - known),
+            rng,
         )
         other = self._other_side(stack, number, asked, direction, rng)
         if other is not None:
             position, with_mask = other
             views[position] = look_at(stack.planes[position], number, crop)
             mask = (views[position].cover > 0.5).astype(np.float32) if with_mask else None
-            self._put(
-                prompts, "after", seen(position), mask, abs(position - asked), rng
-            )
+            self._put(prompts, "after", seen(position), mask, abs(position - asked), rng)
         sample = self._sample(views[asked], image, prompts, rng)
         if chained:
             sample.chain_image = known_image
             sample.chain_prompts = self._empty()
             self._put(
-                sample.chain_prompts, "before", seen(start),
-                self._prior(views[start], number, rng), abs(known - start), rng,
+                sample.chain_prompts,
+                "before",
+                seen(start),
+                self._prior(views[start], number, rng),
+                abs(known - start),
+                rng,
             )
         return sample
 

@@ -161,7 +161,7 @@ def _textured(scene: _Scene) -> Field:
 
 
 def _flat(scene: _Scene) -> Field:
-    """Phase contrast of thin cells: as bright as the ground, granular around the nucleus."""
+    """Phase contrast of thin cells: as bright as the ground, granular in the middle."""
     middle = np.clip(scene.depth / (scene.radius * scene.uniform(0.5, 0.9)), 0, 1)
     middle = middle * scene.inside
     grains = scene.texture(max(scene.radius * scene.uniform(0.04, 0.12), 1.0))

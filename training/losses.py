@@ -83,9 +83,7 @@ def loss_of(
     guess = output.iou.clamp(1e-4, 1 - 1e-4)
     score = F.binary_cross_entropy(guess[asked], iou[asked])
     present = (whole > 0).float()
-    presence = F.binary_cross_entropy_with_logits(
-        output.presence[asked], present[asked]
-    )
+    presence = F.binary_cross_entropy_with_logits(output.presence[asked], present[asked])
     loss = mask + weights["iou"] * score + weights["presence"] * presence
     log = {
         "mask": float(mask.detach()),
@@ -99,9 +97,7 @@ def loss_of(
         loss = loss + weights["dense"] * dense
         log["dense"] = float(dense.detach())
     for kind in set(batch["kind"]) - {"dense", "nothing"}:
-        rows = [
-            i for i, k in enumerate(batch["kind"]) if k == kind and float(whole[i]) > 0
-        ]
+        rows = [i for i, k in enumerate(batch["kind"]) if k == kind and float(whole[i]) > 0]
         if rows:
             log[f"iou {kind}"] = float(iou[rows].mean())
     return loss, log

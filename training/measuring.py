@@ -15,8 +15,9 @@ from napari_cellprompt.core.inference.crops import KnownPlane
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from data import Plane, Stack
     from numpy.typing import NDArray
+
+    from data import Plane, Stack
 
     Mask = NDArray[np.bool_]
 
@@ -109,7 +110,9 @@ def measure_case(asker: Asker, case: Case, clicks: int) -> dict[str, float]:
     zooms = asker.zooms(image, point)
     each = [overlap(answer.mask(), truth) for answer in zooms]
     scores["best zoom"] = max(each)
-    scores["score error"] = float(np.mean([abs(a.iou - t) for a, t in zip(zooms, each)]))
+    scores["score error"] = float(
+        np.mean([abs(a.iou - t) for a, t in zip(zooms, each, strict=True)])
+    )
     answer = zooms[int(np.argmax(asker.zoom_scores(zooms)))]
     points, labels = [point], [1]
     answer = asker.again(image, answer, points, labels, share=0.5) or answer

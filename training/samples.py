@@ -326,7 +326,9 @@ class Sampler:
         else:
             # little can be said of a mask of a few pixels, or of one that fills the crop
             pixels = float(view.cover.sum())
-            weight = min(1.0, 0.15 + pixels / 150) * (0.3 if pixels < 0.4 * view.whole else 1)
+            weight = min(1.0, 0.15 + pixels / 150) * (
+                0.3 if pixels < 0.4 * view.whole else 1
+            )
         return Sample(
             look.apply(view.image, rng),
             prompts,

@@ -1,4 +1,4 @@
-"""A changing pool of made-up planes: painted anew from real outlines, or made up altogether.
+"""A changing pool of made-up planes: real outlines painted anew, or all of it made up.
 
 A scene is used a few times before another takes its place: painting one costs more than
 cutting a crop out of it.
@@ -59,7 +59,9 @@ def _zoomed(labels: NDArray[np.uint16], zoom: float) -> NDArray[np.uint16]:
         compact = compact + 1
     shape = [max(round(n * zoom), 4) for n in labels.shape]
     rows = np.minimum((np.arange(shape[0]) + 0.5) / zoom, labels.shape[0] - 1).astype(int)
-    columns = np.minimum((np.arange(shape[1]) + 0.5) / zoom, labels.shape[1] - 1).astype(int)
+    columns = np.minimum((np.arange(shape[1]) + 0.5) / zoom, labels.shape[1] - 1).astype(
+        int
+    )
     grown = compact[np.ix_(rows, columns)].astype(np.uint16)
     if zoom > 1.4:
         # the most common id around: rounds the corners of enlarged pixels

@@ -1,4 +1,4 @@
-"""Makes up label maps: rods, ellipses, budding pairs, bent and flat cells, blobs, tissue."""
+"""Makes up label maps: rods, ellipses, budding, bent and flat cells, blobs, tissue."""
 
 from __future__ import annotations
 
@@ -153,7 +153,8 @@ def label_map(
     radius = float(np.exp(rng.uniform(np.log(5.0), np.log(side / 7))))
     names = [*KINDS, "tissue"]
     chosen = (
-        kind or names[int(rng.choice(len(names), p=(0.13, 0.26, 0.1, 0.12, 0.11, 0.18, 0.1)))]
+        kind
+        or names[int(rng.choice(len(names), p=(0.13, 0.26, 0.1, 0.12, 0.11, 0.18, 0.1)))]
     )
     if chosen == "tissue":
         return _tissue(side, max(radius, side / 24), rng)

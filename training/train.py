@@ -1,4 +1,6 @@
-"""Trains the bundled model: ``python training/train.py --out training/runs/NAME --minutes M``.
+"""Trains the bundled model.
+
+``python training/train.py --out training/runs/NAME --minutes M``
 
 A run can be stopped at any time; the same command goes on from its last checkpoint.
 """
@@ -36,7 +38,7 @@ VALIDATION_OBJECTS = 6
 
 
 def simulated(seeds: range) -> list[Any]:
-    """Simulated nuclei: z-stacks, and movies in which a mother is one with her daughters."""
+    """Simulated nuclei: z-stacks, and movies; a mother is one with her daughters."""
     stacks = []
     for seed in seeds:
         if seed % 2:
@@ -179,10 +181,16 @@ class Run:
     def train(self) -> None:
         """Train until the time is up."""
         sampler = Sampler(self.planes, self.stacks, self.recipe["samples"])
-        stream = BatchStream(sampler, self.settings["batch"], self.options.seed * 10**6 + self.step)
+        stream = BatchStream(
+            sampler, self.settings["batch"], self.options.seed * 10**6 + self.step
+        )
         batches = iter(
             torch.utils.data.DataLoader(
-                stream, batch_size=None, num_workers=1, worker_init_fn=_quiet, prefetch_factor=4
+                stream,
+                batch_size=None,
+                num_workers=1,
+                worker_init_fn=_quiet,
+                prefetch_factor=4,
             )
         )
         saved = validated = last = time.monotonic()
@@ -211,7 +219,9 @@ class Run:
         settings = self.settings
         warm = min(1.0, (self.step + 1) / settings["warm_up_steps"])
         cosine = 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0)))
-        return float(warm * (settings["final_rate"] + (1 - settings["final_rate"]) * cosine))
+        return float(
+            warm * (settings["final_rate"] + (1 - settings["final_rate"]) * cosine)
+        )
 
     def _step(self, batch: dict[str, Any]) -> dict[str, float]:
         settings, share = self.settings, self._rate()

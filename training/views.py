@@ -135,7 +135,9 @@ class Look:
             self.inverted,
             self.gain,
             self.order,
-            max(self.blur + float(rng.normal(0, 0.25)), 0.0) if rng.random() < 0.4 else self.blur,
+            max(self.blur + float(rng.normal(0, 0.25)), 0.0)
+            if rng.random() < 0.4
+            else self.blur,
             self.noise,
         )
 

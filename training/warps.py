@@ -65,7 +65,10 @@ def _grid(warp: Warp, source: int, size: int, centre: tuple[float, float]) -> to
     grid = torch.from_numpy(np.stack([across, down], axis=-1).astype(np.float32))
     if warp.bend is not None:
         field = F.interpolate(
-            torch.from_numpy(warp.bend)[None], (size, size), mode="bicubic", align_corners=True
+            torch.from_numpy(warp.bend)[None],
+            (size, size),
+            mode="bicubic",
+            align_corners=True,
         )[0]
         grid = grid + field.permute(1, 2, 0)
     return grid * (2 / source)

@@ -1,4 +1,4 @@
-"""The weights of a run: those it begins with, their average, and the file that is shipped."""
+"""The weights of a run: those it begins with, their average, the file that is shipped."""
 
 from __future__ import annotations
 

@@ -96,7 +96,9 @@ def test_paste_is_cut_to_the_plane():
     pasted = paste(np.ones((32, 32), np.float32), Crop(-10, 50, 40, 32), (60, 70))
     assert (pasted.y0, pasted.x0) == (0, 50) and pasted.values.shape == (30, 20)
     assert np.allclose(pasted.values, 1)
-    assert paste(np.ones((32, 32), np.float32), Crop(90, 90, 9, 32), (60, 70)).values.size == 0
+    assert (
+        paste(np.ones((32, 32), np.float32), Crop(90, 90, 9, 32), (60, 70)).values.size == 0
+    )
 
 
 def test_points_have_their_centres_at_integers():
@@ -203,7 +205,9 @@ def test_prompts_lie_in_their_planes():
     assert planes[CHANNELS["before_nearness"]].min() == 0.5
     assert planes[CHANNELS["after_nearness"]].max() == 1
     assert planes[CHANNELS["previous"]].max() == pytest.approx(0.5, abs=0.01)
-    assert np.allclose(planes[CHANNELS["previous"]], planes[CHANNELS["mask"]] / 2, atol=0.01)
+    assert np.allclose(
+        planes[CHANNELS["previous"]], planes[CHANNELS["mask"]] / 2, atol=0.01
+    )
 
 
 def test_only_the_image_of_a_side_may_be_known():

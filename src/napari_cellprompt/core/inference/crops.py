@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -238,7 +239,7 @@ def _sample(
     window = array[top : top + down.shape[1], left : left + right.shape[1]]
     floats = _finite(window)
     if floats.ndim == 2:
-        values = down @ floats @ right.T
+        values = np.asarray(down @ floats @ right.T, dtype=np.float32)
     else:
         values = np.stack(
             [down @ floats[..., c] @ right.T for c in range(floats.shape[2])], axis=-1
@@ -317,7 +318,7 @@ def image_planes(
     values, share = _sample(plane, crop, (0, 0))
     if share is not None:
         some = np.maximum(share, 1e-3)
-        values = values / (some if values.ndim == 2 else some[..., None])
+        values = np.divide(values, some if values.ndim == 2 else some[..., None])
     values = stretch(values, limits or contrast_limits(plane, crop))
     planes = np.moveaxis(values, -1, 0) if values.ndim == 3 else values[None]
     if share is not None:
@@ -330,7 +331,8 @@ def grey_plane(plane: NDArray[Any], crop: Crop) -> Floats:
     if plane.ndim == 3:
         mean: Floats = image_planes(plane, crop).mean(axis=0)
         return mean
-    return image_planes(plane, crop)[0]
+    first: Floats = image_planes(plane, crop)[0]
+    return first
 
 
 def draw_points(points: NDArray[Any] | Sequence[Sequence[float]], crop: Crop) -> Floats:
@@ -348,7 +350,7 @@ def draw_stroke(path: NDArray[Any] | Sequence[Sequence[float]], crop: Crop) -> F
     canvas = draw_points(path, crop)
     placed = crop.place(path)
     axis = np.arange(crop.size, dtype=np.float32)
-    for (x0, y0), (x1, y1) in zip(placed[:-1], placed[1:], strict=True):
+    for (x0, y0), (x1, y1) in pairwise(placed):
         dx, dy = x1 - x0, y1 - y0
         along = ((axis - x0) * dx)[None] + ((axis - y0) * dy)[:, None]
         share = np.clip(along / max(dx * dx + dy * dy, 1e-6), 0, 1)
@@ -477,4 +479,5 @@ def paste(values: Floats, crop: Crop, shape: tuple[int, int]) -> Pasted:
         inside[:, -1] += weights[:, stop:].sum(axis=1)
         spans.append((inside, first))
     (down, y0), (right, x0) = spans
-    return Pasted(down @ values @ right.T, y0, x0)
+    pasted = np.asarray(down @ values @ right.T, dtype=np.float32)
+    return Pasted(pasted, y0, x0)

@@ -129,9 +129,9 @@ class _Scores(nn.Module):
             ``(B, 1, S, S)``, the answer.
         """
         probability = torch.sigmoid(logits)
-        small = F.adaptive_avg_pool2d(probability, fine.shape[-2:])
+        small = F.adaptive_avg_pool2d(probability, (fine.shape[-2], fine.shape[-1]))
         weight = small / small.sum((2, 3), keepdim=True).clamp_min(1e-3)
-        coarse = F.adaptive_avg_pool2d(small, deep.shape[-2:])
+        coarse = F.adaptive_avg_pool2d(small, (deep.shape[-2], deep.shape[-1]))
         coarse = coarse / coarse.sum((2, 3), keepdim=True).clamp_min(1e-4)
         rim = torch.cat(
             [
@@ -182,6 +182,9 @@ class FocusNet(nn.Module):
         Width of the layers that predict the scores.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         *,
@@ -208,7 +211,9 @@ class FocusNet(nn.Module):
         self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
 
-    def forward(self, image: Tensor, prompts: Tensor, *, dense: bool = False) -> FocusOutput:
+    def forward(
+        self, image: Tensor, prompts: Tensor, *, dense: bool = False
+    ) -> FocusOutput:
         """Answer the prompts.
 
         Parameters
