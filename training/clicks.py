@@ -25,6 +25,7 @@ __all__ = [
     "loosened",
     "rough",
     "stroke",
+    "wrong_answer",
 ]
 
 WORST_ANSWER = 0.4
@@ -151,6 +152,49 @@ def answer_like(
         # nobody would hand this on
         hard = truth
     return hard.astype(np.float32)
+
+
+def wrong_answer(
+    cover: Floats, ids: NDArray[np.int32], chosen: int, rng: np.random.Generator
+) -> Floats:
+    """The probability of an answer that wants correcting, ``(S, S)``.
+
+    Nearly right, with neighbours, only a part, far too large or small, or another object.
+    """
+    mask = cover > 0.5
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return cover
+    side = len(cover)
+    extent = float(max(np.ptp(rows), np.ptp(columns)) + 1)
+    others = ids * ((ids > 0) & (ids != chosen))
+    kind = rng.random()
+    if kind < 0.35:
+        answer = answer_like(cover, ids, chosen, rng) > 0.5
+    elif kind < 0.62 and others.any():
+        near = ndimage.binary_dilation(mask, iterations=max(int(0.15 * extent), 2))
+        touched = np.unique(others[near & (others > 0)])
+        if not len(touched):
+            touched = np.unique(others[others > 0])
+        picked = rng.choice(touched, min(len(touched), int(rng.integers(1, 4))), False)
+        taken = np.isin(others, picked)
+        # in one in four the neighbour alone
+        answer = taken if rng.random() < 0.25 else taken | mask
+    elif kind < 0.8:
+        place = int(rng.integers(len(rows)))
+        direction = rng.normal(size=2)
+        y, x = np.ogrid[:side, :side]
+        beyond = (y - rows[place]) * direction[0] + (x - columns[place]) * direction[1]
+        answer = mask & (beyond < 0)
+    else:
+        blur = float(rng.uniform(0.1, 0.3)) * extent
+        blurred = ndimage.gaussian_filter(cover, blur)
+        answer = blurred > float(rng.choice((0.15, 0.8))) * blurred.max()
+    soft = ndimage.gaussian_filter(answer.astype(np.float32), float(rng.uniform(0.4, 1.6)))
+    sure = float(rng.uniform(4, 10))
+    probability: Floats = 1 / (1 + np.exp(-sure * (soft - 0.5)))
+    low = 1 / (1 + np.exp(0.5 * sure))
+    return np.clip((probability - low) / (1 - 2 * low), 0, 1).astype(np.float32)
 
 
 def rough(cover: Floats, rng: np.random.Generator) -> Floats:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "choose", "choose_runs", "measure", "measure_runs", "table"]
 
-PER_PLANE = 5
+PER_PLANE = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,24 +41,31 @@ class Case:
         return mask
 
 
-def choose(planes: Sequence[Plane], limit: int, least_area: int = 30) -> list[Case]:
-    """A fixed choice of at most ``limit`` objects of each kind, spread over its planes."""
-    kinds: dict[str, list[Plane]] = defaultdict(list)
+def choose(planes: Sequence[Plane], limit: int, least_area: int = 9) -> list[Case]:
+    """A fixed choice of at most ``limit`` objects of each kind, spread over its planes.
+
+    The objects are those that ``cellprompt evaluate --limit`` chooses.
+    """
+    kinds: dict[str, list[list[Case]]] = defaultdict(list)
     for plane in planes:
-        kinds[plane.modality].append(plane)
+        rows = np.flatnonzero(plane.areas >= least_area)
+        if len(rows):
+            kinds[plane.modality].append([Case(plane, int(row)) for row in rows])
     cases: list[Case] = []
-    for some in kinds.values():
-        rng = np.random.default_rng(0)
-        wanted = min(-(-limit // PER_PLANE), len(some))
-        places = np.unique(np.linspace(0, len(some) - 1, wanted).round().astype(int))
-        each = -(-limit // len(places))
-        chosen: list[Case] = []
+    for groups in kinds.values():
+        if sum(len(group) for group in groups) <= limit:
+            cases += [case for group in groups for case in group]
+            continue
+        wanted = min(-(-limit // PER_PLANE), len(groups))
+        places = np.unique(np.linspace(0, len(groups) - 1, wanted).round().astype(int))
+        each, rng = -(-limit // len(places)), np.random.default_rng(0)
+        chosen = 0
         for place in places:
-            rows = np.flatnonzero(some[place].areas >= least_area)
-            count = min(each, len(rows), limit - len(chosen))
-            picked = sorted(rng.choice(rows, count, replace=False)) if count else []
-            chosen += [Case(some[place], int(row)) for row in picked]
-        cases += chosen
+            group = groups[place]
+            count = min(each, len(group), limit - chosen)
+            picked = sorted(rng.choice(len(group), count, replace=False))
+            cases += [group[index] for index in picked]
+            chosen += count
     return cases
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from clicks import answer_like, inner_click, loosened, rough, stroke
+from clicks import (
+    answer_like,
+    correction,
+    inner_click,
+    loosened,
+    rough,
+    stroke,
+    wrong_answer,
+)
 from following import Follower
 from napari_cellprompt.core.inference.crops import (
     CHANNELS,
@@ -217,6 +225,37 @@ class Sampler:
                 drawn = draw_stroke(second, frame) * (view.cover < 0.1)
                 prompts[CHANNELS["negative"]] = drawn
         return self._finish(view, prompts, "stroke", plane, rng)
+
+    def _fix(self, rng: np.random.Generator) -> Sample | None:
+        """A wrong answer with the clicks that correct it, or with the first click alone."""
+        plane = self.draw_plane(rng, self.recipe["made_up"])
+        row = int(rng.integers(len(plane.ids)))
+        share = float(np.clip(np.exp(rng.normal(np.log(0.5), 0.22)), 0.2, 0.9))
+        view = self._view(plane, row, share, rng)
+        number, frame = int(plane.ids[row]), self._frame()
+        truth = view.cover > 0.5
+        first = inner_click(truth, rng)
+        if first is None:
+            return None
+        previous = wrong_answer(view.cover, view.ids, number, rng)
+        clicks: list[tuple[float, float]] = [first]
+        refused: list[tuple[float, float]] = []
+        if rng.random() < 0.75:
+            fix = correction(previous > 0.5, truth, rng)
+            if fix is not None:
+                (clicks if fix[2] else refused).append(fix[:2])
+            # clicks of earlier rounds
+            for _ in range(int(rng.integers(0, 3))):
+                inside = rng.random() < 0.5
+                more = inner_click(truth if inside else view.cover < 0.05, rng)
+                if more is not None:
+                    (clicks if inside else refused).append(more)
+        prompts = self._empty()
+        prompts[CHANNELS["positive"]] = draw_points(clicks, frame)
+        if refused:
+            prompts[CHANNELS["negative"]] = draw_points(refused, frame)
+        prompts[CHANNELS["previous"]] = previous
+        return self._finish(view, prompts, "fix", plane, rng)
 
     def _nothing(self, rng: np.random.Generator) -> Sample | None:
         """A click, or a small box, where no object is."""

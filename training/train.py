@@ -280,6 +280,10 @@ class Run:
             )
             if fix is None:
                 continue
+            if self.rng.random() < 0.15:
+                # a second look, without another click
+                batch["prompts"][row, CHANNELS["previous"]] = torch.sigmoid(logits)
+                continue
             x, y, label = fix
             plane = batch["prompts"][row, CHANNELS["positive" if label else "negative"]]
             drawn = torch.from_numpy(draw_points([(x, y)], frame))
