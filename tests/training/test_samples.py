@@ -40,7 +40,16 @@ def test_every_kind_is_drawn_and_well_formed(sampler):
         assert -0.3 <= sample.prompts.min() and sample.prompts.max() <= 1.6
         if sample.whole == 0:
             assert not sample.cover.any()
-    assert set(kinds) == {"click", "box", "follow", "fix", "mask", "stroke", "nothing", "dense"}
+    assert set(kinds) == {
+        "click",
+        "box",
+        "follow",
+        "fix",
+        "mask",
+        "stroke",
+        "nothing",
+        "dense",
+    }
 
 
 def test_clicks_are_on_their_object_at_every_zoom(sampler):

@@ -225,3 +225,26 @@ def test_the_data_load():
         planes, stacks = load_raw(os.environ["CELLPROMPT_DATA"], part)
         assert len(planes) > 300 and len(stacks) >= 6
         assert all(len(plane.ids) for plane in planes)
+
+
+def test_what_is_shipped_is_checked(run, tmp_path):
+    from export import ship
+    from weights import export
+
+    one = run()
+    one.save()
+    written = ship(one.folder, tmp_path / "weights" / "focus.safetensors")
+    assert (
+        written.read_bytes() == (one.folder / "cellprompt-focus.safetensors").read_bytes()
+    )
+    one.average.state["mask_head.bias"] += float("nan")
+    bad = export(
+        one.average.state,
+        tmp_path / "bad.safetensors",
+        network=one.recipe["network"],
+        size=64,
+        training={},
+    )
+    with pytest.raises(ValueError, match=r"mask_head\.bias"):
+        ship(bad, tmp_path / "weights" / "focus.safetensors")
+    assert written.exists()
