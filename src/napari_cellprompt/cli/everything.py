@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_cellprompt.tasks.everything import Mode
+    from napari_cellprompt.core.inference.searching import Mode
 
 __all__ = ["EverythingRequest", "run_everything"]
 
@@ -80,12 +80,11 @@ def run_everything(request: EverythingRequest) -> None:
     segmenter = loading.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
-    from napari_cellprompt.core.inference.model import SearchSettings
+    from napari_cellprompt.core.inference.searching import SearchSettings
     from napari_cellprompt.tasks.everything import EverythingSettings, label_stack
 
     settings = EverythingSettings(
-        mode=request.mode,
-        auto=SearchSettings(size=request.size),
+        search=SearchSettings(mode=request.mode, size=request.size),
         filters=filters,
         link=request.link,
     )

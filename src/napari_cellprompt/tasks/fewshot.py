@@ -22,7 +22,7 @@ from napari_cellprompt.core.fewshot.examples import (
     thumbnail,
 )
 from napari_cellprompt.core.images.planes import axes_of, planes_last
-from napari_cellprompt.core.inference.model import SearchSettings
+from napari_cellprompt.core.inference.searching import SearchSettings
 from napari_cellprompt.core.masks.found import (
     FilterSettings,
     FoundObject,

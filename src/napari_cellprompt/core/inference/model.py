@@ -10,7 +10,7 @@ object.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask, Prediction, Prompts, Tile
     from napari_cellprompt.core.zoo.traits import Traits
 
-__all__ = ["Answer", "Model", "Query", "SearchSettings", "Shown", "Sight"]
+    from .searching import SearchSettings
 
-Cancelled = "Callable[[], bool] | None"
+__all__ = ["Answer", "Model", "Query", "Shown", "Sight"]
+
 Sight = tuple["CroppedMask", "Tile | None"]
 """An object, and the part of the plane that the model saw it in, where it did."""
 
@@ -62,22 +63,6 @@ class Shown:
     """``(S, S, 3)``."""
     tile: Tile
     """The part of the plane that they show."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSettings:
-    """How :meth:`Model.find` looks; the defaults are tuned on training images."""
-
-    size: float | None = None
-    """Longer side of the objects in image pixels; None: found from the image."""
-    spacing: float = 56.0
-    """Distance of the clicks of a coarse grid in model pixels, for models that click."""
-    min_object_score: float = 0.7
-    """Answers below it are background."""
-    min_score: float = 0.5
-    """Predicted IoU below which an answer is not looked at further."""
-    refine: bool | None = None
-    """Ask once more with the box of what was found; None: as the model's traits say."""
 
 
 class Model(Protocol):
@@ -136,7 +121,6 @@ class Model(Protocol):
         plane: PlaneSource,
         settings: SearchSettings,
         *,
-        mode: Literal["auto", "grid"] = "auto",
         region: tuple[int, int, int, int] | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,

@@ -78,7 +78,7 @@ class EverythingWidget(QWidget):
         if self._segment is None:
             return
         # Here, since this loads torch.
-        from napari_cellprompt.core.inference.model import SearchSettings
+        from napari_cellprompt.core.inference.searching import SearchSettings
         from napari_cellprompt.tasks.everything import EverythingSettings
 
         try:
@@ -87,8 +87,9 @@ class EverythingWidget(QWidget):
             self._say(str(error))
             return
         settings = EverythingSettings(
-            mode=self.form.mode.value,
-            auto=SearchSettings(size=self.form.size.value or None),
+            search=SearchSettings(
+                mode=self.form.mode.value, size=self.form.size.value or None
+            ),
             filters=filters,
         )
         self.controller.start(

@@ -8,7 +8,7 @@ decides :mod:`.aim`.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from napari_cellprompt.core.images.tiles import (
 )
 from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.extent import is_outlined
-from napari_cellprompt.core.inference.model import Answer, Query, SearchSettings, Shown
+from napari_cellprompt.core.inference.model import Answer, Query, Shown
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.ellipse import rounded
 from napari_cellprompt.core.masks.rle import decode as decode_rle
@@ -33,8 +33,10 @@ from .aim import Aim, Look
 from .clicks import carried, near_click
 from .decoding import decode_prompts, mask_to_logits
 from .encoder import PlaneEncoder
+from .grid import find_by_grid
 from .recognition import describe, object_logits, remember
 from .search import find_candidates
+from .whole_image import whole_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.model import Sight
+    from napari_cellprompt.core.inference.searching import SearchSettings
     from napari_cellprompt.core.masks.found import FoundObject
     from napari_cellprompt.core.types import CroppedMask
     from napari_cellprompt.core.zoo.traits import Traits
@@ -136,12 +139,14 @@ class SamModel(PlaneEncoder):
         plane: PlaneSource,
         settings: SearchSettings,
         *,
-        mode: Literal["auto", "grid"] = "auto",
         region: tuple[int, int, int, int] | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[FoundObject]:
-        """Find all objects; see :mod:`.search`."""
+        """Find all objects; see :mod:`.search`, or :mod:`.grid` for that mode."""
+        if settings.mode == "grid":
+            masks = whole_image(self.loaded).mask_model()
+            return find_by_grid(masks, plane, settings.grid, region, cancelled)
         return find_candidates(
             self, plane, settings, region=region, progress=progress, cancelled=cancelled
         )
