@@ -41,7 +41,7 @@ def look(tracker, plane, view, group, cancelled):
     """Stands in for ``Tracker._look``: bright regions that overlap the last mask."""
     if cancelled is not None and cancelled():
         raise CancelledError
-    side = tracker.segmenter.image_size
+    side = tracker.model.image_size
     source = tracker.stack.plane(plane)
     read = (
         read_tile(source, view, side) if hasattr(view, "size") else view.read(source, side)
