@@ -146,7 +146,7 @@ def test_stop_keeps_what_was_found(search) -> None:
     image, _ = disks((64, 90), CENTRES, 8)
     desk = search(np.stack([image] * 3))
     gate, second = threading.Event(), threading.Event()
-    features = desk.segmenter.features
+    features = desk.segmenter.model.features
 
     def waiting(plane: Any, view: Any, *, cancelled: Any = None) -> Any:
         if plane.key.index == (1,):
@@ -154,7 +154,7 @@ def test_stop_keeps_what_was_found(search) -> None:
             assert gate.wait(20)
         return features(plane, view, cancelled=cancelled)
 
-    desk.segmenter.features = waiting
+    desk.segmenter.model.features = waiting
     desk.widget.form.planes.value = "all"
     desk.press("run")
     desk.window.wait(second.is_set, 30)
