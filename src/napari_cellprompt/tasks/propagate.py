@@ -112,4 +112,3 @@ def propagate(
             pass
     outcomes = engine.outcomes()
     return np.stack([outcomes.labels(z, planes.shape) for z in range(len(planes))])
-

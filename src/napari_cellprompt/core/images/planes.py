@@ -100,7 +100,11 @@ def planes_last(data: ArrayData, axes: str | None = None) -> tuple[ArrayData, st
         When letters and shape do not fit, or nothing says what four axes are.
     """
     letters = None if axes is None else axes.upper()
-    if letters is None or sorted(letters) != sorted(set(letters)) or not {*"YX"} <= {*letters}:
+    if (
+        letters is None
+        or sorted(letters) != sorted(set(letters))
+        or not {*"YX"} <= {*letters}
+    ):
         return data, axes_of(data.shape, data.dtype, axes)
     if len(letters) != len(data.shape):
         return data, axes_of(data.shape, data.dtype, axes)
