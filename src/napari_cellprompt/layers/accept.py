@@ -9,7 +9,15 @@ import numpy as np
 
 from napari_cellprompt.session.objects import Change, ObjectPlane, ObjectRecord, ObjectStore
 
-from .commit import LabelIds, Policy, check_writable, commit, needs_widening, widen
+from .commit import (
+    LabelIds,
+    Policy,
+    check_writable,
+    commit,
+    needs_widening,
+    widen,
+    widening_note,
+)
 from .grids import match_grid
 from .prompts import add_labels_layer
 
@@ -83,10 +91,9 @@ class Acceptor:
         object_id = store.next_id(self.ids.largest(labels))
         notes = []
         if needs_widening(labels, object_id):
-            labels, store = self.widen(labels)
-            notes.append(
-                f"Ids have outgrown 16 bits: '{labels.name}' is now a 32-bit layer."
-            )
+            narrow = labels
+            labels, store = self.widen(narrow)
+            notes.append(widening_note(narrow, labels))
         policy: Policy = "replace" if overlap == "replace" else "keep"
         result = commit(labels, mask, view, object_id, policy, image=image)
         self.ids.know(labels, object_id)
@@ -220,4 +227,4 @@ def _touches_others(
     top, left = mask.origin
     inside = mask.data[y0 - top : y1 - top, x0 - left : x1 - left]
     there = np.asarray(labels.data[region])
-    return there.shape == inside.shape and bool(np.any(there[inside]))
+    return there.shape == inside.shape and bool(np.any(there[inside] > 0))

@@ -304,18 +304,21 @@ def _read(
     file = read_image(path)
     rgb = file.axes.endswith("S")
     axes = file.axes[:-1] if rgb else file.axes
-    image = (file.data, {"rgb": rgb, **_place(axes, file.scale, file.unit)})
+    image = (file.data, {"rgb": rgb, **_place(axes, file.scale, file.unit, file.known)})
     if not labels.is_file():
         return image, None
     known = read_labels(labels)
-    return image, (known.labels, _place(known.axes, known.scale, known.unit))
+    return image, (known.labels, _place(known.axes, known.scale, known.unit, known.known))
 
 
-def _place(axes: str, scale: tuple[float, ...], unit: str) -> dict[str, Any]:
+def _place(axes: str, scale: tuple[float, ...], unit: str, known: str) -> dict[str, Any]:
+    units = dict.fromkeys("ZYX", unit)
+    if "T" in known:
+        units["T"] = "second"
     return {
         "scale": scale[: len(axes)],
         "axis_labels": tuple(letter.lower() for letter in axes),
-        "units": tuple(unit if letter in "ZYX" else "pixel" for letter in axes),
+        "units": tuple(units.get(letter, "pixel") for letter in axes),
     }
 
 

@@ -338,6 +338,43 @@ def test_one_channel_of_a_channel_axis(
     assert desk.controller.candidate.mask.area == 120
 
 
+def test_the_channel_on_screen_is_used(
+    make_napari_viewer: Any, session: SegmentSession, wait: Wait
+) -> None:
+    viewer = make_napari_viewer()
+    image = np.zeros((3, 60, 80), dtype=np.uint8)
+    image[1] = blobs()
+    viewer.add_image(image, name="channels")
+    viewer.dims.set_current_step(0, 1)
+    desk = Desk(viewer, session, wait)
+    desk.form.channel_axis.value = 0
+    desk.click(FIRST, (1,))
+    desk.see()
+    assert desk.controller.channel == 1
+    assert desk.controller.candidate.mask.area == 120
+    viewer.dims.set_current_step(0, 2)
+    desk.wait(lambda: desk.controller._state.plane.channel == 2)
+
+
+@pytest.mark.parametrize(
+    "scale", [pytest.param(16, id="12 bits"), pytest.param(1.0, id="floats up to 255")]
+)
+def test_colours_of_any_range_are_seen(
+    make_napari_viewer: Any, session: SegmentSession, wait: Wait, scale: float
+) -> None:
+    viewer = make_napari_viewer()
+    dtype = np.uint16 if scale > 1 else np.float32
+    viewer.add_image(
+        np.stack([blobs() * np.float32(scale)] * 3, axis=-1).astype(dtype), rgb=True
+    )
+    desk = Desk(viewer, session, wait)
+    desk.click(FIRST)
+    desk.see()
+    low, high = desk.controller._state.plane.limits
+    assert low == 0
+    assert high == pytest.approx(float(blobs().max()) * scale, rel=0.1)
+
+
 def test_rgb_offers_its_channels(
     make_napari_viewer: Any, session: SegmentSession, wait: Wait
 ) -> None:

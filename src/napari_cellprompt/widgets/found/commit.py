@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.accept import region_of
-from napari_cellprompt.layers.commit import needs_widening
+from napari_cellprompt.layers.commit import needs_widening, widening_note
 from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
 from napari_cellprompt.layers.prompts import add_labels_layer
 from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
@@ -78,7 +78,7 @@ class FoundCommit:
         self._found = found
         self._largest = largest
         self._written: dict[int, _Written] = {}
-        self._name = ""
+        self._name = self._widened = ""
 
     def work(self) -> Generator[None, None, None]:
         """Write everything; one step between yields takes a few milliseconds.
@@ -100,7 +100,9 @@ class FoundCommit:
         before = labels
         first = acceptor.store(labels).next_id(acceptor.ids.largest(labels))
         if needs_widening(labels, first + self._largest - 1):
-            labels, _ = acceptor.widen(labels)
+            narrow = labels
+            labels, _ = acceptor.widen(narrow)
+            self._widened = widening_note(narrow, labels)
         self._name = labels.name
         yield
         taken: list[FoundMask] = []
@@ -145,4 +147,5 @@ class FoundCommit:
     def message(self) -> str:
         """What was done, for the user."""
         count = len(self._written)
-        return f"{count} objects in '{self._name}'. One undo (Ctrl+Z) takes all back."
+        text = f"{count} objects in '{self._name}'. One undo (Ctrl+Z) takes all back."
+        return f"{text} {self._widened}".strip()

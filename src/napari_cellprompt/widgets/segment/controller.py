@@ -14,7 +14,7 @@ from psygnal import Signal
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.accept import Acceptor, Overlap
-from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.coordinates import channel_on_screen, plane_of
 from napari_cellprompt.layers.images import ImageRevisions, plane_source
 from napari_cellprompt.layers.preview import Preview
 from napari_cellprompt.layers.resolve import SegmentState, resolve
@@ -79,7 +79,8 @@ class SegmentController:
         self._warn = warn
         self.chosen = Chosen()
         self.channel_axis: int | None = None
-        self.channel: int | None = None
+        self.chosen_channel: int | None = None
+        """None: colour, or the channel on screen where there is an axis of channels."""
         self.overlap: Overlap = "keep"
         self.status = ""
         self.model: LoadedSegmenter | None = None
@@ -108,6 +109,14 @@ class SegmentController:
         )
 
     # --- what the widget tells ---------------------------------------------------
+
+    @property
+    def channel(self) -> int | None:
+        """The channel that the model looks at; None for colour and where there are none."""
+        image, axis = self.chosen.image, self.channel_axis
+        if self.chosen_channel is not None or image is None or axis is None:
+            return self.chosen_channel
+        return channel_on_screen(self._viewer, image, axis)
 
     def load_model(self, name: str, device: str) -> None:
         """Load a model in the background; predictions wait for it."""

@@ -122,10 +122,10 @@ class SegmentForm:
         self._show_channels()
 
     def channel_axis_changed(self) -> None:
-        """Offer the channels of the axis that was chosen, the first one chosen."""
+        """Offer the channels of the axis that was chosen; the one on screen counts."""
         with self.channel.changed.blocked():
             self.channel.reset_choices()
-            self.channel.value = 0 if self.channel_axis.value is not None else None
+            self.channel.value = None
         self._show_channels()
 
     def list_models(self, names: list[str]) -> None:
@@ -193,7 +193,10 @@ class SegmentForm:
             return [("all", None)]
         if axis is not None:
             shape = image.data[0].shape if image.multiscale else image.data.shape
-            return [(str(number), number) for number in range(shape[axis])]
+            numbers: list[tuple[str, int | None]] = [
+                (str(number), number) for number in range(shape[axis])
+            ]
+            return [("on screen", None), *numbers]
         if image.rgb:
             return [("colour", None), *_RGB]
         return [("all", None)]

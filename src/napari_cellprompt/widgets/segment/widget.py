@@ -258,7 +258,7 @@ class SegmentWidget(QWidget):
 
     def _image_picked(self, _: Any = None) -> None:
         self.form.update_channels()
-        self.controller.channel_axis = self.controller.channel = None
+        self.controller.channel_axis = self.controller.chosen_channel = None
         chosen = self.form.chosen
         if chosen.image is None:
             self._use_layers()
@@ -280,7 +280,7 @@ class SegmentWidget(QWidget):
     def _option_picked(self, _: Any = None) -> None:
         controller, form = self.controller, self.form
         controller.channel_axis = form.channel_axis.value
-        controller.channel = form.channel.value
+        controller.chosen_channel = form.channel.value
         controller.contrast.by_percentiles = form.contrast.value == "percentiles"
         controller.overlap = form.overlap.value
         controller.options_changed()
