@@ -11,6 +11,7 @@ from napari_cellprompt.session.objects import Change, ObjectPlane, ObjectRecord,
 
 from .commit import LabelIds, Policy, check_writable, commit, needs_widening, widen
 from .grids import match_grid
+from .ownership import ownership_of
 from .prompts import add_labels_layer
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Acceptor:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
+        self._ownership = ownership_of(viewer)
         self._stores: dict[str, ObjectStore] = {}
         # Where to look whether a record is still in its layer, by the record's identity;
         # the record is held so that no other one gets the same.
@@ -166,8 +168,10 @@ class Acceptor:
         """Add an empty layer for objects of an image."""
         active = self._viewer.layers.selection.active
         labels = add_labels_layer(self._viewer, image, channel_axis=view.channel_axis)
+        self._ownership.made(labels, image)
         self.ids.know(labels, 0)
-        self._viewer.layers.selection.active = active
+        if active is not None:
+            self._viewer.layers.selection.active = active
         return labels
 
     def widen(self, labels: Labels) -> tuple[Labels, ObjectStore]:
@@ -176,6 +180,7 @@ class Acceptor:
         largest = self.ids.largest(labels)
         store = self.store(labels)
         wide = widen(self._viewer, labels)
+        self._ownership.replaced(labels, wide)
         new = str(wide.unique_id)
         self._stores[new] = store
         for (name, record), region in list(self._where.items()):
