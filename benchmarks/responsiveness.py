@@ -139,7 +139,7 @@ def stalls(folder: Path, runs: int) -> dict[str, Any]:
     from napari_cellprompt.session.segment import (
         LoadedSegmenter,
         SegmentSession,
-        load_segmenter,
+        load_for_session,
     )
     from napari_cellprompt.session.thread import (
         Priority,
@@ -152,7 +152,7 @@ def stalls(folder: Path, runs: int) -> dict[str, Any]:
 
     def loader(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
         if name in files:
-            return load_segmenter(files[name], "cpu", cache_bytes)
+            return load_for_session(files[name], "cpu", cache_bytes)
         return LoadedSegmenter(DoNothing(), name, "cpu")  # type: ignore[arg-type]
 
     viewer = napari.Viewer(show=True)

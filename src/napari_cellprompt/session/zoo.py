@@ -122,7 +122,7 @@ def model_rows() -> list[ModelRow]:
                 nbytes=source.nbytes if source else None,
                 here=spec.name in here,
                 kind="bundled" if spec.bundled else "published",
-                licence=source.licence if source else "",
+                licence=spec.licence,
                 good_for=spec.good_for,
                 path=str(path or ""),
                 url=source.url if source else "",

@@ -79,7 +79,7 @@ class EverythingWidget(QWidget):
         if self._segment is None:
             return
         # Here, since this loads torch.
-        from napari_cellprompt.core.everything.search import AutoSettings
+        from napari_cellprompt.core.inference.model import SearchSettings
         from napari_cellprompt.tasks.everything import EverythingSettings
 
         try:
@@ -89,7 +89,7 @@ class EverythingWidget(QWidget):
             return
         settings = EverythingSettings(
             mode=self.form.mode.value,
-            auto=AutoSettings(size=self.form.size.value or None),
+            auto=SearchSettings(size=self.form.size.value or None),
             filters=filters,
         )
         self.controller.start(

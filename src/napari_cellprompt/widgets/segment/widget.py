@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cellprompt.layers.ownership import plain
-from napari_cellprompt.session.segment import SegmentSession, load_segmenter
+from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.zoo import models_changed
 from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
@@ -65,8 +65,7 @@ class SegmentWidget(QWidget):
         self._viewer = viewer = plain(viewer)
         self._closed = False
         self._session = session or SegmentSession(
-            cache_bytes=settings.cache_bytes,
-            loader=partial(load_segmenter, disk_bytes=settings.disk_bytes),
+            cache_bytes=settings.cache_bytes, disk_bytes=settings.disk_bytes
         )
         self.place = Workplace(viewer, self._session, ask=partial(ask, self))
         """Image, layers and options, for the other widgets too."""
