@@ -19,6 +19,7 @@ from .commit import (
     widening_note,
 )
 from .grids import match_grid
+from .ownership import ownership_of
 from .prompts import add_labels_layer
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Acceptor:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
+        self._ownership = ownership_of(viewer)
         self._stores: dict[str, ObjectStore] = {}
         # Where to look whether a record is still in its layer, by the record's identity;
         # the record is held so that no other one gets the same.
@@ -173,8 +175,10 @@ class Acceptor:
         """Add an empty layer for objects of an image."""
         active = self._viewer.layers.selection.active
         labels = add_labels_layer(self._viewer, image, channel_axis=view.channel_axis)
+        self._ownership.made(labels, image)
         self.ids.know(labels, 0)
-        self._viewer.layers.selection.active = active
+        if active is not None:
+            self._viewer.layers.selection.active = active
         return labels
 
     def widen(self, labels: Labels) -> tuple[Labels, ObjectStore]:
@@ -183,6 +187,7 @@ class Acceptor:
         largest = self.ids.largest(labels)
         store = self.store(labels)
         wide = widen(self._viewer, labels)
+        self._ownership.replaced(labels, wide)
         new = str(wide.unique_id)
         self._stores[new] = store
         for (name, record), region in list(self._where.items()):
