@@ -105,14 +105,6 @@ class SegmentController:
 
     # --- what the widget tells ---------------------------------------------------
 
-    @property
-    def channel(self) -> int | None:
-        """The channel that the model looks at; None for colour and where there are none."""
-        image, axis = self.chosen.image, self.channel_axis
-        if self.chosen_channel is not None or image is None or axis is None:
-            return self.chosen_channel
-        return channel_on_screen(self._viewer, image, axis)
-
     def load_model(self, name: str, device: str) -> None:
         """Load a model in the background; predictions wait for it."""
         self.model = None
