@@ -37,9 +37,13 @@ _HEADINGS = {
     "clicks3": "3 clicks",
     "clicks5": "5 clicks",
     "box": "box",
+    "loose": "loose box",
     "mask": "mask",
     "ellipse": "ellipse",
     "moved": "moved",
+    "below_half": "click <.5",
+    "needed": "NoC 85",
+    "missed": "missed",
     "click_ece": "ECE click",
     "box_ece": "ECE box",
     "ap50": "AP50",
@@ -103,6 +107,7 @@ def write_report(
     model: str,
     limit: int | None,
     parts: Iterable[str] = ("prompts",),
+    count_clicks: bool = False,
 ) -> dict[str, dict[str, float]]:
     """Measure data sets one after the other; print and write what came out.
 
@@ -121,6 +126,8 @@ def write_report(
         As asked for; go into the file.
     parts
         Of ``PARTS``.
+    count_clicks
+        Whether it is counted how many clicks an object needs.
 
     Returns
     -------
@@ -139,7 +146,7 @@ def write_report(
     measured = Measured()
     wanted = set(parts)
     for known in sets:
-        _measure(segmenter, known, limit, wanted, measured)
+        _measure(segmenter, known, limit, wanted, measured, count_clicks)
         _write(output / "evaluation.json", measured, model, limit)
     if not measured:
         raise ImageError("The labels hold no objects of at least 9 pixels.")
@@ -158,6 +165,7 @@ def _measure(
     limit: int | None,
     parts: set[str],
     measured: Measured,
+    count_clicks: bool,
 ) -> None:
     """Add what is measured on one data set."""
     from napari_cellprompt.evaluation.everything import find_all
@@ -166,7 +174,9 @@ def _measure(
 
     groups = choose(known.planes, limit)
     if "prompts" in parts:
-        measured.objects += evaluate(segmenter, groups, progress=_say)
+        measured.objects += evaluate(
+            segmenter, groups, count_clicks=count_clicks, progress=_say
+        )
         measured.cases += [case for group in groups for case in group]
     if "everything" in parts:
         for number, group in enumerate(groups, start=1):
