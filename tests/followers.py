@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from napari_cellprompt.core.images.tiles import read_tile
-from napari_cellprompt.core.inference.tracking import ObjectFrame, ObjectMemory
+from napari_cellprompt.core.inference.sam.tracking import ObjectFrame, ObjectMemory
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate import tracker as propagation_tracker
 from napari_cellprompt.core.propagate.views import to_view
@@ -41,7 +41,7 @@ def look(tracker, plane, view, group, cancelled):
     """Stands in for ``Tracker._look``: bright regions that overlap the last mask."""
     if cancelled is not None and cancelled():
         raise CancelledError
-    side = tracker.segmenter.image_size
+    side = tracker.model.image_size
     source = tracker.stack.plane(plane)
     read = (
         read_tile(source, view, side) if hasattr(view, "size") else view.read(source, side)

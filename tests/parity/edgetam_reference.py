@@ -18,9 +18,7 @@ BOX = [20, 15, 60, 50]
 
 def build(size: int) -> torch.nn.Module:
     """EdgeTAM with random weights, for a smaller input than its own."""
-    # first, since it mends torchvision where that was built for another torch
-    from napari_cellprompt.core.masks import nms  # noqa: F401  isort: skip
-    import timm.models
+    import timm.models  # after the import of `reference`, which mends torchvision
 
     create = timm.models.create_model
     # the configuration asks for published weights of the trunk

@@ -17,7 +17,7 @@ from napari_cellprompt.core.errors import (
     PromptError,
     SaveError,
 )
-from napari_cellprompt.core.inference.drawing import draw_prompts
+from napari_cellprompt.core.inference.sam.drawing import draw_prompts
 from napari_cellprompt.core.networks.layers import sine_position_encoding
 
 SIDE = 128

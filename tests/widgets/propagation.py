@@ -11,6 +11,7 @@ import pytest
 from tests.fakes import FollowingSegmenter
 from tests.followers import discs, follow_bright, look
 from tests.random_models import random_model
+from tests.widgets.conftest import labels_of
 
 from napari_cellprompt.core.propagate import tracker as propagation_tracker
 from napari_cellprompt.session.segment import SegmentSession
@@ -51,15 +52,15 @@ class PropagateDesk:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.segment.form.labels.value.data
+        return labels_of(self.segment)
 
     @property
     def preview(self) -> np.ndarray:
-        return self.controller.preview.layer.data
+        return self.controller.desk.preview.layer.data
 
     @property
     def engine(self) -> Any:
-        return self.controller.run.engine
+        return self.controller.desk.run.engine
 
     @property
     def points(self) -> Any:
@@ -91,7 +92,7 @@ class PropagateDesk:
         self.until("review")
 
     def until(self, stage: str) -> None:
-        self.wait(lambda: self.controller.stage == stage)
+        self.wait(lambda: self.controller.desk.stage == stage)
 
     def areas(self, data: np.ndarray, object_id: int = 1) -> list[int]:
         return [int(np.count_nonzero(plane == object_id)) for plane in data]

@@ -13,7 +13,6 @@ from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError, SaveError
 from napari_cellprompt.tasks import loading
 
-from .evaluate_arguments import PARTS
 from .overlay import save_png
 
 if TYPE_CHECKING:
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     from napari_cellprompt.evaluation.objects import Case, ObjectScore
     from napari_cellprompt.evaluation.stacks import StackScore
 
+    from .evaluate_arguments import EvaluateRequest
+
 __all__ = [
-    "EvaluateRequest",
     "format_table",
     "run_evaluate",
     "write_report",
@@ -48,20 +48,6 @@ _HEADINGS = {
     "from_mask": "from mask",
     "copied": "copied",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluateRequest:
-    """What the command line asks for."""
-
-    folder: Path
-    output: Path
-    model: str = "cellprompt-nano"
-    device: str = "auto"
-    limit: int | None = None
-    """At most so many objects of each data set; None for all."""
-    datasets: tuple[str, ...] | None = None
-    parts: tuple[str, ...] = PARTS
 
 
 @dataclass(slots=True)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
 
-    from .evaluate import EvaluateRequest
-
-__all__ = ["PARTS", "add_evaluate", "evaluate_request"]
+__all__ = ["PARTS", "EvaluateRequest", "add_evaluate", "evaluate_request"]
 
 PARTS = ("prompts", "everything", "stacks")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateRequest:
+    """What the command line asks for."""
+
+    folder: Path
+    output: Path
+    model: str = "cellprompt-nano"
+    device: str = "auto"
+    limit: int | None = None
+    """At most so many objects of each data set; None for all."""
+    datasets: tuple[str, ...] | None = None
+    parts: tuple[str, ...] = PARTS
+
+
 """What can be measured."""
 
 
@@ -62,8 +77,6 @@ def add_evaluate(
 
 def evaluate_request(arguments: argparse.Namespace) -> EvaluateRequest:
     """What the arguments ask for."""
-    from .evaluate import EvaluateRequest
-
     return EvaluateRequest(
         folder=arguments.folder,
         output=arguments.output,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import ImageError
 
+from .series_argument import add_series
+
 if TYPE_CHECKING:
     import argparse
 
@@ -72,6 +74,7 @@ def add_fewshot(
     )
     parser.add_argument("--axes", help="letters of the images' axes, such as TZYX")
     parser.add_argument("--channel", type=int, help="channel to look at (default: 0)")
+    add_series(parser)
     parser.add_argument(
         "--contrast",
         type=float,
@@ -105,6 +108,7 @@ def fewshot_request(arguments: argparse.Namespace) -> FewshotRequest:
         device=arguments.device,
         axes=arguments.axes,
         channel=arguments.channel,
+        series=arguments.series,
         contrast=None if arguments.contrast is None else tuple(arguments.contrast),
     )
 

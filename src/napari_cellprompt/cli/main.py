@@ -18,6 +18,7 @@ from .everything_arguments import add_everything, everything_request
 from .fewshot_arguments import add_fewshot, fewshot_request
 from .models import add_models, run_models
 from .propagate_arguments import add_propagate, propagate_request
+from .series_argument import add_series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +117,7 @@ def _run(arguments: argparse.Namespace) -> int:
             along=arguments.along,
             channel=arguments.channel,
             contrast=None if arguments.contrast is None else tuple(arguments.contrast),
+            series=arguments.series,
         )
     )
     return SUCCESS
@@ -169,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--axes", help="letters of the image's axes, such as TZYX, if the file has none"
     )
+    add_series(segment)
     segment.add_argument(
         "--along",
         choices=("z", "t"),

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from napari_cellprompt.core.errors import ImageError, PromptError
-from napari_cellprompt.core.inference.decoding import LOGIT_LIMIT, PromptBatch
-from napari_cellprompt.core.inference.tracking import (
+from napari_cellprompt.core.inference.sam.decoding import LOGIT_LIMIT, PromptBatch
+from napari_cellprompt.core.inference.sam.tracking import (
     encode_frames,
     mask_frame,
     prompt_frame,

@@ -14,8 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.decoding import PromptBatch
-from napari_cellprompt.core.inference.tracking import ObjectFrame, mask_frame, prompt_frame
+from napari_cellprompt.core.inference.sam.decoding import PromptBatch
+from napari_cellprompt.core.inference.sam.tracking import (
+    ObjectFrame,
+    mask_frame,
+    prompt_frame,
+)
 from napari_cellprompt.core.networks.sam2 import (
     FrameMemory,
     HeadsOutput,

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.decoding import PromptBatch, gather_prompts
-from napari_cellprompt.core.inference.tracking import (
+from napari_cellprompt.core.inference.sam.decoding import PromptBatch, gather_prompts
+from napari_cellprompt.core.inference.sam.tracking import (
     ObjectFrame,
     TrackSettings,
     condition_objects,

@@ -21,15 +21,12 @@ from .thread import InferenceThread, JobContext, Priority, shared_thread
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.model import Model, Shown
     from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 __all__ = [
     "LoadedSegmenter",
-    "ModelView",
     "SegmentSession",
     "Segmenter",
     "load_for_session",
@@ -42,8 +39,8 @@ class Segmenter(Protocol):
     """What the session needs of a model; ``PlaneSegmenter`` is the real one."""
 
     @property
-    def image_size(self) -> int:
-        """Side of the square input in pixels."""
+    def model(self) -> Model:
+        """What answers."""
 
     def predict(
         self,
@@ -64,20 +61,6 @@ class Segmenter(Protocol):
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         """Compute the features around a place ahead of time."""
-
-    def tile_at(
-        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
-    ) -> Tile:
-        """The part of the plane that is looked at first for these prompts."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelView:
-    """The pixels that go into the network, and where they lie in the plane."""
-
-    image: NDArray[np.uint8]
-    """``(S, S, 3)`` uint8, black where the tile overhangs the image."""
-    tile: Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +87,7 @@ def load_for_session(
     segmenter = loading.load_segmenter(
         name, device, cache_bytes=cache_bytes, disk_bytes=disk_bytes
     )
-    return LoadedSegmenter(
-        segmenter, segmenter.model.spec.name, str(segmenter.model.device)
-    )
+    return LoadedSegmenter(segmenter, segmenter.model.name, segmenter.model.device)
 
 
 class SegmentSession:
@@ -210,15 +191,12 @@ class SegmentSession:
         *,
         size_hint: float | None = None,
         tile: Tile | None = None,
-    ) -> Future[ModelView]:
+    ) -> Future[Shown]:
         """Exactly the pixels that the network gets: of a tile, or for these prompts."""
 
-        def job(context: JobContext) -> ModelView:
-            from napari_cellprompt.core.images.tiles import read_tile
-
-            segmenter = self._segmenter()
-            seen = tile or segmenter.tile_at(plane, prompts, size_hint=size_hint)
-            return ModelView(read_tile(plane, seen, segmenter.image_size), seen)
+        def job(context: JobContext) -> Shown:
+            seen = prompts if tile is None else tile
+            return self._segmenter().model.show(plane, seen, size_hint=size_hint)
 
         return self._submit(job, "view", Priority.CLICK)
 

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.everything.found import (
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.inference.searching import Mode, SearchSettings
+from napari_cellprompt.core.masks.found import (
     Filtered,
     FilterSettings,
     FoundObject,
     filter_candidates,
 )
-from napari_cellprompt.core.everything.grid import GridMask, GridSettings
-from napari_cellprompt.core.everything.grid import generate as generate_grid
-from napari_cellprompt.core.everything.search import AutoSettings, find_candidates
-from napari_cellprompt.core.images.planes import PlaneSource, axes_of
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.masks.linking import PlaneLinker
-from napari_cellprompt.core.types import Candidate, Tile
+from napari_cellprompt.io.sources import as_given, open_image
 
 from .walk import walk_planes
 
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.sampling import ArrayData
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-    from napari_cellprompt.predictors.prompted import PromptPredictor
 
 __all__ = [
     "EverythingSettings",
@@ -43,7 +40,6 @@ __all__ = [
     "label_stack",
 ]
 
-Mode = Literal["auto", "grid"]
 Box = tuple[int, int, int, int]
 
 
@@ -51,19 +47,11 @@ Box = tuple[int, int, int, int]
 class EverythingSettings:
     """How to look for objects, and which to keep."""
 
-    mode: Mode = "auto"
-    """``auto`` looks at tiles that fit the size of the cells; ``grid`` is the automatic
-    mask generator of SAM on the whole image."""
-    auto: AutoSettings = field(default_factory=AutoSettings)
-    grid: GridSettings = field(default_factory=GridSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     filters: FilterSettings = field(default_factory=FilterSettings)
     link: bool = True
     """One id per object through a stack, by overlap from plane to plane."""
     link_min_iou: float = 0.3
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("auto", "grid"):
-            raise ValueError(f"mode must be auto or grid: got {self.mode}.")
 
 
 def everything(
@@ -77,6 +65,7 @@ def everything(
     link: bool = True,
     axes: str | None = None,
     channel: int | None = None,
+    series: int | None = None,
     contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
 ) -> NDArray[Any]:
     """Label everything in an image, without a prompt.
@@ -90,7 +79,7 @@ def everything(
     device
         "cpu", "cuda", "mps"; default the best there is.
     mode
-        ``auto`` or ``grid``, see :class:`EverythingSettings`.
+        ``auto`` or ``grid``, see :class:`SearchSettings`.
     size
         Longer side of the objects in pixels; default: found from the image.
     filters
@@ -101,6 +90,8 @@ def everything(
         Letters of the axes, such as TZYX; see :func:`axes_of`.
     channel
         Needed where there is an axis C of more than one channel.
+    series
+        Which image of a file that holds several, see :func:`read_image`.
     contrast_limits
         Grey values that become 0 and 255; default: uint8 as it is, else the
         percentiles 0.1 and 99.9 of the whole image.
@@ -109,44 +100,33 @@ def everything(
     -------
     ndarray
         Labels of the image's shape without channels and samples, 0 = background, in the
-        smallest unsigned type that holds the ids.
+        smallest unsigned type that holds the ids. Of a file that does not store Y and X
+        last, they are the last axes.
 
     Raises
     ------
     ImageError, CheckpointError
         With a sentence on what was wrong.
     """
-    from pathlib import Path as _Path
-
     from . import loading
 
-    if isinstance(image, str | _Path):
-        from napari_cellprompt.io.image_files import read_image
-
-        file = read_image(image, axes)
-        data, axes = file.data, file.axes
-    else:
-        data = image
+    file = open_image(image, axes, series=series)
     settings = EverythingSettings(
-        mode=mode,
-        auto=AutoSettings(size=size),
+        search=SearchSettings(mode=mode, size=size),
         filters=FilterSettings() if filters is None else filters,
         link=link,
     )
     planes = label_stack(
         loading.load_segmenter(model, device, keep=True),
-        data,
+        file.data,
         settings,
-        axes=axes,
+        axes=file.axes,
         channel=channel,
         limits=contrast_limits,
     )
-    letters = axes_of(data.shape, data.dtype, axes)
-    shape = tuple(
-        int(n) for letter, n in zip(letters, data.shape, strict=True) if letter not in "CS"
-    )
-    labels = np.stack([plane for _, plane in planes]).reshape(shape)
-    return labels.astype(smallest_dtype(int(labels.max(initial=0))))
+    labels = np.stack([plane for _, plane in planes]).reshape(file.grid.shape)
+    labels = labels.astype(smallest_dtype(int(labels.max(initial=0))))
+    return as_given(labels, file, image, axes)
 
 
 def label_stack(
@@ -171,11 +151,11 @@ def label_stack(
     """
     largest = 0
     linker: PlaneLinker | None = None
-    size = settings.auto.size
+    size = settings.search.size
     for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
         if cancelled is not None and cancelled():
             raise CancelledError
-        wanted = replace(settings, auto=replace(settings.auto, size=size))
+        wanted = replace(settings, search=replace(settings.search, size=size))
         labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
         if size is None and kept.kept:
             # the cells of a stack are of one size: look for it once
@@ -211,7 +191,7 @@ def find_on_plane(
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
-    """Candidates of one plane in the mode that is set; see :func:`find_candidates`.
+    """Candidates of one plane; see :meth:`Model.find`.
 
     ``region`` is ``x0, y0, x1, y1`` in pixels, the last two exclusive.
     """
@@ -222,64 +202,8 @@ def find_on_plane(
                 f"The region {region} is not a part of a plane of {plane.shape[1]} x "
                 f"{plane.shape[0]} pixels."
             )
-    if settings.mode == "auto":
-        return find_candidates(
-            segmenter,
-            plane,
-            settings.auto,
-            region=region,
-            progress=progress,
-            cancelled=cancelled,
-        )
-    x0, y0, x1, y1 = (0, 0, plane.shape[1], plane.shape[0]) if region is None else region
-    pixels = plane.read(y0, y1, x0, x1)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-
-    def stop() -> None:
-        if cancelled is not None and cancelled():
-            raise CancelledError
-
-    predictor = _predictor(segmenter)
-    masks = generate_grid(predictor.mask_model(), pixels, settings.grid, cancelled=stop)
-    return [_as_found(item, (x0, y0), plane.shape) for item in masks]
-
-
-def _predictor(segmenter: PlaneSegmenter) -> PromptPredictor:
-    """The predictor of the model's family."""
-    from napari_cellprompt.predictors.sam import Predictor
-    from napari_cellprompt.predictors.sam2_image import SAM2Predictor
-
-    family = segmenter.model.spec.family
-    predictor: PromptPredictor = Predictor() if family == "sam1" else SAM2Predictor()
-    predictor.setup_model(segmenter.model, verbose=False)
-    return predictor
-
-
-def _as_found(
-    item: GridMask, origin: tuple[int, int], shape: tuple[int, int]
-) -> FoundObject:
-    """A mask of the grid, moved to where its region lies in the plane."""
-    left, top = origin
-    y0, x0 = item.mask.origin
-    mask = replace(item.mask, origin=(y0 + top, x0 + left), plane_shape=shape)
-    box = mask.box or (0, 0, 0, 0)
-    side = max(item.crop[2] - item.crop[0], item.crop[3] - item.crop[1])
-    # the grid keeps no logits: where masks overlap, the surer one wins
-    logits = np.where(mask.data, item.score, -item.score).astype(np.float32)
-    return FoundObject(
-        Candidate(mask, logits, item.score),
-        object_score=1.0,
-        stability=item.stability,
-        votes=1,
-        consensus=1.0,
-        agreement=1.0,
-        touches_border=box[0] == 0
-        or box[1] == 0
-        or box[2] == shape[1]
-        or box[3] == shape[0],
-        point=(item.point[0] + left, item.point[1] + top),
-        tile=Tile(1.0, item.crop[1] + top, item.crop[0] + left, side),
+    return segmenter.model.find(
+        plane, settings.search, region=region, progress=progress, cancelled=cancelled
     )
 
 

@@ -23,11 +23,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cellprompt.session.zoo import Download, ModelRow, in_background, model_rows
+from napari_cellprompt.session.zoo import (
+    Download,
+    ModelRow,
+    in_background,
+    model_rows,
+    models_changed,
+)
 from napari_cellprompt.tasks.doctor import report
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
-from napari_cellprompt.widgets.shared.docks import find_dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +56,7 @@ class ModelsWidget(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose Segment widget learns of models that come.
+        The viewer that the widget is docked in.
     confirm : callable, optional
         ``confirm(parent, question)``; asks before a download and a removal.
     examine : callable, optional
@@ -67,7 +71,6 @@ class ModelsWidget(QWidget):
         examine: Callable[[], str] = report,
     ) -> None:
         super().__init__()
-        self._viewer = viewer
         self._confirm = confirm
         self._report = examine
         self._bridge = ResultBridge()
@@ -291,9 +294,7 @@ class ModelsWidget(QWidget):
     def _changed(self, text: str) -> None:
         self.message.setText(text)
         self.refresh()
-        segment = find_dock(self._viewer, SegmentWidget)
-        if segment is not None:
-            segment.look_for_models()
+        models_changed.emit()
 
     # -- doctor ------------------------------------------------------------------
     def _examine(self) -> None:

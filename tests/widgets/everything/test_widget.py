@@ -10,13 +10,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tests.brightness import BrightSegmenter, disks
 from tests.gui.window import Window
+from tests.widgets.conftest import labels_of, paint
 
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
-from napari_cellprompt.widgets.everything.widget import EverythingWidget
-from napari_cellprompt.widgets.models import ModelsWidget
-from napari_cellprompt.widgets.propagate.widget import PropagateWidget
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 
 CENTRES = [(14, 14), (14, 44), (44, 14), (46, 46), (30, 70)]
@@ -30,7 +28,7 @@ class Search:
         self.session = SegmentSession(thread=thread, loader=self.segmenter.load)
         self.window = window
         self.segment = window.open_widget(self.session)
-        self.widget = open_dock(window.viewer, EverythingWidget, "Everything")
+        self.widget = open_dock(window.viewer, "Everything")
         self.controller = self.widget.controller
         self.widget.form.size.value = 17
         window.settle()
@@ -53,7 +51,7 @@ class Search:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.segment.form.labels.value.data
+        return labels_of(self.segment)
 
 
 @pytest.fixture
@@ -98,8 +96,7 @@ def test_find_filter_accept_undo(search) -> None:
 def test_accepted_objects_are_kept_and_ids_go_on(search) -> None:
     image, _ = disks((64, 90), CENTRES, 8)
     desk = search(image)
-    desk.labels[10:18, 10:30] = 7
-    desk.segment.form.labels.value.refresh()
+    paint(desk.segment, np.s_[10:18, 10:30], 7)
     desk.find()
     desk.press("commit")
     desk.settle()
@@ -149,7 +146,7 @@ def test_stop_keeps_what_was_found(search) -> None:
     image, _ = disks((64, 90), CENTRES, 8)
     desk = search(np.stack([image] * 3))
     gate, second = threading.Event(), threading.Event()
-    features = desk.segmenter.features
+    features = desk.segmenter.model.features
 
     def waiting(plane: Any, view: Any, *, cancelled: Any = None) -> Any:
         if plane.key.index == (1,):
@@ -157,7 +154,7 @@ def test_stop_keeps_what_was_found(search) -> None:
             assert gate.wait(20)
         return features(plane, view, cancelled=cancelled)
 
-    desk.segmenter.features = waiting
+    desk.segmenter.model.features = waiting
     desk.widget.form.planes.value = "all"
     desk.press("run")
     desk.window.wait(second.is_set, 30)
@@ -199,7 +196,7 @@ def test_what_is_found_goes_on_to_propagation(search) -> None:
     desk.find()
     desk.press("propagate")
     desk.settle()
-    follow = find_dock(desk.window.viewer, PropagateWidget)
+    follow = find_dock(desk.window.viewer, "Propagate")
     assert follow.form.what.value == "plane"
     assert set(np.unique(desk.labels[0])) == {0, 1, 2, 3, 4, 5}
     assert not desk.labels[1:].any()
@@ -210,5 +207,5 @@ def test_the_chooser_of_models_leads_to_more(search) -> None:
     before = desk.segment.form.model.value
     desk.segment.form.model.value = "More models ..."
     desk.window.settle()
-    assert find_dock(desk.window.viewer, ModelsWidget) is not None
+    assert find_dock(desk.window.viewer, "Models") is not None
     assert desk.segment.form.model.value == before

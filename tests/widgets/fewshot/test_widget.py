@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QFileDialog
 from tests.brightness import BrightSegmenter
 from tests.gui.window import Window
 from tests.two_kinds import disks_and_bars
+from tests.widgets.conftest import labels_of
 
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
-from napari_cellprompt.widgets.fewshot.widget import FewshotWidget
 from napari_cellprompt.widgets.shared.docks import open_dock
 
 
@@ -29,7 +29,7 @@ class Desk:
         session = SegmentSession(thread=thread, loader=self.segmenter.load)
         self.window = window
         self.segment = window.open_widget(session)
-        self.widget = open_dock(window.viewer, FewshotWidget, "Few-shot")
+        self.widget = open_dock(window.viewer, "Few-shot")
         self.controller = self.widget.controller
         window.settle()
 
@@ -56,7 +56,7 @@ class Desk:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.segment.form.labels.value.data
+        return labels_of(self.segment)
 
 
 @pytest.fixture

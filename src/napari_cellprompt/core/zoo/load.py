@@ -21,6 +21,7 @@ from .checkpoints import detect_family, detect_variant, first_few, read_state_di
 from .folder import cache_folder
 from .places import find_weights
 from .registry import DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec
+from .traits import DRAWN_PROMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -188,11 +189,13 @@ def _spec_of_file(
     else:
         name = str(metadata.get("name", path.stem))
         base = ModelSpec(name, detect_family(state), variant, 1024)
+    drawing = _drawing(metadata.get("drawing"))
     return replace(
         base,
         network=variant,
         image_size=image_size,
-        drawing=_drawing(metadata.get("drawing")),
+        drawing=drawing,
+        traits=base.traits if drawing is None else DRAWN_PROMPTS,
     )
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import CheckpointError
 
+from .traits import DRAWN_PROMPTS, Traits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -82,6 +84,8 @@ class ModelSpec:
         Of the weights; empty where it is not known.
     good_for : str
         What it was made for, in a few words.
+    traits : Traits
+        How its answers are asked for and used.
     """
 
     name: str
@@ -93,6 +97,7 @@ class ModelSpec:
     bundled: bool = field(default=False, compare=False)
     licence: str = field(default="", compare=False)
     good_for: str = field(default="", compare=False)
+    traits: Traits = field(default=Traits(), compare=False)
 
 
 def _network(**hyper_parameters: object) -> Mapping[str, object]:
@@ -409,6 +414,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             bundled=True,
             licence="BSD-3-Clause",
             good_for="cells and nuclei, stacks and movies, on any computer",
+            traits=DRAWN_PROMPTS,
         ),
         **{name: _sam2_spec(name) for name in _SAM2_FILES},
         "edgetam": ModelSpec(

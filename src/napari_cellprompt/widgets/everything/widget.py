@@ -10,8 +10,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.segment.panel import text_line
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 
 from .controller import EverythingController
@@ -19,6 +19,8 @@ from .form import EverythingForm
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["EverythingWidget"]
 
@@ -35,14 +37,14 @@ class EverythingWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
-        segment = find_dock(viewer, SegmentWidget)
-        if segment is None:
-            segment = open_dock(viewer, SegmentWidget, "Segment")
+        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
+            viewer, "Segment"
+        )
         self._segment: SegmentWidget | None = segment
-        self.controller = EverythingController(viewer, segment.controller)
+        self.controller = EverythingController(viewer, segment.place)
         self.form = EverythingForm(viewer)
         self.buttons = {
             "run": QPushButton("Find everything"),
@@ -77,7 +79,7 @@ class EverythingWidget(QWidget):
         if self._segment is None:
             return
         # Here, since this loads torch.
-        from napari_cellprompt.core.everything.search import AutoSettings
+        from napari_cellprompt.core.inference.searching import SearchSettings
         from napari_cellprompt.tasks.everything import EverythingSettings
 
         try:
@@ -86,8 +88,9 @@ class EverythingWidget(QWidget):
             self._say(str(error))
             return
         settings = EverythingSettings(
-            mode=self.form.mode.value,
-            auto=AutoSettings(size=self.form.size.value or None),
+            search=SearchSettings(
+                mode=self.form.mode.value, size=self.form.size.value or None
+            ),
             filters=filters,
         )
         self.controller.start(
@@ -100,9 +103,7 @@ class EverythingWidget(QWidget):
         """Accept what was found on this plane, and prepare to follow it."""
 
         def follow() -> None:
-            from napari_cellprompt.widgets.propagate.widget import PropagateWidget
-
-            widget = open_dock(self._viewer, PropagateWidget, "Propagate")
+            widget = open_dock(self._viewer, "Propagate")
             widget.form.what.value = "plane"
 
         self.controller.commit(follow)

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.segment.panel import text_line
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 
 from .controller import FewshotController
@@ -27,6 +27,8 @@ from .form import ExampleList, FewshotForm
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["FewshotWidget"]
 
@@ -45,14 +47,14 @@ class FewshotWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
-        segment = find_dock(viewer, SegmentWidget)
-        if segment is None:
-            segment = open_dock(viewer, SegmentWidget, "Segment")
+        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
+            viewer, "Segment"
+        )
         self._segment: SegmentWidget | None = segment
-        self.controller = FewshotController(viewer, segment.controller)
+        self.controller = FewshotController(viewer, segment.place)
         self.form = FewshotForm(viewer)
         self.examples = ExampleList()
         self.buttons = {
