@@ -212,7 +212,9 @@ class Looker:
         return tensor.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def run(self, image: torch.Tensor, prompts: torch.Tensor, *, dense: bool = False) -> Any:
+    def run(
+        self, image: torch.Tensor, prompts: torch.Tensor, *, dense: bool = False
+    ) -> Any:
         """What the network says, see :class:`~.focus.FocusOutput`."""
         # tiny numbers in the tails of activations are many times slower than zeros
         torch.set_flush_denormal(True)

@@ -174,9 +174,7 @@ def _tiles(
     return tiles
 
 
-def _peaks(
-    model: CropModel, plane: PlaneSource, crop: Crop, core: Region
-) -> list[_Peak]:
+def _peaks(model: CropModel, plane: PlaneSource, crop: Crop, core: Region) -> list[_Peak]:
     """Middles of objects in a tile's own part, with the regions around them."""
     dense = model.dense
     looker = model.looker
@@ -222,8 +220,7 @@ def _looked_at(
     manner = model.manner(plane)
     clicks = [Prompts(points=(peak.point,), labels=(1,)) for peak in peaks]
     askings = [
-        manner.refined(click, peak.rough)
-        for click, peak in zip(clicks, peaks, strict=True)
+        manner.refined(click, peak.rough) for click, peak in zip(clicks, peaks, strict=True)
     ]
     found = []
     for peak, (seen, *_) in zip(
