@@ -20,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from data import Plane, load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
-from napari_cellprompt.cli.evaluate import write_report
+from napari_cellprompt.cli.evaluate import format_table
+from napari_cellprompt.cli.printing import printed_report
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.evaluation.data import KnownSet
+from napari_cellprompt.evaluation.measuring import measure_sets
 from napari_cellprompt.evaluation.objects import KnownPlane
 
 
@@ -47,13 +49,16 @@ def main() -> None:
     torch.set_flush_denormal(True)
     segmenter = PlaneSegmenter(load_model(options.model))
     root = os.environ["CELLPROMPT_DATA"]
-    write_report(
+    evaluation = measure_sets(
         segmenter,
         (kind for part in options.parts for kind in by_kind(load_planes(root, part), part)),
         options.out,
         model=options.model,
         limit=options.limit,
+        report=printed_report(),
     )
+    print(format_table(evaluation.table))
+    print(f"{evaluation.seconds:.0f} s")
 
 
 if __name__ == "__main__":
