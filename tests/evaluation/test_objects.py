@@ -141,7 +141,7 @@ def test_progress_is_told_by_plane() -> None:
 
 
 def score(dataset: str, value: float, believed: float) -> ObjectScore:
-    return ObjectScore(dataset, 10, *([value] * 7), believed, believed)
+    return ObjectScore(dataset, 10, *([value] * 8), believed, believed)
 
 
 def test_table_has_means_of_objects_and_of_sets() -> None:

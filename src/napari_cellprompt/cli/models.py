@@ -86,7 +86,7 @@ def run_models(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_FAMILIES = {"sam1": "SAM", "sam2": "SAM 2"}
+_FAMILIES = {"sam1": "SAM", "sam2": "SAM 2", "focus": "crop"}
 
 
 def models_table() -> str:
@@ -135,7 +135,7 @@ def describe(name: str) -> str:
         ("good for", spec.good_for),
         ("family", _FAMILIES[spec.family]),
         ("input", f"{spec.image_size} pixels"),
-        ("follows", "objects through stacks" if spec.family == "sam2" else "no objects"),
+        ("follows", "no objects" if spec.family == "sam1" else "objects through stacks"),
     ]
     if spec.licence:
         lines.append(("licence", spec.licence))

@@ -192,9 +192,9 @@ class Tile:
     magnification: float
     """Model pixels per image pixel."""
     y0: int
-    """First row, in pixels of the plane."""
+    """First row, in pixels of the plane; may lie before the plane's first."""
     x0: int
-    """First column, in pixels of the plane."""
+    """First column, in pixels of the plane; may lie before the plane's first."""
     size: int
     """Side in pixels of the plane; the tile may reach beyond the plane's end."""
 
@@ -221,9 +221,9 @@ class Tile:
         """``y0, y1, x0, x1`` of the part of the tile that lies in the plane."""
         height, width = image_shape
         return (
-            self.y0,
+            max(self.y0, 0),
             min(self.y0 + self.size, height),
-            self.x0,
+            max(self.x0, 0),
             min(self.x0 + self.size, width),
         )
 

@@ -95,6 +95,7 @@ def measure_sets(
     model: str,
     limit: int | None,
     parts: Iterable[str] = ("prompts",),
+    count_clicks: bool = False,
     report: Report = SILENT,
 ) -> Evaluation:
     """Measure data sets one after the other, and write what came out.
@@ -114,6 +115,8 @@ def measure_sets(
         As asked for; go into the file.
     parts
         Of ``PARTS``.
+    count_clicks
+        Whether it is counted how many clicks an object needs.
     report
         Told what is measured.
     """
@@ -127,7 +130,7 @@ def measure_sets(
     measured = Measured()
     wanted = set(parts)
     for known in sets:
-        _measure(segmenter, known, limit, wanted, measured, report)
+        _measure(segmenter, known, limit, wanted, measured, report, count_clicks)
         _write(output / "evaluation.json", measured, model, limit)
     if not measured:
         raise ImageError("The labels hold no objects of at least 9 pixels.")
@@ -145,11 +148,14 @@ def _measure(
     parts: set[str],
     measured: Measured,
     report: Report,
+    count_clicks: bool,
 ) -> None:
     """Add what is measured on one data set."""
     groups = choose(known.planes, limit)
     if "prompts" in parts:
-        measured.objects += evaluate(segmenter, groups, progress=report.say)
+        measured.objects += evaluate(
+            segmenter, groups, count_clicks=count_clicks, progress=report.say
+        )
         measured.cases += [case for group in groups for case in group]
     if "everything" in parts:
         for number, group in enumerate(groups, start=1):

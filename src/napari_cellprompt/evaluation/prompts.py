@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.types import CroppedMask
 
-__all__ = ["correction", "ellipse_iou", "innermost", "iou", "moved"]
+__all__ = ["correction", "ellipse_iou", "innermost", "iou", "loosened", "moved"]
 
+LOOSE_SHARE = 0.1
+"""By which a box that is drawn loosely is larger than the object."""
 MOVED_SHARE = 0.1
 """Share of its size by which a mask is moved before it is given as a prompt."""
 
@@ -41,6 +43,13 @@ def iou(found: CroppedMask, truth: NDArray[np.bool_]) -> float:
     both = int((found.data & truth[y0 : y0 + height, x0 : x0 + width]).sum())
     union = found.area + int(truth.sum()) - both
     return both / union if union else 0.0
+
+
+def loosened(box: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
+    """A box ``x0, y0, x1, y1`` a tenth larger, around the same middle."""
+    x0, y0, x1, y1 = box
+    dx, dy = LOOSE_SHARE / 2 * (x1 - x0), LOOSE_SHARE / 2 * (y1 - y0)
+    return x0 - dx, y0 - dy, x1 + dx, y1 + dy
 
 
 def moved(mask: NDArray[np.bool_], box: tuple[int, int, int, int]) -> NDArray[np.bool_]:

@@ -65,7 +65,7 @@ class SAM2Predictor(PromptPredictor):
             ``image_embed`` ``(1, D, S/16, S/16)`` with the no-memory code added, and
             ``high_res_feats``, a list of ``(1, D/8, S/4, S/4)`` and ``(1, D/4, S/8, S/8)``.
         """
-        found = self._encode(im, self.loaded.network.image_features)
+        found = self._encode(im, self.loaded.sam.image_features)
         return {"image_embed": found.embed, "high_res_feats": list(found.high_res)}
 
     @property

@@ -55,8 +55,12 @@ def load_model_of(
 ) -> PlaneSegmenter:
     """Load the model of a request, and say how long it took; see ``load_segmenter``."""
     started = time.perf_counter()
-    options = {"disk_bytes": disk_bytes} if disk_bytes else {}
-    segmenter = loading.load_segmenter(request.model, request.device, **options)
+    if disk_bytes:
+        segmenter = loading.load_segmenter(
+            request.model, request.device, disk_bytes=disk_bytes
+        )
+    else:
+        segmenter = loading.load_segmenter(request.model, request.device)
     report.say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
     return segmenter
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .crop.model import CropModel
 from .sam.model import SamModel
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def open_model(loaded: LoadedModel, **options: Any) -> Model:
     loaded
         The network.
     options
-        ``cache``, ``precision`` and ``files`` of :class:`.sam.encoder.PlaneEncoder`.
+        ``cache``, ``precision`` and ``files`` of :class:`.sam.encoder.PlaneEncoder`. A
+        crop-wise model keeps no features and takes none of them.
     """
+    if loaded.spec.family == "focus":
+        return CropModel(loaded)
     return SamModel(loaded, **options)

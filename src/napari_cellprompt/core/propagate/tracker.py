@@ -319,8 +319,8 @@ class Tracker:
         side = self.model.image_size
         shown = torch.cat([to_view(mask, view, side) for mask in masks])
         output = decode_prompts(
-            model.network,
-            model.network.without_memory(features),
+            model.sam,
+            model.sam.without_memory(features),
             torch.zeros(len(masks), 0, 2, device=model.device),
             torch.zeros(len(masks), 0, dtype=torch.int32, device=model.device),
             mask_to_logits(shown, side // 4).to(model.device),

@@ -201,7 +201,7 @@ class SamModel(PlaneEncoder):
     ) -> None:
         """Predict all objects of one tile."""
         started = time.perf_counter()
-        network = self.loaded.network
+        network = self.loaded.sam
         features = network.without_memory(self.features(plane, tile, cancelled=cancelled))
         for part in _batches(group):
             stop_if(cancelled)

@@ -52,7 +52,7 @@ class WholeImage(ABC):
     @property
     def side(self) -> int:
         """Of the network's square input in pixels."""
-        return self.loaded.network.image_size
+        return self.loaded.sam.image_size
 
     @abstractmethod
     def preprocess(self, pixels: NDArray[np.uint8]) -> Tensor:
@@ -80,7 +80,7 @@ class WholeImage(ABC):
         side = self.side
         if x.ndim != 4 or x.shape[1:] != (3, side, side):
             raise ValueError(f"im must be (1, 3, {side}, {side}): got {tuple(x.shape)}.")
-        run = self.loaded.network.image_features if encoder is None else encoder
+        run = self.loaded.sam.image_features if encoder is None else encoder
         kind = x.device.type
         with torch.autocast(kind, torch.float16, enabled=self.half and kind != "cpu"):
             found = run(self._laid_out(x))
@@ -144,7 +144,7 @@ class Sam1Image(WholeImage):
         ratio = np.array((scaled[1] / shape[1], scaled[0] / shape[0]))
         points = torch.from_numpy((batch.points * ratio).astype(np.float32))
         some = points.shape[1] > 0
-        output = loaded.network.decode(
+        output = loaded.sam.decode(
             ImageFeatures(features.embed, ()),
             None,
             points.to(loaded.device) if some else None,
@@ -205,7 +205,7 @@ class Sam2Image(WholeImage):
             if logits.dtype == torch.bool:
                 logits = mask_to_logits(logits, side // 4)
         output = decode_prompts(
-            loaded.network,
+            loaded.sam,
             features,
             scaled.to(device),
             torch.from_numpy(batch.labels).to(device),
