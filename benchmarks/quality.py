@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 def limits_of(planes: list[Plane], root: Path) -> list[tuple[float, float]]:
     """Contrast of each plane, as headless prediction finds it: of a whole stack, or of
-    each of unrelated images."""
+    each of unrelated images.
+    """
     axes = {e["name"]: e["axes"] for e in json.loads((root / "manifest.json").read_text())}
     found: dict[str, tuple[float, float]] = {}
     limits = []
