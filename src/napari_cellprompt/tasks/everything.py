@@ -53,8 +53,6 @@ __all__ = [
     "run",
 ]
 
-Box = tuple[int, int, int, int]
-
 
 @dataclass(frozen=True, slots=True)
 class EverythingSettings:
@@ -268,7 +266,7 @@ def label_stack(
         labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
         if size is None and kept.kept:
             # the cells of a stack are of one size: look for it once
-            size = float(np.median([_longer_side(item) for item in kept.kept]))
+            size = float(np.median([item.mask.side for item in kept.kept]))
         if not position or position[-1] == 0 or linker is None or not settings.link:
             linker = PlaneLinker(settings.link_min_iou, first_id=largest + 1)
         linked = linker.add(labels)
@@ -296,7 +294,7 @@ def find_on_plane(
     plane: PlaneSource,
     settings: EverythingSettings,
     *,
-    region: Box | None = None,
+    region: tuple[int, int, int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
@@ -314,8 +312,3 @@ def find_on_plane(
     return segmenter.model.find(
         plane, settings.search, region=region, progress=progress, cancelled=cancelled
     )
-
-
-def _longer_side(item: FoundObject) -> float:
-    x0, y0, x1, y1 = item.mask.box or (0, 0, 0, 0)
-    return max(x1 - x0, y1 - y0)

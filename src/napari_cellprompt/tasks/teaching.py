@@ -101,7 +101,7 @@ def teach(
         what = f"no objects {missing}" if missing else "no objects"
         raise PromptError(f"There are {what} among the labels of {source or 'this plane'}.")
     masks = [_cut(labels == value) for value in wanted]
-    sizes = [_longer_side(mask) for mask in masks]
+    sizes = [float(mask.side) for mask in masks]
     size = bank.size or float(np.median(sizes))
     model = segmenter.model
     sights = [(mask, None) for mask in masks]
@@ -163,8 +163,3 @@ def _cut(mask: NDArray[np.bool_]) -> CroppedMask:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     return CroppedMask(mask[y0:y1, x0:x1], (int(y0), int(x0)), mask.shape)
-
-
-def _longer_side(mask: CroppedMask) -> float:
-    x0, y0, x1, y1 = mask.box or (0, 0, 0, 0)
-    return float(max(x1 - x0, y1 - y0))
