@@ -23,9 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from data import Plane, load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
-from napari_cellprompt.cli.evaluate import write_report
+from napari_cellprompt.cli.evaluate import format_table
+from napari_cellprompt.cli.printing import printed_report
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.evaluation.data import KnownSet
+from napari_cellprompt.evaluation.measuring import measure_sets
 from napari_cellprompt.evaluation.objects import KnownPlane
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 
 def limits_of(planes: list[Plane], root: Path) -> list[tuple[float, float]]:
     """Contrast of each plane, as headless prediction finds it: of a whole stack, or of
-    each of unrelated images."""
+    each of unrelated images.
+    """
     axes = {e["name"]: e["axes"] for e in json.loads((root / "manifest.json").read_text())}
     found: dict[str, tuple[float, float]] = {}
     limits = []
@@ -78,19 +81,23 @@ def main() -> None:
     torch.set_flush_denormal(True)
     segmenter = PlaneSegmenter(load_model(options.model))
     root = Path(os.environ["CELLPROMPT_DATA"])
-    write_report(
+    evaluation = measure_sets(
         segmenter,
         (
             kind
             for part in options.parts
             for kind in by_kind(load_raw(root, part)[0], part, root)
-            if options.kinds is None or kind.planes[0].dataset.split(": ")[1] in options.kinds
+            if options.kinds is None
+            or kind.planes[0].dataset.split(": ")[1] in options.kinds
         ),
         options.out,
         model=options.model,
         limit=options.limit,
         count_clicks=options.noc,
+        report=printed_report(),
     )
+    print(format_table(evaluation.table))
+    print(f"{evaluation.seconds:.0f} s")
 
 
 if __name__ == "__main__":

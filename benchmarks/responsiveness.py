@@ -136,8 +136,16 @@ def stalls(folder: Path, runs: int) -> dict[str, Any]:
     import napari
     from qtpy.QtTest import QTest
 
-    from napari_cellprompt.session.segment import LoadedSegmenter, SegmentSession, load_for_session
-    from napari_cellprompt.session.thread import Priority, shared_thread, shutdown_shared_thread
+    from napari_cellprompt.session.segment import (
+        LoadedSegmenter,
+        SegmentSession,
+        load_for_session,
+    )
+    from napari_cellprompt.session.thread import (
+        Priority,
+        shared_thread,
+        shutdown_shared_thread,
+    )
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
     files = {name: weights(name, folder) for name in MODELS}
