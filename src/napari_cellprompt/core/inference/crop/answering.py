@@ -134,7 +134,10 @@ class Manner:
         for other in others:
             if len(chosen) > self.settings.alternatives:
                 break
-            if other.iou < self.settings.least_score or other.box() is None:
+            extent = extent_in_crop(other)
+            if not self.settings.least_extent <= extent <= self.settings.whole_extent:
+                continue
+            if other.iou < self.settings.least_score:
                 continue
             if all(overlap(other, item) < self.settings.different for item in chosen):
                 chosen.append(other)

@@ -40,6 +40,8 @@ class CropSettings:
     """Answers of two zooms with a smaller overlap are alternatives."""
     least_score: float = 0.25
     """Predicted IoU of an alternative that is worth offering."""
+    whole_extent: float = 0.95
+    """An alternative that covers more of its crop was cut by it."""
     alternatives: int = 2
 
 
