@@ -78,7 +78,7 @@ def test_budgets_reach_the_model(file: Path) -> None:
 def test_an_imported_model_goes_by_its_name(file: Path) -> None:
     import_model(file, name="cells")
     first = load_segmenter("cells", "cpu")
-    assert first.model.spec.name == "cells"
+    assert first.model.name == "cells"
     assert load_segmenter("cells.pt", "cpu") is first
 
 

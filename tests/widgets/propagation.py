@@ -11,6 +11,7 @@ import pytest
 from tests.fakes import FollowingSegmenter
 from tests.followers import discs, follow_bright, look
 from tests.random_models import random_model
+from tests.widgets.conftest import labels_of
 
 from napari_cellprompt.core.propagate import tracker as propagation_tracker
 from napari_cellprompt.session.segment import SegmentSession
@@ -51,7 +52,7 @@ class PropagateDesk:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.segment.form.labels.value.data
+        return labels_of(self.segment)
 
     @property
     def preview(self) -> np.ndarray:

@@ -38,6 +38,7 @@ __all__ = [
     "needs_widening",
     "place_mask",
     "widen",
+    "widening_note",
 ]
 
 Policy = Literal["keep", "replace"]
@@ -105,7 +106,8 @@ def commit(
     current = np.asarray(layer.data[indices])
     total = int(indices[0].size)
     if policy == "keep":
-        free = (current == 0) | (current == object_id)
+        # -1 is background as well, in the labels of some programs.
+        free = (current <= 0) | (current == object_id)
         if not free.any():
             others = ", ".join(str(other) for other in np.unique(current)[:3])
             raise LabelsError(
@@ -212,6 +214,16 @@ def check_writable(layer: Labels) -> None:
 def needs_widening(layer: Labels, object_id: int) -> bool:
     """True when the layer's integer type is too small for an id."""
     return object_id > int(np.iinfo(layer.data.dtype).max)
+
+
+def widening_note(layer: Labels, wide: Labels) -> str:
+    """A sentence on a layer whose place a wider one has taken."""
+    info = np.iinfo(layer.data.dtype)
+    bits = info.bits - (info.min < 0)
+    return (
+        f"Ids have outgrown {bits} bits: '{wide.name}' is now a "
+        f"{wide.data.dtype.itemsize * 8}-bit layer."
+    )
 
 
 def widen(viewer: ViewerModel, layer: Labels) -> Labels:

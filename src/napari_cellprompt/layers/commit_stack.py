@@ -93,7 +93,7 @@ def _write(layer: Labels, item: PlaneMask, policy: Policy, image: Image) -> Comm
     total = int(indices[0].size)
     if total and policy == "keep":
         current = np.asarray(layer.data[indices])
-        free = (current == 0) | (current == item.object_id)
+        free = (current <= 0) | (current == item.object_id)
         indices = tuple(axis_indices[free] for axis_indices in indices)
     if item.erase:
         match = find_grid(layer, item.view, image)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_cellprompt.core.errors import CheckpointError, DownloadError
 from napari_cellprompt.core.networks.build import build_sam2
-from napari_cellprompt.core.zoo import load
+from napari_cellprompt.core.zoo import load, places
 from napari_cellprompt.core.zoo.load import (
     cache_folder,
     choose_device,
@@ -152,7 +152,7 @@ def test_default_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bundled_weights_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(load, "files", lambda package: tmp_path)
+    monkeypatch.setattr(places, "files", lambda package: tmp_path)
     with pytest.raises(DownloadError, match="install napari-cellprompt again"):
         load_model()
 
@@ -161,7 +161,7 @@ def test_bundled_weights_are_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nano_state: dict[str, Tensor]
 ) -> None:
     save_checkpoint(tmp_path / "weights/cellprompt-nano.safetensors", nano_state, NANO)
-    monkeypatch.setattr(load, "files", lambda package: tmp_path)
+    monkeypatch.setattr(places, "files", lambda package: tmp_path)
     model = load_model("nano")
     assert model.spec.bundled
     assert model.spec.drawing == DrawingSpec(8.0, 2.5)

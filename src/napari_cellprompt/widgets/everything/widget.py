@@ -10,6 +10,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.segment.panel import text_line
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 
@@ -36,14 +37,14 @@ class EverythingWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
         segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
             viewer, "Segment"
         )
         self._segment: SegmentWidget | None = segment
-        self.controller = EverythingController(viewer, segment.controller)
+        self.controller = EverythingController(viewer, segment.place)
         self.form = EverythingForm(viewer)
         self.buttons = {
             "run": QPushButton("Find everything"),

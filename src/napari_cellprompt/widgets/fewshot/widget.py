@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.segment.panel import text_line
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 
@@ -46,14 +47,14 @@ class FewshotWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
         segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
             viewer, "Segment"
         )
         self._segment: SegmentWidget | None = segment
-        self.controller = FewshotController(viewer, segment.controller)
+        self.controller = FewshotController(viewer, segment.place)
         self.form = FewshotForm(viewer)
         self.examples = ExampleList()
         self.buttons = {

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_cellprompt._writer import write_labels
 from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.layers.calibration import calibrated_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,13 +58,19 @@ class Exporter:
             "TIFF (*.tif *.tiff)",
         )
         if name:
-            self.write(Path(name), labels)
+            self.write(Path(name), labels, image)
 
-    def write(self, path: Path, labels: Labels) -> Future[list[str]]:
-        """Write a layer as it is now; the outcome is told when it is known."""
+    def write(
+        self, path: Path, labels: Labels, image: Image | None = None
+    ) -> Future[list[str]]:
+        """Write a layer as it is now; the outcome is told when it is known.
+
+        The voxel size is that of the layer or, where it has none, of the image's file.
+        """
         if path.suffix.lower() not in (".tif", ".tiff"):
             path = path.with_name(f"{path.name}.tif")
-        data, meta, _ = labels.as_layer_data_tuple()
+        data, attributes, _ = labels.as_layer_data_tuple()
+        meta = calibrated_meta(attributes, labels.ndim, image)
         self._say(f"Writing {path.name} ...", False)
         future = self._pool.submit(write_labels, path, data, meta)
 
