@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from napari_cellprompt.core.networks.focus import PROMPT_CHANNELS, FocusNet, FocusOutput
 from napari_cellprompt.core.zoo.load import LoadedModel
 from napari_cellprompt.core.zoo.registry import ModelSpec, get_spec
 
-SIDE = 128
+__all__ = ["BrightNet", "bright_focus", "random_focus"]
 
 
 def random_focus() -> LoadedModel:
@@ -34,13 +36,11 @@ class BrightNet(FocusNet):
         bright = image.mean(1) > 0.5
         names = ("positive", "box", "mask", "previous")
         touched = sum(prompts[:, PROMPT_CHANNELS.index(name)] for name in names) > 0.5
-        grown = (touched & bright).float()[:, None]
-        for _ in range(2 * SIDE):
-            wider = nn.functional.max_pool2d(grown, 3, 1, 1) * bright[:, None]
-            if torch.equal(wider, grown):
-                break
-            grown = wider
-        region = grown[:, 0]
+        region = torch.zeros_like(image[:, 0])
+        for row in range(len(image)):
+            parts, _ = ndimage.label(bright[row].numpy(), np.ones((3, 3)))
+            hit = np.unique(parts[(touched[row] & bright[row]).numpy()])
+            region[row] = torch.from_numpy(np.isin(parts, hit) & (parts > 0)).float()
         cut = prompts[:, PROMPT_CHANNELS.index("negative")]
         logits = 8 * (region * (1 - cut)) - 4
         rim = region.clone()
