@@ -18,7 +18,7 @@ from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.types import CroppedMask
 
 from .looking import Ask, Seen, whole
-from .zooms import extent_in_crop, overlap, zoom_scores
+from .zooms import agreements, extent_in_crop, overlap, zoom_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +101,7 @@ class Manner:
         largest = settings.reach * max(self.shape)
         sides = [side for side in settings.zooms if side < largest] or [settings.zooms[0]]
         answers = yield [Ask(self.at(point, side), drawn) for side in sides]
-        scores = zoom_scores(answers, settings)
+        scores = zoom_scores(answers, agreements(answers), settings)
         best = int(np.argmax(scores))
         while (
             best == len(answers) - 1
@@ -110,7 +110,7 @@ class Manner:
         ):
             sides.append(sides[-1] * settings.growth)
             answers += yield [Ask(self.at(point, sides[-1]), drawn)]
-            scores = zoom_scores(answers, settings)
+            scores = zoom_scores(answers, agreements(answers), settings)
             best = int(np.argmax(scores))
         order = np.argsort(scores, kind="stable")[::-1]
         ranked = [answers[row] for row in order]
@@ -134,7 +134,10 @@ class Manner:
         for other in others:
             if len(chosen) > self.settings.alternatives:
                 break
-            if other.iou < self.settings.least_score or other.box() is None:
+            extent = extent_in_crop(other)
+            if not self.settings.least_extent <= extent <= self.settings.whole_extent:
+                continue
+            if other.iou < self.settings.least_score:
                 continue
             if all(overlap(other, item) < self.settings.different for item in chosen):
                 chosen.append(other)

@@ -11,8 +11,8 @@ __all__ = ["CropSettings", "DenseSettings"]
 class CropSettings:
     """How one object is asked for.
 
-    Shares are of the crop's side. Chosen on training images by
-    ``benchmarks/quality.py --parts train``; those of the shares are as in training.
+    Shares are of the crop's side, and as in training. The rule that chooses a zoom was
+    chosen on training images by ``benchmarks/zooms.py``.
     """
 
     zooms: tuple[float, ...] = (20.0, 32.0, 52.0, 84.0, 136.0, 220.0, 360.0, 580.0)
@@ -33,12 +33,15 @@ class CropSettings:
     most_extent: float = 0.72
     """Answers that cover more of their crop are better seen in a larger one."""
     floor: float = 0.3
-    """What is left of an answer's score where its extent is worst, or no other zoom
-    agrees."""
+    """What is left of an answer's score where its extent is worst."""
+    disagreed: float = 0.3
+    """What is left of an answer's score where no neighbouring zoom agrees."""
     different: float = 0.7
     """Answers of two zooms with a smaller overlap are alternatives."""
     least_score: float = 0.25
     """Predicted IoU of an alternative that is worth offering."""
+    whole_extent: float = 0.95
+    """An alternative that covers more of its crop was cut by it."""
     alternatives: int = 2
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .looking import Seen
     from .settings import CropSettings
 
-__all__ = ["extent_in_crop", "overlap", "zoom_scores"]
+__all__ = ["agreements", "extent_in_crop", "overlap", "zoom_scores"]
 
 
 def overlap(a: Seen, b: Seen) -> float:
@@ -39,22 +39,37 @@ def extent_in_crop(seen: Seen) -> float:
     return max(box[2] - box[0], box[3] - box[1]) / seen.crop.side
 
 
-def zoom_scores(answers: Sequence[Seen], settings: CropSettings) -> list[float]:
+def agreements(answers: Sequence[Seen]) -> list[float]:
+    """The larger overlap of each answer with that of a neighbouring zoom.
+
+    Answers are of crops around one click, from the smallest to the largest; a single one
+    agrees with itself.
+    """
+    if len(answers) == 1:
+        return [1.0]
+    agree = [0.0] * len(answers)
+    for row in range(len(answers) - 1):
+        shared = overlap(answers[row], answers[row + 1])
+        agree[row], agree[row + 1] = max(agree[row], shared), max(agree[row + 1], shared)
+    return agree
+
+
+def zoom_scores(
+    answers: Sequence[Seen], agree: Sequence[float], settings: CropSettings
+) -> list[float]:
     """How good each answer is: predicted IoU, extent, agreement with the next zoom.
 
     Parameters
     ----------
     answers
         Of crops around one click, from the smallest to the largest.
+    agree
+        Their :func:`agreements`.
     settings
         The rule.
     """
-    agree = [0.0] * len(answers)
-    for row in range(len(answers) - 1):
-        shared = overlap(answers[row], answers[row + 1])
-        agree[row], agree[row + 1] = max(agree[row], shared), max(agree[row + 1], shared)
     scores = []
-    floor = settings.floor
+    floor, away = settings.floor, settings.disagreed
     for seen, shared in zip(answers, agree, strict=True):
         extent = extent_in_crop(seen)
         if extent == 0:
@@ -63,7 +78,5 @@ def zoom_scores(answers: Sequence[Seen], settings: CropSettings) -> list[float]:
         small = min(extent / settings.least_extent, 1.0)
         large = min((1 - extent) / (1 - settings.most_extent), 1.0)
         fits = floor + (1 - floor) * small * large
-        if len(answers) == 1:
-            shared = 1.0
-        scores.append(seen.iou * fits * (floor + (1 - floor) * shared))
+        scores.append(seen.iou * fits * (away + (1 - away) * shared))
     return scores
