@@ -25,6 +25,8 @@ __all__ = ["PREVIEW_NAME", "Preview", "is_preview", "preview_metadata"]
 
 PREVIEW_NAME = "Preview"
 _METADATA_KEY = "napari-cellprompt"
+_FILLED, _OUTLINED = 0.5, 1.0
+"""Opacity: an outline hides little, and a faint one is not seen on bright cells."""
 # Planes up to this side are covered whole; larger ones by a window of this side that
 # moves with the object, since a redraw costs time by the pixel.
 _WINDOW = 1024
@@ -95,6 +97,7 @@ class Preview:
         self._contour = width
         if self._layer is not None:
             self._layer.contour = width
+            self._layer.opacity = _OUTLINED if width else _FILLED
 
     def prepare(self, image: Image, view: PlaneView) -> None:
         """Add the empty layer ahead of the first mask.
@@ -220,7 +223,7 @@ class Preview:
         self._layer = Labels(
             data,
             name=PREVIEW_NAME,
-            opacity=0.5,
+            opacity=_OUTLINED if self._contour else _FILLED,
             colormap=DirectLabelColormap(color_dict={None: "transparent", 1: self._colour}),
             metadata=preview_metadata(),
             **kwargs,

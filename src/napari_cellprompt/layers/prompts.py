@@ -28,6 +28,7 @@ __all__ = [
     "add_boxes_layer",
     "add_labels_layer",
     "add_points_layer",
+    "fit_points",
     "read_box",
     "read_points",
     "read_prompts",
@@ -44,8 +45,10 @@ LABELS_NAME = "Cells"
 _COLOURS = {POSITIVE: "#2ecc40", NEGATIVE: "#ff4136"}
 _CLOSED_SHAPES = ("rectangle", "ellipse", "polygon", "path")
 # Screen pixels between which a point is drawn, whatever the zoom: large enough to be
-# grabbed and small enough to leave a nucleus visible.
-_POINT_ON_SCREEN = (8, 14)
+# seen, and small enough to leave a nucleus visible.
+_POINT_ON_SCREEN = (4, 14)
+# Between these, a point is as large as this share of the object that it is on.
+_POINT_ON_OBJECT = 0.2
 
 
 def read_prompts(
@@ -183,6 +186,28 @@ def add_points_layer(viewer: ViewerModel, image: Image) -> Points:
     )
     viewer.add_layer(layer)
     return layer
+
+
+def fit_points(points: Points, side: float) -> None:
+    """Draw clicks small enough for objects of a size; layers of the user's stay alone.
+
+    Parameters
+    ----------
+    points : napari.layers.Points
+        From ``add_points_layer``.
+    side : float
+        Longer side of an object in pixels of the image.
+    """
+    if tuple(points.canvas_size_limits) != _POINT_ON_SCREEN:
+        return
+    wanted = min(max(_POINT_ON_OBJECT * side, 1.0), float(_POINT_ON_SCREEN[1]))
+    # A mask that changes by a pixel is no reason to draw everything anew.
+    if abs(points.current_size - wanted) < 0.2 * wanted:
+        return
+    with points.events.current_size.blocker():
+        points.current_size = wanted
+    if len(points.data):
+        points.size = wanted
 
 
 def add_boxes_layer(viewer: ViewerModel, image: Image) -> Shapes:

@@ -17,6 +17,7 @@ from napari_cellprompt.layers.accept import Acceptor, Overlap
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.images import ImageRevisions, plane_source
 from napari_cellprompt.layers.preview import Preview
+from napari_cellprompt.layers.prompts import fit_points
 from napari_cellprompt.layers.resolve import SegmentState, resolve
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
@@ -43,6 +44,7 @@ __all__ = ["SegmentController"]
 # Predictions kept, so that going back to a plane or a sign does not compute again.
 _REMEMBERED = 16
 READY = "Click on an object, or press G and draw a box around it."
+NO_IMAGE = "Open an image to start."
 
 
 class SegmentController:
@@ -231,6 +233,11 @@ class SegmentController:
         self.candidate_number = (self.candidate_number + 1) % count
         self._show()
 
+    def toggle_outline(self) -> None:
+        """Show masks that are not accepted yet as an outline, or filled."""
+        self.preview.contour = 0 if self.preview.contour else 1
+        self.changed.emit()
+
     def undo(self) -> None:
         """Take back the last prompt of this object, or else the last object."""
         view = None if self._state is None else self._state.view
@@ -298,7 +305,7 @@ class SegmentController:
         chosen = self.chosen
         if chosen.image is None:
             self._forget_state()
-            self.tell("Open an image to start.")
+            self.tell(NO_IMAGE)
             return
         try:
             limits = self._current_limits(chosen.image)
@@ -386,7 +393,8 @@ class SegmentController:
     def _loaded(self, future: Future[LoadedSegmenter]) -> None:
         self.model = self._result(future)
         if self.model is not None:
-            self.tell(READY if not self.waiting else "Segmenting ...")
+            ready = NO_IMAGE if self.chosen.image is None else READY
+            self.tell("Segmenting ..." if self.waiting else ready)
             self._prepare()
 
     def _set_prediction(self, prediction: Prediction | None) -> None:
@@ -408,6 +416,9 @@ class SegmentController:
             return
         self.preview.show(self.chosen.image, state.view, candidate.mask)
         put_below_prompts(self._viewer, self.preview.layer, self.chosen)
+        if self.chosen.points is not None:
+            x0, y0, x1, y1 = candidate.mask.box
+            fit_points(self.chosen.points, max(x1 - x0, y1 - y0))
         self.tell("A accepts the mask, N shows the next one, Q discards.")
 
     def _forget_state(self) -> None:

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.session.segment import SegmentSession, load_segmenter
+from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
+from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 from napari_cellprompt.widgets.shared.settings import read_settings
 
 from .controller import SegmentController
 from .export import Exporter
 from .form import SegmentForm
 from .model_choice import ModelChoice
-from .panel import ActionPanel, collapsible, key_label
+from .panel import ActionPanel
+from .peek import Peek
 from .prompt_layers import complete, drop_unused, same_size, start_tool
 from .sign import SignSwitch
 
@@ -81,6 +84,7 @@ class SegmentWidget(QWidget):
             more=self._show_models,
         )
         self.sign = SignSwitch()
+        self._peek = Peek(viewer, lambda: self.form.chosen.prompts)
         self.exporter = Exporter(self.controller.bridge, self.controller.tell)
         self.keys = KeyBinder(
             {
@@ -89,6 +93,8 @@ class SegmentWidget(QWidget):
                 "toggle_sign": self.toggle_sign,
                 "next_candidate": self.controller.next_candidate,
                 "toggle_tool": self.toggle_tool,
+                "outline": self.controller.toggle_outline,
+                "peek": self._peek.hold,
                 "undo": self.controller.undo,
                 "redo": self.controller.redo,
             }
@@ -98,6 +104,7 @@ class SegmentWidget(QWidget):
                 "click": self.start,
                 "box": self.start_boxes,
                 "sign": self.toggle_sign,
+                "outline": self.controller.toggle_outline,
                 "next": self.controller.next_candidate,
                 "accept": self.accept,
                 "discard": self.discard,
@@ -111,13 +118,12 @@ class SegmentWidget(QWidget):
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         # Layout, state, connections.
-        layout = QVBoxLayout(self)
+        self._accent = Accent(viewer, self.panel.buttons["accept"])
+        layout = Body(self).rows
         layout.addWidget(self.form.top)
         layout.addWidget(self.panel)
-        layout.addWidget(collapsible("Layers and overlaps", self.form.more))
-        layout.addWidget(
-            collapsible("Mouse and keys", key_label(key_table()), expanded=True)
-        )
+        layout.addWidget(Section("Layers and overlaps", self.form.more))
+        layout.addWidget(Section("Mouse and keys", key_label(key_table()), expanded=True))
         layout.addStretch()
         self.controller.contrast.by_percentiles = settings.contrast == "percentiles"
         self.controller.overlap = self.form.overlap.value
@@ -243,6 +249,8 @@ class SegmentWidget(QWidget):
         for emitter in (events.inserted, events.removed, events.renamed):
             emitter.disconnect(self._layers_changed)
         self.keys.unbind()
+        self._peek.show()
+        self._accent.close()
         self.sign.detach()
         self.exporter.close()
 
