@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.layers.files import FILE_KEY
 from napari_cellprompt.tasks.series import Series
 from napari_cellprompt.widgets.fewshot.widget import FewshotWidget
 from napari_cellprompt.widgets.segment.export import Exporter
@@ -207,6 +208,7 @@ class SeriesWidget(QWidget):
             options["contrast_limits"] = before.contrast_limits
         self._remove((*layers, self._reviewed, before))
         self._reviewed = None
+        options["metadata"] = {"napari-cellprompt": {FILE_KEY: str(path)}}
         self._image = self._viewer.add_image(data, name=path.stem, **options)
         self.current = path
         form = segment.form

@@ -21,6 +21,7 @@ from napari_cellprompt.widgets.shared.looks import (
     push_button,
     text_line,
 )
+from napari_cellprompt.widgets.shared.save_dialog import ask_where_to_save
 
 from .controller import FewshotController
 from .form import ExampleList, FewshotForm
@@ -172,11 +173,15 @@ class FewshotWidget(QWidget):
     # --- files -----------------------------------------------------------------------
 
     def _save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save the examples", "examples.safetensors", _FILES
+        path = ask_where_to_save(
+            self,
+            "Save the examples",
+            Path("examples.safetensors"),
+            "Examples",
+            (".safetensors",),
         )
-        if name:
-            self.controller.save(Path(name))
+        if path is not None:
+            self.controller.save(path)
 
     def _load(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Load examples", "", _FILES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.accept import region_of
-from napari_cellprompt.layers.commit import needs_widening
+from napari_cellprompt.layers.commit import SAME_OBJECT, needs_widening
 from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
 from napari_cellprompt.layers.prompts import add_labels_layer
 from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
@@ -78,6 +78,7 @@ class FoundCommit:
         self._found = found
         self._largest = largest
         self._written: dict[int, _Written] = {}
+        self._there_already: set[int] = set()
         self._name = ""
 
     def work(self) -> Generator[None, None, None]:
@@ -106,7 +107,11 @@ class FoundCommit:
         taken: list[FoundMask] = []
         policy: Policy = "replace" if segment.overlap == "replace" else "keep"
         writing = commit_many(
-            labels, self._entries(first, taken), policy, image=target.image
+            labels,
+            self._entries(first, taken),
+            policy,
+            image=target.image,
+            skip_covered=True,
         )
         try:
             for result in writing:
@@ -128,6 +133,8 @@ class FoundCommit:
             yield PlaneMask(first + item.number - 1, view, item.mask)
 
     def _note(self, labels: Labels, item: FoundMask, result: CommitResult) -> None:
+        if result.covered_by:
+            self._there_already.add(result.object_id)
         if not result.written:
             return
         target, box = self._target, item.mask.box or (0, 0, 0, 0)
@@ -144,5 +151,13 @@ class FoundCommit:
     @property
     def message(self) -> str:
         """What was done, for the user."""
-        count = len(self._written)
-        return f"{count} objects in '{self._name}'. One undo (Ctrl+Z) takes all back."
+        count, skipped = len(self._written), len(self._there_already - set(self._written))
+        text = f"{count} object{'s' * (count != 1)} in '{self._name}'."
+        if count:
+            text += " One undo (Ctrl+Z) takes all back."
+        if skipped:
+            text += (
+                f" {skipped} {'was' if skipped == 1 else 'were'} left out: other objects "
+                f"have more than {SAME_OBJECT:.0%} of the same pixels."
+            )
+        return text

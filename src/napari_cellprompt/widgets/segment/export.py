@@ -7,15 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QWidget
-
 from napari_cellprompt._writer import write_labels
 from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.widgets.shared.save_dialog import ask_where_to_save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.layers import Image, Labels
+    from qtpy.QtWidgets import QWidget
 
     from napari_cellprompt.widgets.shared.bridge import ResultBridge
 
@@ -50,19 +50,18 @@ class Exporter:
 
     def ask(self, parent: QWidget, labels: Labels, image: Image | None) -> None:
         """Ask for a file name and write there."""
-        name, _ = QFileDialog.getSaveFileName(
+        path = ask_where_to_save(
             parent,
             "Export objects as a label TIFF",
-            str(suggested_path(labels, image)),
-            "TIFF (*.tif *.tiff)",
+            suggested_path(labels, image),
+            "TIFF",
+            (".tif", ".tiff"),
         )
-        if name:
-            self.write(Path(name), labels)
+        if path is not None:
+            self.write(path, labels)
 
     def write(self, path: Path, labels: Labels) -> Future[list[str]]:
         """Write a layer as it is now; the outcome is told when it is known."""
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            path = path.with_name(f"{path.name}.tif")
         data, meta, _ = labels.as_layer_data_tuple()
         self._say(f"Writing {path.name} ...", False)
         future = self._pool.submit(write_labels, path, data, meta)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Body"]
 
-_LOWEST = 140
-"""Pixels of height that a dock can be shrunk to: a title, and a row or two."""
+_LOWEST = 60
+"""Pixels of height that a dock can be shrunk to: some rows."""
 _NARROWEST, _USUAL = 300, 330
 """Pixels of width in which two buttons a row and labelled sliders can be read."""
 _PACKAGE = "napari_cellprompt.widgets."
@@ -151,26 +151,30 @@ class Body(QScrollArea):
         dock, window = self._dock(), self._main_window()
         if dock is None or window is None or dock.isFloating():
             return
-        for other in self._others(window):
-            if other in window.tabifiedDockWidgets(dock):
-                return
-            window.tabifyDockWidget(other, dock)
-            dock.show()
-            dock.raise_()
+        together = [other for other in _docks_of_ours(window) if _beside(other, dock)]
+        first = together[0]
+        if dock is first or dock in window.tabifiedDockWidgets(first):
             return
+        window.tabifyDockWidget(first, dock)
+        dock.show()
+        dock.raise_()
 
-    def _others(self, window: QMainWindow) -> Iterator[QDockWidget]:
-        dock = self._dock()
-        for other in window.findChildren(QDockWidget):
-            docked = other.widget()
-            if (
-                other is not dock
-                and docked is not None
-                and type(docked).__module__.startswith(_PACKAGE)
-                and not other.isFloating()
-                and window.dockWidgetArea(other) == window.dockWidgetArea(dock)
-            ):
-                yield other
+
+def _docks_of_ours(window: QMainWindow) -> list[QDockWidget]:
+    """Docks with widgets of this plugin, the oldest first."""
+    return [
+        dock
+        for dock in window.findChildren(QDockWidget)
+        if type(dock.widget()).__module__.startswith(_PACKAGE)
+    ]
+
+
+def _beside(other: QDockWidget, dock: QDockWidget) -> bool:
+    """Whether two docks are at one side of the window; each is beside itself."""
+    window = dock.parentWidget()
+    if not isinstance(window, QMainWindow) or other.isFloating():
+        return other is dock
+    return window.dockWidgetArea(other) == window.dockWidgetArea(dock)
 
 
 def _for_napari(event: QKeyEvent) -> bool:
