@@ -23,7 +23,15 @@ from napari_cellprompt.widgets.shared.slices import SlicedWork
 
 from .commit import StackCommit
 from .review import Review
-from .run import Run, estimate_text, limits_of, progress_text, read_stack, summary_text
+from .run import (
+    Run,
+    estimate_text,
+    expected,
+    limits_of,
+    progress_text,
+    read_stack,
+    summary_text,
+)
 from .seeds import make_seeds
 
 if TYPE_CHECKING:
@@ -46,8 +54,6 @@ __all__ = ["PREVIEW_NAME", "PropagateController", "Stage"]
 
 PREVIEW_NAME = "Propagation"
 READY = "Choose what to follow, then press Propagate."
-# A run that is expected to take longer than this is announced before it starts.
-_LONG = 20.0
 _STRIP_PAUSE = 150
 _REDRAW_3D = 1000
 
@@ -81,6 +87,7 @@ class PropagateController:
         self.unfinished = 0
         """Planes of objects that a resumed run would still track."""
         self.run: Run | None = None
+        self._measured: float | None = None
         self.object_id: int | None = None
         """The object that is looked at and corrected."""
         self.bridge = ResultBridge()
@@ -170,15 +177,18 @@ class PropagateController:
         if estimate is None:
             self.run = None
             self.enter("idle")
-        elif estimate.planes == 0:
+            return
+        if estimate.planes == 0:
             self.run = None
             self.enter(
                 "idle",
                 "There is no plane to follow the objects to: choose another range. With "
                 "'up to here', go to the last plane wanted first.",
             )
-        elif estimate.seconds > _LONG:
-            self.enter("announced", estimate_text(run, estimate))
+            return
+        cost = expected(run, estimate, self._measured)
+        if cost.much:
+            self.enter("announced", estimate_text(run, cost))
         else:
             self._follow()
 
@@ -265,6 +275,8 @@ class PropagateController:
             self.enter("review", failure)
             self.review.ready(divisions=False)
             return
+        if summary.done:
+            self._measured = summary.seconds / summary.done
         self.unfinished = summary.remaining
         self.enter("review", summary_text(run, summary))
         self.review.ready(divisions=not summary.cancelled)
