@@ -12,7 +12,13 @@ import tifffile
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialogButtonBox,
+    QFileDialog,
+    QLineEdit,
+    QMessageBox,
+)
 from tests.fakes import FakeSegmenter
 from tests.gui.window import Window
 
@@ -48,10 +54,11 @@ class Hands:
             if not self._names:
                 dialog.reject()
                 return
-            line = dialog.findChild(QLineEdit)
+            line = dialog.findChild(QLineEdit, "fileNameEdit")
             line.selectAll()
             QTest.keyClicks(line, self._names.pop(0))
-            QTest.keyClick(line, Qt.Key.Key_Return)
+            save = dialog.findChild(QDialogButtonBox).buttons()[0]
+            QTest.mouseClick(save, Qt.MouseButton.LeftButton)
         elif isinstance(dialog, QMessageBox):
             self.said.append(dialog.text())
             kind = QMessageBox.StandardButton

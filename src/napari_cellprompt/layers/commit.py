@@ -152,8 +152,8 @@ def _covered_text(current: NDArray[Any], owners: tuple[int, ...], name: str) -> 
     share = float(np.isin(current, owners).mean())
     names = ", ".join(str(owner) for owner in owners[:3])
     first = (
-        f"{share:.0%} of this mask is object {names} of '{name}', which is kept: it is that "
-        "object once more."
+        f"{share:.0%} of this mask is object {names} of '{name}', which is kept: it is "
+        "that object once more."
         if len(owners) == 1
         else f"{share:.0%} of this mask already belongs to objects {names} of '{name}', "
         "which are kept."
