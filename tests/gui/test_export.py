@@ -57,7 +57,8 @@ class Hands:
             line = dialog.findChild(QLineEdit, "fileNameEdit")
             line.selectAll()
             QTest.keyClicks(line, self._names.pop(0))
-            save = dialog.findChild(QDialogButtonBox).buttons()[0]
+            kind = QDialogButtonBox.StandardButton.Save
+            save = dialog.findChild(QDialogButtonBox).button(kind)
             QTest.mouseClick(save, Qt.MouseButton.LeftButton)
         elif isinstance(dialog, QMessageBox):
             self.said.append(dialog.text())
