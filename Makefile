@@ -52,10 +52,11 @@ parity: $(PARITY_INSTALLED) ## Compare with the reference packages
 	NVIDIA_TF32_OVERRIDE=0 $(PYTEST) -m parity tests/parity
 
 .PHONY: lint
-lint: $(INSTALLED) ## Check style, types and the manifest
+lint: $(INSTALLED) ## Check style, types, imports and the manifest
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/npe2 validate napari-cellprompt
 
 .PHONY: format
@@ -72,7 +73,7 @@ install: $(INSTALLED) ## Make .venv with everything but the reference packages
 
 .PHONY: clean
 clean: ## Remove .venv and what the tools left behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

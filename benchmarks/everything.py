@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from data import Plane, load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
-from napari_cellprompt.core.everything.found import FilterSettings
-from napari_cellprompt.core.everything.grid import GridSettings
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.inference.sam.grid import GridSettings
+from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.evaluation.everything import PlaneScore, find_all
 from napari_cellprompt.evaluation.objects import KnownPlane
 from napari_cellprompt.tasks.everything import EverythingSettings

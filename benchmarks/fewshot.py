@@ -27,8 +27,8 @@ from scipy import ndimage
 
 from data import load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
-from napari_cellprompt.core.everything.found import FilterSettings
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import iou_matrix, pair_up
 from napari_cellprompt.tasks.everything import EverythingSettings, label_plane
 from napari_cellprompt.tasks.fewshot import (

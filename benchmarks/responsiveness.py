@@ -139,7 +139,7 @@ def stalls(folder: Path, runs: int) -> dict[str, Any]:
     from napari_cellprompt.session.segment import (
         LoadedSegmenter,
         SegmentSession,
-        load_segmenter,
+        load_for_session,
     )
     from napari_cellprompt.session.thread import (
         Priority,
@@ -152,7 +152,7 @@ def stalls(folder: Path, runs: int) -> dict[str, Any]:
 
     def loader(name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
         if name in files:
-            return load_segmenter(files[name], "cpu", cache_bytes)
+            return load_for_session(files[name], "cpu", cache_bytes)
         return LoadedSegmenter(DoNothing(), name, "cpu")  # type: ignore[arg-type]
 
     viewer = napari.Viewer(show=True)
@@ -200,7 +200,6 @@ def following(runs: int) -> dict[str, list[float]]:
     from qtpy.QtTest import QTest
 
     from napari_cellprompt.session.thread import shutdown_shared_thread
-    from napari_cellprompt.widgets.propagate.widget import PropagateWidget
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
     from napari_cellprompt.widgets.shared.docks import open_dock
 
@@ -213,8 +212,8 @@ def following(runs: int) -> dict[str, list[float]]:
     viewer.dims.set_current_step(0, planes // 2)
     segment = SegmentWidget(viewer)
     viewer.window.add_dock_widget(segment)
-    widget = open_dock(viewer, PropagateWidget, "Propagate")
-    follow, heart = widget.controller, Heart()
+    widget = open_dock(viewer, "Propagate")
+    follow, desk, heart = widget.controller, widget.desk, Heart()
     names = ("idle window", "napari adds a layer", "from the button", "from plane 1")
     gaps: dict[str, list[float]] = {name: [] for name in names}
     for run in range(runs + 1):
@@ -226,19 +225,19 @@ def following(runs: int) -> dict[str, list[float]]:
         started = time.perf_counter()
         heart.start()
         widget.start()
-        wait(lambda: follow.stage in ("announced", "running", "review"))
-        if follow.stage == "announced":
+        wait(lambda: desk.stage in ("announced", "running", "review"))
+        if desk.stage == "announced":
             widget.start()
-        wait(lambda: follow.stage == "review" or follow.progress is not None)
+        wait(lambda: desk.stage == "review" or desk.progress is not None)
         first = heart.stop()
         heart.start()
-        wait(lambda: follow.stage == "review")
+        wait(lambda: desk.stage == "review")
         later, seconds = heart.stop(), time.perf_counter() - started
-        tracked = len(follow.run.engine.outcomes())
+        tracked = len(desk.run.engine.outcomes())
         if tracked < planes:
             raise RuntimeError(f"only {tracked} of {planes} planes were followed")
         follow.discard()
-        wait(lambda: follow.stage == "idle")
+        wait(lambda: desk.stage == "idle")
         segment.discard()
         QTest.qWait(500)
         heart.start()

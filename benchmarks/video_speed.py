@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parity"))
 from reference import build_reference, random_reference, save_meta
 
 from napari_cellprompt import SAM2VideoPredictor, load_model
-from napari_cellprompt.core.inference.tracking import TrackSettings
+from napari_cellprompt.core.inference.sam.tracking import TrackSettings
 
 PARTS = ("exact", "pooled", "roi", "correct", "memory")
 

@@ -7,6 +7,7 @@ tiles, clicks and boxes is the real thing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,9 +19,12 @@ from torch import Tensor
 
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import read_tile
+from napari_cellprompt.core.inference.sam.model import SamModel
 from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
-from napari_cellprompt.core.types import Tile
+from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+from napari_cellprompt.core.types import Prompts, Tile
+from napari_cellprompt.core.zoo.traits import Traits
 from napari_cellprompt.session.segment import LoadedSegmenter
 
 SIDE = 512
@@ -77,23 +81,27 @@ class BrightNetwork:
         )
 
 
-class BrightSegmenter:
-    """Stands in for ``PlaneSegmenter``; remembers which tiles were encoded."""
+class BrightModel(SamModel):
+    """Remembers which tiles were encoded."""
 
     def __init__(self) -> None:
-        self.encoded: list[Tile] = []
-        self.image_size = SIDE
         self.network = BrightNetwork()
-        self.model = SimpleNamespace(
+        spec = SimpleNamespace(
+            name="bright", family="sam2", drawing=None, traits=Traits(), image_size=SIDE
+        )
+        loaded: Any = SimpleNamespace(
             network=self.network,
             device=torch.device("cpu"),
-            spec=SimpleNamespace(family="sam2", drawing=None),
+            spec=spec,
+            source=Path("bright.safetensors"),
         )
+        super().__init__(loaded)
+        self.encoded: list[Tile] = []
 
     def features(
         self,
         plane: PlaneSource,
-        view: Tile,
+        view: Any,
         *,
         cancelled: Callable[[], bool] | None = None,
     ) -> Any:
@@ -104,8 +112,25 @@ class BrightSegmenter:
             F.avg_pool2d(grey, 4), (grey.repeat(1, 2, 1, 1), F.avg_pool2d(grey, 2))
         )
 
-    def prepare(self, plane: PlaneSource, xy: tuple[float, float], **_: Any) -> None:
+    def prepare(self, plane: PlaneSource, prompts: Prompts, **_: Any) -> None:
         """Nothing to prepare."""
+
+
+class BrightSegmenter(PlaneSegmenter):
+    """A ``PlaneSegmenter`` of a ``BrightModel``."""
+
+    model: BrightModel
+
+    def __init__(self) -> None:
+        super().__init__(BrightModel())
+
+    @property
+    def encoded(self) -> list[Tile]:
+        return self.model.encoded
+
+    @property
+    def network(self) -> BrightNetwork:
+        return self.model.network
 
     def load(self, name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
         """Loader for ``SegmentSession``."""

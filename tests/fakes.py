@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from napari_cellprompt.core.images.tiles import read_tile
+from napari_cellprompt.core.inference.model import Shown
+from napari_cellprompt.core.inference.opening import open_model
 from napari_cellprompt.core.masks.rle import decode
-from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
 from napari_cellprompt.session.segment import LoadedSegmenter
 
@@ -78,13 +80,13 @@ class FakeSegmenter:
         self.prepared.append(xy)
 
     @property
-    def image_size(self) -> int:
-        return SIDE
+    def model(self) -> Any:
+        """What shows the pixels that a network would get."""
+        return self
 
-    def tile_at(
-        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
-    ) -> Tile:
-        return Tile(1.0, 0, 0, SIDE)
+    def show(self, plane: PlaneSource, seen: Tile | Prompts, **_: Any) -> Shown:
+        tile = Tile(1.0, 0, 0, SIDE) if isinstance(seen, Prompts) else seen
+        return Shown(read_tile(plane, tile, SIDE), tile)
 
     def load(self, name: str, device: str, cache_bytes: int) -> LoadedSegmenter:
         """Loader for ``SegmentSession``."""
@@ -136,17 +138,12 @@ class FollowingSegmenter(FakeSegmenter):
 
     def __init__(self, model: LoadedModel) -> None:
         super().__init__()
-        self._real = PlaneSegmenter(model)
-        self.model = model
-        self.cache = self._real.cache
+        self._real = open_model(model)
         self.corrected: list[Prompts] = []
 
     @property
-    def image_size(self) -> int:
-        return self._real.image_size
-
-    def features(self, *arguments: Any, **options: Any) -> Any:
-        return self._real.features(*arguments, **options)
+    def model(self) -> Any:
+        return self._real
 
     def predict_many(
         self,
@@ -173,6 +170,6 @@ class FollowingSegmenter(FakeSegmenter):
         return Prediction(
             (_candidate(mask, 0.8),),
             object_score=1.0,
-            tile=Tile(1.0, 0, 0, self.image_size),
+            tile=Tile(1.0, 0, 0, SIDE),
             seconds=0.0,
         )

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from napari_cellprompt.core.images.tiles import read_tile
-from napari_cellprompt.core.inference.tracking import ObjectFrame, ObjectMemory
+from napari_cellprompt.core.inference.sam.tracking import ObjectFrame, ObjectMemory
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate import tracker as propagation_tracker
 from napari_cellprompt.core.propagate.views import to_view

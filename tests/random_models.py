@@ -10,6 +10,7 @@ import torch
 from napari_cellprompt.core.networks.build import build_sam2
 from napari_cellprompt.core.zoo.load import LoadedModel
 from napari_cellprompt.core.zoo.registry import DrawingSpec, get_spec
+from napari_cellprompt.core.zoo.traits import DRAWN_PROMPTS, Traits
 
 SIDE = 128
 
@@ -23,5 +24,6 @@ def random_model(drawing: DrawingSpec | None = None) -> LoadedModel:
         for parameter in network.sam_mask_decoder.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=0.2)
-    small = replace(spec, name="random", image_size=SIDE, drawing=drawing)
+    traits = Traits() if drawing is None else DRAWN_PROMPTS
+    small = replace(spec, name="random", image_size=SIDE, drawing=drawing, traits=traits)
     return LoadedModel(network, small, Path("random.safetensors"))

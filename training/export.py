@@ -1,136 +1,67 @@
 """Writes the averaged weights of a run as the file that the package ships.
 
-``python training/export.py training/runs/memory --after training/runs/nano`` writes
-``src/napari_cellprompt/core/zoo/weights/cellprompt-nano.safetensors``.
+``python training/export.py training/runs/one`` writes
+``src/napari_cellprompt/core/zoo/weights/cellprompt-focus.safetensors``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_cellprompt.core.zoo.load import load_model, save_checkpoint
-from napari_cellprompt.core.zoo.registry import DrawingSpec, ModelSpec
-from train import MEMORY_PARTS, mean_of_runs
+from measure import load
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+__all__ = ["ship"]
 
-__all__ = ["export"]
-
-CHECKPOINT = "checkpoint.pt"
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "napari_cellprompt"
+LARGEST = 8_000_000
+"""Bytes that were promised."""
 
 
-def export(
-    runs: Sequence[Path],
-    target: Path,
-    *,
-    carry: bool = False,
-    after: Sequence[Path] = (),
-    image_runs: Sequence[Path] = (),
-    share: float = 0.25,
-) -> Path:
-    """Export a run in half precision and check that the package can load the file.
+def ship(weights: Path, target: Path) -> Path:
+    """Copy exported weights to where the package takes them from, if they are sound.
 
     Parameters
     ----------
-    runs
-        The folder that ``train.py`` or ``memory.py`` wrote; of several, the mean of their
-        weights is taken.
+    weights
+        A file that ``train.py`` exported, or the folder of a run for its last one.
     target
         The file to write.
-    carry
-        Whether tracking gives the neighbouring frame's logits as a mask prompt: what
-        measured better (``benchmarks/propagation.py``).
-    after
-        Folders of the runs that these went on from; all steps and minutes are added up
-        in the file's metadata.
-    image_runs
-        The runs of the image part. What ``memory.py`` did to prompt encoder and mask
-        decoder is then taken back in part: it helps tracking and harms clicks.
-    share
-        Of the change that is kept, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        When a weight is not finite or the file is too large.
     """
-    saved = _mean(runs)
-    if image_runs:
-        before = _mean(image_runs)["average"]
-        for name, tensor in saved["average"].items():
-            if not name.startswith(MEMORY_PARTS):
-                tensor.lerp_(before[name], 1 - share)
-    config = json.loads(saved["config"])
-    drawing = config["drawing"]
-    spec = ModelSpec(
-        name=config["name"],
-        family="sam2",
-        network=config["network"],
-        image_size=config["image_size"],
-        drawing=DrawingSpec(drawing["amplitude"], drawing["sigma"], carry),
-    )
-    all_runs = [_load(folder) for folder in (*after, *runs)]
-    training = {
-        "steps": sum(one["step"] for one in all_runs),
-        "minutes": round(sum(one["elapsed"] for one in all_runs) / 60, 1),
-    }
-    written = save_checkpoint(target, saved["average"], spec, half=True, training=training)
-    load_model(written)
-    return written
-
-
-def _mean(runs: Sequence[Path]) -> dict[str, Any]:
-    return mean_of_runs([run / CHECKPOINT for run in runs], torch.device("cpu"))
-
-
-def _load(run: Path) -> dict[str, Any]:
-    saved: dict[str, Any] = torch.load(
-        run / CHECKPOINT, map_location="cpu", weights_only=True
-    )
-    return saved
+    if weights.is_dir():
+        weights = weights / "cellprompt-focus.safetensors"
+    network = load(weights)
+    for name, tensor in network.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} in {weights} is not finite")
+    if weights.stat().st_size > LARGEST:
+        raise ValueError(f"{weights} is larger than {LARGEST} bytes")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".part")
+    shutil.copyfile(weights, temporary)
+    temporary.replace(target)
+    return target
 
 
 def main() -> None:
     """Export from the command line."""
-    package = Path(__file__).resolve().parents[1] / "src" / "napari_cellprompt"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "runs", type=Path, nargs="+", help="folder of the run; the mean of several"
-    )
+    parser.add_argument("weights", type=Path, help="a file of weights or a run's folder")
     parser.add_argument(
         "--to",
         type=Path,
-        default=package / "core" / "zoo" / "weights" / "cellprompt-nano.safetensors",
-        help="the file to write",
-    )
-    parser.add_argument(
-        "--carry",
-        action="store_true",
-        help="tracking gives the neighbouring frame's logits as a mask prompt",
-    )
-    parser.add_argument(
-        "--after", type=Path, nargs="*", default=[], help="folders of the runs before"
-    )
-    parser.add_argument(
-        "--image-runs",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="take prompt encoder and decoder back towards their mean",
-    )
-    parser.add_argument(
-        "--share", type=float, default=0.25, help="of the decoder's change that is kept"
+        default=PACKAGE / "core" / "zoo" / "weights" / "cellprompt-focus.safetensors",
     )
     options = parser.parse_args()
-    written = export(
-        options.runs,
-        options.to,
-        carry=options.carry,
-        after=options.after,
-        image_runs=options.image_runs,
-        share=options.share,
-    )
+    written = ship(options.weights, options.to)
     print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
 
 

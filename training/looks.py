@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from data import stretch
+from data import stretch_to_uint8
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,6 +160,37 @@ def _textured(scene: _Scene) -> Field:
     return np.where(scene.inside > 0, within + step, around).astype(np.float32)
 
 
+def _flat(scene: _Scene) -> Field:
+    """Phase contrast of thin cells: as bright as the ground, granular in the middle."""
+    middle = np.clip(scene.depth / (scene.radius * scene.uniform(0.5, 0.9)), 0, 1)
+    middle = middle * scene.inside
+    grains = scene.texture(max(scene.radius * scene.uniform(0.04, 0.12), 1.0))
+    image = scene.uniform(-0.35, 0.15) * scene.inside * scene.each(0.3)
+    image = image + scene.uniform(0.1, 0.5) * grains * middle
+    # the outline is a thin bright or dark line, in places not to be seen
+    seen = np.clip(0.6 + scene.texture(scene.radius * 0.9), 0, 1.2)
+    rim = scene.near_outline(max(scene.radius * scene.uniform(0.03, 0.08), 0.8))
+    sign = 1 if scene.rng.random() < 0.6 else -1
+    image += sign * scene.uniform(0.4, 1.2) * rim * seen
+    halo = np.exp(-scene.depth / (scene.radius * scene.uniform(0.08, 0.3)))
+    image += scene.uniform(0.0, 0.6) * halo * (1 - scene.inside) * seen
+    nucleus = (middle > scene.uniform(0.75, 0.95)).astype(np.float32)
+    nucleus = ndimage.gaussian_filter(nucleus, 1.0)
+    image += scene.uniform(-0.5, 0.3) * nucleus
+    ground = scene.uniform(0.02, 0.15) * scene.texture(scene.radius * 0.3)
+    return image + ground
+
+
+def _layered(scene: _Scene) -> Field:
+    """Quantitative phase: thicker towards the middle, with a few dense grains."""
+    height = scene.each(0.3) * (scene.inside * scene.depth / scene.radius) ** scene.uniform(
+        0.4, 1.2
+    )
+    grains = np.clip(scene.texture(scene.radius * 0.15) - 0.8, 0, 2)
+    image: Field = height * (1 + scene.uniform(0.0, 0.6) * grains)
+    return image + scene.uniform(0.0, 0.04) * scene.texture(scene.radius)
+
+
 STYLES: dict[str, Callable[[_Scene], NDArray[np.float32]]] = {
     "fluorescence": _fluorescence,
     "phase contrast": _phase_contrast,
@@ -168,8 +199,10 @@ STYLES: dict[str, Callable[[_Scene], NDArray[np.float32]]] = {
     "membranes": _membranes,
     "electron": _electron,
     "textured": _textured,
+    "flat": _flat,
+    "layered": _layered,
 }
-_WEIGHTS = np.array((0.15, 0.28, 0.15, 0.12, 0.1, 0.1, 0.1))
+_WEIGHTS = np.array((0.14, 0.22, 0.11, 0.08, 0.1, 0.08, 0.07, 0.15, 0.05))
 
 
 def _camera(image: Field, scene: _Scene) -> Field:
@@ -189,7 +222,7 @@ def _camera(image: Field, scene: _Scene) -> Field:
         image = image + scene.uniform(-1.0, 1.0) * dirt
     if rng.random() < 0.6:
         image = ndimage.gaussian_filter(
-            image, scene.uniform(0.4, 0.22 * scene.radius + 0.5)
+            image, scene.uniform(0.4, 0.15 * scene.radius + 0.5)
         )
     photons = float(np.exp(rng.uniform(np.log(60), np.log(4000))))
     image = np.clip(image, 0, None)
@@ -225,11 +258,11 @@ def render(
         return _camera(STYLES[name](scene), scene)
 
     if rng.random() < 0.85:
-        return stretch(layer())
+        return stretch_to_uint8(layer())
     # two stains, each with a colour of its own, on a bright or a dark ground
     ground = np.full(3, rng.uniform(0.8, 1.0) if rng.random() < 0.5 else 0.0)
     colour = np.repeat(ground[None, None], 1, axis=0).astype(np.float32)
     for _ in range(2):
         amount = rng.uniform(0.2, 1.0, 3) * (-1 if ground[0] > 0 else 1)
         colour = colour + layer()[..., None] * amount.astype(np.float32)
-    return stretch(colour)
+    return stretch_to_uint8(colour)

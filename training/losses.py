@@ -1,8 +1,8 @@
-"""What the image part of the network is trained to minimise."""
+"""What the network is trained to minimise."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -10,83 +10,94 @@ import torch.nn.functional as F
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["decoder_loss", "mask_loss"]
+    from napari_cellprompt.core.networks.focus import FocusOutput
 
-FOCAL_WEIGHT = 20.0
-OTHER_TOKENS = 0.1
-"""Weight of the masks that were not the best of three, so that none goes to waste."""
+__all__ = ["loss_of", "mask_loss", "whole_iou"]
 
 
-def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Focal and dice loss of each mask.
+def mask_loss(logits: Tensor, cover: Tensor) -> tuple[Tensor, Tensor]:
+    """Entropy and dice loss of each mask.
+
+    The entropy is weighted by how wrong a pixel is and divided by the sum of the weights,
+    as RITM does: outlines count, however small the object.
 
     Parameters
     ----------
-    logits
-        ``(N, M, h, w)``.
-    targets
-        ``(N, h, w)``, the share of each cell that is covered, 0 to 1.
+    logits, cover
+        ``(B, S, S)``; the share of each pixel that the object covers.
+
+    Returns
+    -------
+    entropy, dice : Tensor
+        ``(B,)`` each.
+    """
+    probability = torch.sigmoid(logits)
+    raw = F.binary_cross_entropy_with_logits(logits, cover, reduction="none")
+    with torch.no_grad():
+        weight = (probability - cover).abs().pow(1.5) + 0.01
+    entropy = (weight * raw).sum((1, 2)) / weight.sum((1, 2))
+    overlap = (probability * cover).sum((1, 2))
+    total = (probability.square() + cover.square()).sum((1, 2))
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+    return entropy, dice
+
+
+@torch.no_grad()
+def whole_iou(logits: Tensor, cover: Tensor, whole: Tensor) -> Tensor:
+    """IoU of what is answered with the whole object, of which a part may be out of sight.
+
+    Parameters
+    ----------
+    logits, cover
+        ``(B, S, S)``.
+    whole
+        ``(B,)`` area of the object in pixels of the crop; 0 where it is absent.
 
     Returns
     -------
     Tensor
-        ``(N, M)``.
+        ``(B,)``; 0 for absent objects.
     """
-    goal = targets[:, None].expand_as(logits)
-    probability = logits.sigmoid()
-    entropy = F.binary_cross_entropy_with_logits(logits, goal, reduction="none")
-    focal = ((probability - goal).square() * entropy).mean(dim=(2, 3))
-    overlap = (probability * goal).sum(dim=(2, 3))
-    total = (probability.square() + goal.square()).sum(dim=(2, 3))
-    dice = 1 - (2 * overlap + 1) / (total + 1)
-    return FOCAL_WEIGHT * focal + dice
+    answer, truth = logits > 0, cover > 0.5
+    both = (answer & truth).sum((1, 2)).float()
+    seen = truth.sum((1, 2)).float()
+    # what is out of sight; a few pixels of rounding are not
+    hidden = (whole - seen).clamp_min(0)
+    hidden = torch.where(hidden < 0.08 * whole + 2, torch.zeros_like(hidden), hidden)
+    either = (answer | truth).sum((1, 2)).float() + hidden
+    return torch.where(whole > 0, both / either.clamp_min(1), torch.zeros_like(both))
 
 
-@torch.no_grad()
-def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
-    """IoU of the binarised masks, ``(N, M)``."""
-    predicted = logits > 0
-    truth = targets[:, None] > 0.5
-    both = (predicted & truth).sum(dim=(2, 3)).float()
-    either = (predicted | truth).sum(dim=(2, 3)).float()
-    return both / either.clamp(min=1)
-
-
-def decoder_loss(
-    masks: Tensor, iou: Tensor, object_logits: Tensor, targets: Tensor
+def loss_of(
+    output: FocusOutput, batch: dict[str, Any], weights: dict[str, float]
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss of one decoding of N objects, of which some are not there.
-
-    Parameters
-    ----------
-    masks, iou
-        ``(N, 4, h, w)`` logits and ``(N, 4)``: the single mask, then the three.
-    object_logits
-        ``(N, 1)``.
-    targets
-        ``(N, h, w)``; all zero where nothing is.
-
-    Returns
-    -------
-    loss : Tensor
-    parts : dict
-        Values for the log.
-    """
-    present = targets.flatten(1).amax(dim=1) > 0.05
-    presence = F.binary_cross_entropy_with_logits(object_logits[:, 0], present.float())
-    masks, iou, targets = masks[present].float(), iou[present].float(), targets[present]
-    if len(masks) == 0:
-        return presence, {}
-    each = mask_loss(masks, targets)
-    three = each[:, 1:]
-    shape = each[:, 0] + three.amin(dim=1) + OTHER_TOKENS * three.mean(dim=1)
-    truth = true_iou(masks, targets)
-    quality = (iou - truth).abs().mean()
-    loss = shape.mean() + quality + presence
-    parts = {
-        "mask": float(each[:, 0].detach().mean()),
-        "iou": float(truth[:, 0].mean()),
-        "iou_error": float(quality.detach()),
+    """The loss of a batch, and its parts for the log."""
+    cover, whole = batch["cover"], batch["whole"]
+    entropy, dice = mask_loss(output.logits, cover)
+    # dice says nothing about an object that is not there or hardly visible
+    seen = (cover.sum((1, 2)) > 8).float()
+    per_mask = weights["entropy"] * entropy + weights["dice"] * dice * seen
+    mask = (per_mask * batch["weight"]).sum() / batch["weight"].sum().clamp_min(1)
+    asked = torch.tensor([kind != "dense" for kind in batch["kind"]])
+    iou = whole_iou(output.logits, cover, whole)
+    guess = output.iou.clamp(1e-4, 1 - 1e-4)
+    score = F.binary_cross_entropy(guess[asked], iou[asked])
+    present = (whole > 0).float()
+    presence = F.binary_cross_entropy_with_logits(output.presence[asked], present[asked])
+    loss = mask + weights["iou"] * score + weights["presence"] * presence
+    log = {
+        "mask": float(mask.detach()),
+        "score": float((guess[asked] - iou[asked]).abs().mean().detach()),
         "presence": float(presence.detach()),
     }
-    return loss, parts
+    if output.dense is not None and "dense" in batch:
+        dense = F.binary_cross_entropy_with_logits(
+            output.dense[batch["dense_rows"]], batch["dense"]
+        )
+        loss = loss + weights["dense"] * dense
+        log["dense"] = float(dense.detach())
+    for kind in set(batch["kind"]) - {"dense", "nothing"}:
+        rows = [i for i, k in enumerate(batch["kind"]) if k == kind and float(whole[i]) > 0]
+        if rows:
+            log[f"iou {kind}"] = float(iou[rows].mean())
+    return loss, log

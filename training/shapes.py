@@ -1,4 +1,4 @@
-"""Makes up label maps: rods, ellipses, budding pairs, bent cells, blobs and tissue."""
+"""Makes up label maps: rods, ellipses, budding, bent and flat cells, blobs, tissue."""
 
 from __future__ import annotations
 
@@ -82,12 +82,28 @@ def _blob(radius: float, angle: float, rng: np.random.Generator) -> list[Mask]:
     return [np.hypot(u, v) <= radius * np.clip(outline, 0.4, 1.7)]
 
 
+def _spread(radius: float, angle: float, rng: np.random.Generator) -> list[Mask]:
+    """A flat cell that holds on to the ground: drawn out, with pointed processes."""
+    longer = radius * float(rng.uniform(1.0, 1.8))
+    reach = longer * 1.9
+    u, v = _turned(reach, angle)
+    direction = np.arctan2(v * longer / radius, u)
+    outline = np.ones_like(direction)
+    for _ in range(int(rng.integers(2, 6))):
+        towards, sharpness = rng.uniform(-np.pi, np.pi), rng.uniform(3.0, 14.0)
+        lobe = np.exp(sharpness * (np.cos(direction - towards) - 1))
+        outline += float(rng.uniform(-0.2, 0.75)) * lobe
+    outline = np.clip(outline, 0.5, 1.85)
+    return [np.hypot(u / longer, v / radius) <= outline * 0.8]
+
+
 KINDS: dict[str, Callable[[float, float, np.random.Generator], list[NDArray[np.bool_]]]] = {
     "ellipse": _ellipse,
     "rod": _rod,
     "bent": _bent,
     "budding": _budding,
     "blob": _blob,
+    "spread": _spread,
 }
 
 
@@ -137,7 +153,8 @@ def label_map(
     radius = float(np.exp(rng.uniform(np.log(5.0), np.log(side / 7))))
     names = [*KINDS, "tissue"]
     chosen = (
-        kind or names[int(rng.choice(len(names), p=(0.15, 0.3, 0.12, 0.18, 0.13, 0.12)))]
+        kind
+        or names[int(rng.choice(len(names), p=(0.13, 0.26, 0.1, 0.12, 0.11, 0.18, 0.1)))]
     )
     if chosen == "tissue":
         return _tissue(side, max(radius, side / 24), rng)

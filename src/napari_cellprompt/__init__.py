@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from napari_cellprompt.core.results import Results
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.zoo.load import load_model
@@ -25,6 +26,7 @@ __all__ = [
     "SAM2DynamicInteractivePredictor",
     "SAM2Predictor",
     "SAM2VideoPredictor",
+    "__version__",
     "everything",
     "fewshot",
     "load_model",
@@ -48,6 +50,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-cellprompt")
     # torch takes seconds to import: only what is used loads it
     if name in _HOMES:
         return getattr(import_module(_HOMES[name], __name__), name)

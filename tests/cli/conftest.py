@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_cellprompt.cli import segment
 from napari_cellprompt.core.masks.rle import decode
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
+from napari_cellprompt.tasks import loading
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
@@ -60,5 +60,5 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> ThresholdSegmenter:
         segmenter.loaded.append((model, device))
         return segmenter
 
-    monkeypatch.setattr(segment, "load_segmenter", load)
+    monkeypatch.setattr(loading, "load_segmenter", load)
     return segmenter

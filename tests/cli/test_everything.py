@@ -7,10 +7,10 @@ import pytest
 import tifffile
 from tests.brightness import BrightSegmenter, disks
 
-from napari_cellprompt.cli import segment
 from napari_cellprompt.cli.main import main
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.tasks import loading
 
 CENTRES = [(14, 14), (14, 44), (44, 14), (46, 46)]
 
@@ -23,7 +23,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         loaded.append((model, device))
         return BrightSegmenter()
 
-    monkeypatch.setattr(segment, "load_segmenter", load)
+    monkeypatch.setattr(loading, "load_segmenter", load)
     return loaded
 
 

@@ -9,16 +9,16 @@ import tifffile
 from tests.brightness import BrightSegmenter
 from tests.two_kinds import disks_and_bars
 
-from napari_cellprompt.cli import segment
 from napari_cellprompt.cli.main import main
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.tasks import loading
 
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """A command with examples of disks, and two images to apply them to."""
-    monkeypatch.setattr(segment, "load_segmenter", lambda *_: BrightSegmenter())
+    monkeypatch.setattr(loading, "load_segmenter", lambda *_: BrightSegmenter())
     image, disks, _ = disks_and_bars(0)
     tifffile.imwrite(tmp_path / "shown.tif", image, photometric="minisblack")
     tifffile.imwrite(tmp_path / "shown_lab.tif", np.where(disks < 4, disks, 0))

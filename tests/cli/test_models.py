@@ -148,12 +148,15 @@ def published(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     source = WeightsSource(
         "nano-copy.pt",
         f"http://127.0.0.1:{server.server_port}/my%20cells.pt",
-        "a licence of its own",
         f"sha256:{digest}",
         weights.stat().st_size,
     )
     spec = replace(
-        MODELS["cellprompt-nano"], name="nano-copy", source=source, bundled=False
+        MODELS["cellprompt-nano"],
+        name="nano-copy",
+        source=source,
+        bundled=False,
+        licence="a licence of its own",
     )
     monkeypatch.setattr(registry, "MODELS", {**MODELS, "nano-copy": spec})
     yield "nano-copy"

@@ -11,19 +11,19 @@ import tifffile
 from tests.followers import discs, follow_bright
 from tests.random_models import random_model
 
-from napari_cellprompt.cli import segment
 from napari_cellprompt.cli.main import main
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate import propagator as propagation
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
+from napari_cellprompt.tasks import loading
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch) -> None:
     follow_bright(monkeypatch)
     model = random_model()
-    monkeypatch.setattr(segment, "load_segmenter", lambda *_: PlaneSegmenter(model))
+    monkeypatch.setattr(loading, "load_segmenter", lambda *_: PlaneSegmenter(model))
 
 
 @pytest.fixture

@@ -251,7 +251,7 @@ def test_the_image_is_never_overwritten(
 ) -> None:
     arguments = write(tmp_path, squares(40, 50), [CLICK])
     assert main([*arguments, "-o", arguments[1]]) == 2
-    assert "would overwrite the image" in capsys.readouterr().err
+    assert "image.tif would overwrite" in capsys.readouterr().err
     assert tifffile.imread(tmp_path / "image.tif").max() == 900
 
 

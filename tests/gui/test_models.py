@@ -72,12 +72,17 @@ def slow(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.E
     source = WeightsSource(
         "nano-copy.pt",
         f"http://127.0.0.1:{server.server_port}/weights.pt",
-        "a licence of its own",
         f"sha256:{hashlib.sha256(content).hexdigest()}",
         len(content),
     )
     nano = MODELS["cellprompt-nano"]
-    spec = replace(nano, name="nano-copy", source=source, bundled=False)
+    spec = replace(
+        nano,
+        name="nano-copy",
+        source=source,
+        bundled=False,
+        licence="a licence of its own",
+    )
     known = {**MODELS, "nano-copy": spec}
     for module in (registry, models):
         monkeypatch.setattr(module, "MODELS", known)

@@ -47,12 +47,12 @@ class Follow:
     def start(self) -> None:
         """Press Propagate, and once more where it says that it takes long."""
         self.press("start")
-        self.window.wait(lambda: self.controller.stage not in ("idle", "asking"), 30)
-        if self.controller.stage == "announced":
+        self.window.wait(lambda: self.controller.desk.stage not in ("idle", "asking"), 30)
+        if self.controller.desk.stage == "announced":
             self.press("start")
 
     def until(self, stage: str, seconds: float = 120) -> None:
-        self.window.wait(lambda: self.controller.stage == stage, seconds)
+        self.window.wait(lambda: self.controller.desk.stage == stage, seconds)
 
     def strip(self, plane: int, row: int | None = None) -> None:
         """Click on a plane in the strip."""
@@ -110,9 +110,9 @@ def test_a_nucleus_through_a_z_stack(
     follow.strip(plane)
     assert window.viewer.dims.current_step[0] == plane
     window.key(Qt.Key.Key_A, SHIFT)
-    window.wait(lambda: "is accepted" in follow.controller.status)
+    window.wait(lambda: "is accepted" in follow.controller.desk.status)
     window.picture("propagate_4_locked")
-    outcomes = follow.controller.run.engine.outcomes()
+    outcomes = follow.controller.desk.run.engine.outcomes()
     expected = {
         step: outcome.mask.area
         for (_, step), outcome in outcomes.items()
@@ -155,7 +155,7 @@ def test_correcting_with_the_mouse(disc_window: Any) -> None:
     window.picture("discs_1_review")
     follow.strip(4)
     layer.data[5:, 34:45, :50] = 20
-    preview = follow.controller.preview.layer
+    preview = follow.controller.desk.preview.layer
     before = [int(np.count_nonzero(plane)) for plane in preview.data]
     window.click(layer, (4, 36, 34), SHIFT)
     window.wait(lambda: np.count_nonzero(preview.data[4]) < before[4])
@@ -178,15 +178,17 @@ def test_painting_with_the_brush(disc_window: Any) -> None:
     window, layer, follow = disc_window
     follow.start()
     follow.until("review")
-    preview = follow.controller.preview.layer
+    preview = follow.controller.desk.preview.layer
     follow.strip(4)
     window.viewer.layers.selection.active = preview
     preview.mode = "paint"
     preview.brush_size = 4
     window.drag(layer, (4, 60, 20), (4, 60, 30))
-    window.wait(lambda: follow.controller.run.engine.outcomes()[1, 4].state == "prompted")
+    window.wait(
+        lambda: follow.controller.desk.run.engine.outcomes()[1, 4].state == "prompted"
+    )
     window.picture("discs_5_painted")
-    mask = follow.controller.run.engine.outcomes()[1, 4].mask.to_plane()
+    mask = follow.controller.desk.run.engine.outcomes()[1, 4].mask.to_plane()
     assert mask[60, 25]
     np.testing.assert_array_equal(mask, preview.data[4] == 1)
 
@@ -197,15 +199,19 @@ def test_keys_look_through_the_planes(disc_window: Any) -> None:
     follow.until("review")
     follow.strip(5)
     window.key(Qt.Key.Key_A, SHIFT)
-    window.wait(lambda: follow.controller.run.engine.outcomes()[1, 5].state == "locked")
+    window.wait(
+        lambda: follow.controller.desk.run.engine.outcomes()[1, 5].state == "locked"
+    )
     follow.strip(2)
     window.key(Qt.Key.Key_Q, SHIFT)
-    window.wait(lambda: follow.controller.run.engine.outcomes()[1, 2].state == "absent")
+    window.wait(
+        lambda: follow.controller.desk.run.engine.outcomes()[1, 2].state == "absent"
+    )
     window.key(Qt.Key.Key_W)
     assert window.viewer.dims.current_step[0] not in (2, 3)
     window.picture("discs_6_keys")
     follow.press("discard")
-    assert follow.controller.stage == "idle"
+    assert follow.controller.desk.stage == "idle"
     assert follow.widget.keys.targets == []
 
 
@@ -232,7 +238,7 @@ def test_many_objects_over_many_planes_in_the_strip(
     follow.until("review")
     window.picture("many_objects")
     follow.strip(40, row=2)
-    assert follow.controller.object_id == 3
+    assert follow.controller.desk.object_id == 3
     assert window.viewer.dims.current_step[0] == 40
     follow.press("accept")
     follow.until("idle")
@@ -262,7 +268,7 @@ def test_dividing_nuclei_with_the_bundled_model(
     follow.start()
     follow.until("review")
     window.picture("movie_1_review")
-    outcomes = follow.controller.run.engine.outcomes()
+    outcomes = follow.controller.desk.run.engine.outcomes()
     assert {plane for _, plane in outcomes} <= set(range(2, 7))
     follow.press("accept")
     follow.until("idle")

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.io import image_files
+from napari_cellprompt.io import tiff_images
 from napari_cellprompt.io.image_files import read_image
 
 
@@ -163,7 +163,7 @@ def test_calibration(
 def test_large_stacks_stay_on_the_disk(
     compression: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_files, "_EAGER_BYTES", 1000)
+    monkeypatch.setattr(tiff_images, "_EAGER_BYTES", 1000)
     data = noise(2, 3, 20, 30)
     tifffile.imwrite(
         tmp_path / "a.tif",

@@ -282,6 +282,6 @@ def test_others_may_read_the_file_as_usual(tmp_path: Path) -> None:
 
 
 def test_images_are_no_labels(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.float32))
+    tifffile.imwrite(tmp_path / "a.tif", np.full((4, 5), 0.5, np.float32))
     with pytest.raises(ImageError, match="holds no labels"):
         read_labels(tmp_path / "a.tif")

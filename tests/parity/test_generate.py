@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reference import build_reference, save_meta
 
 from napari_cellprompt._sample_data import nuclei_2d
-from napari_cellprompt.core.inference.drawing import draw_prompts
+from napari_cellprompt.core.inference.sam.drawing import draw_prompts
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
 from napari_cellprompt.predictors.sam2_image import SAM2Predictor
 

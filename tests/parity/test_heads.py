@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import SIZE, Pair
 from reference import assert_logits_agree
 from torch import Tensor
 
+from conftest import SIZE, Pair
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
 
 pytestmark = pytest.mark.parity

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import SIZE, Pair
 from reference import CONFIGS, build_reference, shake
 
+from conftest import SIZE, Pair
 from napari_cellprompt.core.networks.build import build_sam2
 from napari_cellprompt.core.zoo.registry import MODELS
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from conftest import SIZE, Pair, make_pair
 from reference import assert_logits_agree
 from torch import Tensor
 
+from conftest import SIZE, Pair, make_pair
+from napari_cellprompt import SAM2DynamicInteractivePredictor
 from napari_cellprompt.core.networks.layers import sine_position_encoding
 from napari_cellprompt.core.networks.sam2 import FrameMemory, ImageFeatures, ObjectPointer
 
@@ -229,3 +231,80 @@ def test_masks_taken_as_they_are(pair: Pair, features: ImageFeatures) -> None:
     assert torch.equal(ours.iou, iou)
     assert torch.equal(ours.object_logits, score)
     torch.testing.assert_close(ours.pointer, pointer, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def taught_by_the_reference(
+    network: Any, example: Tensor, box: list[int], image: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Low-resolution logits and score of an object that a box on an example has shown.
+
+    The published interface of the memory bank in steps of the package: a box on an image
+    without memory, its soft mask encoded, the only memory with the code of prompted
+    frames, no pointers.
+    """
+    shown = network._prepare_backbone_features(network.forward_image(example))
+    _, features, places, sizes = shown
+    high_res = [
+        x.permute(1, 2, 0).reshape(1, -1, *size)
+        for x, size in zip(features[:-1], sizes[:-1], strict=True)
+    ]
+    plain = (features[-1] + network.no_mem_embed).permute(1, 2, 0)
+    corners = torch.tensor(box, dtype=torch.float32).reshape(1, 2, 2)
+    _, _, _, _, mask, _, score = network._forward_sam_heads(
+        backbone_features=plain.reshape(1, -1, *sizes[-1]),
+        point_inputs={
+            "point_coords": corners,
+            "point_labels": torch.tensor([[2, 3]], dtype=torch.int32),
+        },
+        high_res_features=high_res,
+        multimask_output=False,
+    )
+    memory, memory_places = network._encode_new_memory(
+        current_vision_feats=features,
+        feat_sizes=sizes,
+        pred_masks_high_res=mask,
+        object_score_logits=score,
+        is_mask_from_pts=False,
+    )
+    _, features, places, sizes = network._prepare_backbone_features(
+        network.forward_image(image)
+    )
+    tokens = memory.bfloat16().float().flatten(2).permute(2, 0, 1)
+    code = network.maskmem_tpos_enc[network.num_maskmem - 1]
+    conditioned = network.memory_attention(
+        curr=features[-1:],
+        curr_pos=places[-1:],
+        memory=tokens,
+        memory_pos=memory_places[0].flatten(2).permute(2, 0, 1) + code,
+        num_obj_ptr_tokens=0,
+    )
+    high_res = [
+        x.permute(1, 2, 0).reshape(1, -1, *size)
+        for x, size in zip(features[:-1], sizes[:-1], strict=True)
+    ]
+    _, _, _, low_res, _, _, score = network._forward_sam_heads(
+        backbone_features=conditioned.permute(1, 2, 0).reshape(1, -1, *sizes[-1]),
+        high_res_features=high_res,
+        multimask_output=False,
+    )
+    return low_res[:, 0], score[:, 0]
+
+
+def test_what_a_box_on_an_example_teaches(present_pair: Pair) -> None:
+    pictures = [
+        np.random.default_rng(seed).integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
+        for seed in (1, 2)
+    ]
+    box = [40, 60, 190, 170]
+    predictor = SAM2DynamicInteractivePredictor()
+    predictor.setup_model(present_pair.model, verbose=False)
+    predictor(pictures[0], bboxes=[box], obj_ids=[1], update_memory=True)
+    predictor.set_image(pictures[1])
+    logits, scores = predictor.inference()
+    inputs = [predictor.preprocess([picture]) for picture in pictures]
+    expected, score = taught_by_the_reference(
+        present_pair.reference, inputs[0], box, inputs[1]
+    )
+    assert_logits_agree(logits, expected)
+    torch.testing.assert_close(scores, score.sigmoid(), rtol=0, atol=1e-5)

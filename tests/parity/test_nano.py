@@ -17,8 +17,8 @@ from reference import (
     scale_of,
 )
 
-from napari_cellprompt.core.inference.drawing import draw_prompts
-from napari_cellprompt.core.inference.preprocess import normalise, resize_square
+from napari_cellprompt.core.inference.sam.drawing import draw_prompts
+from napari_cellprompt.core.inference.sam.preprocess import normalise, resize_square
 from napari_cellprompt.core.zoo import load
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model, save_checkpoint
 from napari_cellprompt.core.zoo.registry import MODELS, DrawingSpec

@@ -17,7 +17,7 @@ from napari_cellprompt.core.errors import (
     PromptError,
     SaveError,
 )
-from napari_cellprompt.core.inference.drawing import draw_prompts
+from napari_cellprompt.core.inference.sam.drawing import draw_prompts
 from napari_cellprompt.core.networks.layers import sine_position_encoding
 
 SIDE = 128
@@ -220,9 +220,9 @@ def encode(model, image):
 
 @torch.inference_mode()
 def plain_memory(network, features, logits, object_logit):
-    """Memory of one object: thresholded mask, scaled, encoded, rounded to bfloat16."""
+    """Memory of one object: soft mask, scaled, encoded, rounded to bfloat16."""
     full = F.interpolate(logits, size=SHAPE, mode="bilinear")
-    mask = (full > 0).float() * 20 - 10
+    mask = full.sigmoid() * 20 - 10
     memory, positions = network.memory_encoder(features.embed, mask)
     if object_logit <= 0 and network.no_obj_embed_spatial is not None:
         memory = memory + network.no_obj_embed_spatial[..., None, None]
@@ -358,7 +358,7 @@ def test_rows_keep_their_order_where_objects_have_different_numbers(present) -> 
         predictor.track_step(8)
 
 
-def test_mask_prompts_have_a_pointer_and_memory_is_binarised(present) -> None:
+def test_mask_prompts_have_a_pointer(present) -> None:
     predictor = make(present)
     predictor.set_image(picture(0))
     entry = predictor.update_memory([1], masks=square(40, 40))

@@ -66,15 +66,18 @@ def test_previous_logits_change_the_answer(predictor, image) -> None:
     assert not torch.equal(first.low_res, second.low_res)
 
 
-def test_prompts_set_before_are_used_once_and_lose(predictor, image) -> None:
+def test_prompts_set_before_are_used_once_and_win(predictor, image) -> None:
     predictor.set_image(image)
     predictor.set_prompts({"points": [[10, 20]], "labels": [1]})
     kept = predictor()[0]
     assert torch.equal(kept.low_res, predictor(points=[[10, 20]])[0].low_res)
     assert predictor.prompts == {}
-    predictor.set_prompts({"points": [[10, 20]], "labels": [0]})
-    given = predictor(points=[[60, 40]])[0]
-    assert torch.equal(given.low_res, predictor(points=[[60, 40]])[0].low_res)
+    predictor.set_prompts({"points": [[10, 20]]})
+    assert torch.equal(kept.low_res, predictor(points=[[60, 40]])[0].low_res)
+    assert not torch.equal(kept.low_res, predictor(points=[[60, 40]])[0].low_res)
+    predictor.set_prompts({"points": [[10, 20]]})
+    logits, _ = predictor.inference(None, points=[[60, 40]])
+    assert torch.equal(kept.low_res, logits.clamp(-32, 32))
 
 
 def test_features_from_elsewhere(predictor, image) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from napari_cellprompt import SAM2VideoPredictor
 from napari_cellprompt.core.errors import ImageError, PromptError
-from napari_cellprompt.core.inference.tracking import TrackSettings
+from napari_cellprompt.core.inference.sam.tracking import TrackSettings
 
 SHAPE = (40, 56)
 

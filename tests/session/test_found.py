@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.core.everything.test_found import SHAPE, square
+from tests.core.masks.test_found import SHAPE, square
 
-from napari_cellprompt.core.everything.found import FilterSettings
+from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.session.found import arrange
 
 

@@ -8,12 +8,13 @@ import pytest
 from tests.brightness import BrightSegmenter, disks
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.everything.found import FilterSettings
-from napari_cellprompt.core.everything.grid import GridSettings, MaskModel
-from napari_cellprompt.core.everything.search import AutoSettings
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.inference.model import SearchSettings
+from napari_cellprompt.core.inference.sam.grid import GridSettings, MaskModel
+from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.tasks import everything as module
+from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.everything import (
     EverythingSettings,
     everything,
@@ -23,7 +24,7 @@ from napari_cellprompt.tasks.everything import (
 )
 
 CENTRES = [(14, 14), (14, 44), (44, 14), (46, 46)]
-SETTINGS = EverythingSettings(auto=AutoSettings(size=17))
+SETTINGS = EverythingSettings(auto=SearchSettings(size=17))
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_one_plane(segmenter) -> None:
 def test_filters_apply(segmenter) -> None:
     image, _ = disks((64, 64), CENTRES, 8)
     settings = EverythingSettings(
-        auto=AutoSettings(size=17), filters=FilterSettings(min_area=1000)
+        auto=SearchSettings(size=17), filters=FilterSettings(min_area=1000)
     )
     labels, filtered = label_plane(segmenter, PlaneSource.from_image(image), settings)
     assert not labels.any()
@@ -68,7 +69,7 @@ def test_a_stack_is_linked(segmenter) -> None:
 
 def test_without_links_every_plane_has_new_ids(segmenter) -> None:
     image, _ = drifting(2)
-    settings = EverythingSettings(auto=AutoSettings(size=17), link=False)
+    settings = EverythingSettings(auto=SearchSettings(size=17), link=False)
     first, second = (plane for _, plane in label_stack(segmenter, image, settings))
     assert not set(np.unique(first[first > 0])) & set(np.unique(second[second > 0]))
 
@@ -84,13 +85,13 @@ def test_time_points_are_not_linked_through_z(segmenter) -> None:
 
 def test_the_size_is_found_once_in_a_stack(segmenter, monkeypatch) -> None:
     sizes: list[float | None] = []
-    find = module.find_candidates
+    find = segmenter.model.find
 
-    def watch(segmenter: Any, plane: Any, settings: AutoSettings, **options: Any) -> Any:
+    def watch(plane: Any, settings: SearchSettings, **options: Any) -> Any:
         sizes.append(settings.size)
-        return find(segmenter, plane, settings, **options)
+        return find(plane, settings, **options)
 
-    monkeypatch.setattr(module, "find_candidates", watch)
+    monkeypatch.setattr(segmenter.model, "find", watch)
     image, _ = drifting(2)
     list(label_stack(segmenter, image, EverythingSettings()))
     assert sizes[0] is None
@@ -150,9 +151,8 @@ def test_the_grid_and_its_region(segmenter, monkeypatch, region) -> None:
 
 
 def test_the_script_face(segmenter, monkeypatch) -> None:
-    from napari_cellprompt.tasks import segment
 
-    monkeypatch.setattr(segment, "cached_segmenter", lambda model, device: segmenter)
+    monkeypatch.setattr(loading, "load_segmenter", lambda *_, **__: segmenter)
     image, truth = drifting(2)
     labels = everything(image, size=17)
     assert labels.shape == image.shape

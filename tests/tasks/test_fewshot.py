@@ -137,7 +137,7 @@ def test_nothing_on_the_plane(segmenter, taught) -> None:
 
 def test_from_a_script(segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "napari_cellprompt.tasks.segment.cached_segmenter", lambda *_: segmenter
+        "napari_cellprompt.tasks.loading.load_segmenter", lambda *_, **__: segmenter
     )
     image, disks, bars = disks_and_bars(0)
     first, truth, _ = disks_and_bars(1)

@@ -6,16 +6,14 @@ from tests.followers import discs, follow_bright
 
 from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-from napari_cellprompt.tasks import propagate as module
+from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.propagate import propagate
 
 
 @pytest.fixture(autouse=True)
 def small(model, monkeypatch) -> None:
     follow_bright(monkeypatch)
-    monkeypatch.setattr(
-        module, "cached_segmenter", lambda name, device: PlaneSegmenter(model)
-    )
+    monkeypatch.setattr(loading, "load_segmenter", lambda *_, **__: PlaneSegmenter(model))
 
 
 def two() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Made-up objects, made-up looks, and disturbed masks as prompts."""
+"""Made-up objects and made-up looks."""
 
 from __future__ import annotations
 
@@ -10,21 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
-from augment import cut, repaint
+from data import make_plane
 from looks import STYLES, render
-from mask_prompts import disturbed, mask_prompt, moved_to_nothing
-from prompts import synthetic_plane
+from scenes import ScenePool, made_up, painted
 from shapes import KINDS, label_map
-
-
-def disc(side: int = 64, radius: float = 12.0) -> np.ndarray:
-    y, x = np.mgrid[:side, :side] - side / 2
-    return (np.hypot(y, x) <= radius).astype(np.float32)
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a > 0.5, b > 0.5
-    return float((a & b).sum() / (a | b).sum())
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "tissue"])
@@ -67,63 +56,30 @@ def test_phase_contrast_has_dark_bodies_or_their_negative():
     assert min(contrasts) < -10 and max(contrasts) > 10
 
 
-def test_repainting_keeps_the_objects():
-    rng = np.random.default_rng(0)
-    plane = synthetic_plane(96, rng)
-    crop = cut(plane, 64, rng)
-    other = repaint(crop, 64, rng)
-    assert other.labels is crop.labels and other.chosen == crop.chosen
-    assert other.image.shape[:2] == (64, 64)
-
-
 def test_made_up_planes_list_their_objects():
-    plane = synthetic_plane(96, np.random.default_rng(5))
-    assert plane.modality == "synthetic"
+    plane = made_up(np.random.default_rng(5), 96)
+    assert plane.modality == "made up" and len(plane.ids)
     for number, (x0, y0, x1, y1) in zip(plane.ids, plane.boxes, strict=True):
         window = plane.labels[y0:y1, x0:x1] == number
         assert window.sum() == (plane.labels == number).sum() >= 9
 
 
-def test_disturbed_masks_stay_near_and_grow_worse_with_strength():
-    mask = disc()
-    means = []
-    for strength in (0.0, 0.4, 1.0):
-        found = [
-            overlap(mask, disturbed(mask, np.random.default_rng(seed), strength=strength))
-            for seed in range(12)
-        ]
-        assert min(found) > 0.25
-        means.append(np.mean(found))
-    assert means[0] > 0.97 and means[0] > means[1] > means[2]
+@pytest.mark.parametrize("radius", [5, 12, 60])
+def test_painting_keeps_the_outlines(radius):
+    y, x = np.mgrid[:200, :200]
+    labels = np.zeros((200, 200), np.uint16)
+    labels[np.hypot(y - 90, x - 100) <= radius] = 300
+    plane = make_plane("disc", "toy", labels, labels)
+    for seed in range(4):
+        scene = painted(plane, np.random.default_rng(seed))
+        assert scene is not None and scene.image.shape[:2] == scene.labels.shape
+        (x0, y0, x1, y1), area = scene.boxes[0], scene.areas[0]
+        assert len(scene.ids) == 1 and 6 <= x1 - x0 <= 110
+        assert area / ((x1 - x0) * (y1 - y0)) == pytest.approx(np.pi / 4, abs=0.12)
 
 
-def test_nothing_to_disturb():
-    empty = np.zeros((16, 16), np.float32)
-    assert disturbed(empty, np.random.default_rng(0)) is empty
-    assert moved_to_nothing(empty, empty > 0, np.random.default_rng(0)) is None
-
-
-def test_hard_prompts_are_those_of_the_package_and_soft_ones_vary():
-    mask = disc()
-    hard, soft = 0, []
-    for seed in range(30):
-        logits = mask_prompt(mask, np.random.default_rng(seed))
-        assert logits.shape == mask.shape and np.isfinite(logits).all()
-        assert logits[32, 32] > 0 > logits[0, 0]
-        if logits[32, 32] == 10 and logits[0, 0] == -10:
-            hard += 1
-        else:
-            soft.append(logits[32, 32])
-    assert hard > 10 and len(set(soft)) > 3
-
-
-def test_masks_over_nothing_touch_no_object():
-    occupied = np.zeros((64, 64), dtype=bool)
-    occupied[:, 32:] = True
-    mask = disc(radius=6.0)
-    moved = moved_to_nothing(mask, occupied, np.random.default_rng(0))
-    assert moved is not None and moved.sum() == mask.sum()
-    assert (moved[occupied] > 0.3).sum() <= 0.05 * (mask > 0.3).sum()
-    assert (
-        moved_to_nothing(mask, ~np.zeros_like(occupied), np.random.default_rng(0)) is None
-    )
+def test_scenes_are_used_again_and_replaced():
+    pool = ScenePool([made_up(np.random.default_rng(1), 64)], size=3, uses=4)
+    rng = np.random.default_rng(0)
+    seen = [id(pool.draw(rng)) for _ in range(24)]
+    assert 3 < len(set(seen)) < 20

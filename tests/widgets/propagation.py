@@ -55,11 +55,11 @@ class PropagateDesk:
 
     @property
     def preview(self) -> np.ndarray:
-        return self.controller.preview.layer.data
+        return self.controller.desk.preview.layer.data
 
     @property
     def engine(self) -> Any:
-        return self.controller.run.engine
+        return self.controller.desk.run.engine
 
     @property
     def points(self) -> Any:
@@ -91,7 +91,7 @@ class PropagateDesk:
         self.until("review")
 
     def until(self, stage: str) -> None:
-        self.wait(lambda: self.controller.stage == stage)
+        self.wait(lambda: self.controller.desk.stage == stage)
 
     def areas(self, data: np.ndarray, object_id: int = 1) -> list[int]:
         return [int(np.count_nonzero(plane == object_id)) for plane in data]

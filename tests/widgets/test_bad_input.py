@@ -127,13 +127,13 @@ def test_corrupt_checkpoint(
     tmp_path: Path,
     fake: FakeSegmenter,
 ) -> None:
-    from napari_cellprompt.session.segment import load_segmenter
+    from napari_cellprompt.session.segment import load_for_session
 
     bad = tmp_path / "broken.pt"
     bad.write_bytes(b"this is no checkpoint")
 
     def loader(name: str, device: str, cache_bytes: int) -> Any:
-        load = fake.load if name == "cellprompt-nano" else load_segmenter
+        load = fake.load if name == "cellprompt-nano" else load_for_session
         return load(name, device, cache_bytes)
 
     viewer = make_napari_viewer()

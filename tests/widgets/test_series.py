@@ -16,8 +16,6 @@ from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
-from napari_cellprompt.widgets.fewshot.widget import FewshotWidget
-from napari_cellprompt.widgets.series import SeriesWidget
 from napari_cellprompt.widgets.shared.docks import open_dock
 
 
@@ -28,7 +26,7 @@ class Desk:
         session = SegmentSession(thread=thread, loader=BrightSegmenter().load)
         self.window = window
         self.segment = window.open_widget(session)
-        self.widget = open_dock(window.viewer, SeriesWidget, "Series")
+        self.widget = open_dock(window.viewer, "Series")
         window.settle()
 
     def open(self, folder: Path) -> None:
@@ -145,7 +143,7 @@ def test_labels_that_were_not_saved_stay(desk, folder: Path) -> None:
 
 
 def test_examples_are_applied_to_every_image(desk, folder: Path) -> None:
-    fewshot = open_dock(desk.window.viewer, FewshotWidget, "Few-shot")
+    fewshot = open_dock(desk.window.viewer, "Few-shot")
     desk.open(folder)
     disks = disks_and_bars(0)[1]
     layer = desk.window.viewer.add_labels(

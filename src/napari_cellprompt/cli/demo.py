@@ -16,6 +16,7 @@ from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.labels import resolve_overlaps
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.io.label_tiff import write_labels
+from napari_cellprompt.tasks import loading
 
 from . import segment
 from .overlay import draw_overlay, save_png
@@ -64,7 +65,7 @@ def run_demo(folder: Path, *, model: str = "cellprompt-nano", device: str = "aut
             f"Cannot make the folder {folder}: {error.strerror or error}."
         ) from error
     started = time.perf_counter()
-    segmenter = segment.load_segmenter(model, device)
+    segmenter = loading.load_segmenter(model, device)
     print(f"model {model}: loaded in {time.perf_counter() - started:.2f} s")
     cases = _cases()
     _print_click_times(segmenter, cases[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError, SaveError
+from napari_cellprompt.tasks import loading
 
-from . import segment
+from .evaluate_arguments import PARTS
 from .overlay import save_png
 
 if TYPE_CHECKING:
@@ -26,16 +26,12 @@ if TYPE_CHECKING:
     from napari_cellprompt.evaluation.stacks import StackScore
 
 __all__ = [
-    "PARTS",
     "EvaluateRequest",
-    "add_evaluate",
-    "evaluate_request",
     "format_table",
     "run_evaluate",
     "write_report",
 ]
 
-PARTS = ("prompts", "everything", "stacks")
 _HEADINGS = {
     "click": "1 click",
     "clicks3": "3 clicks",
@@ -88,63 +84,6 @@ class Measured:
         return summarise(self.objects, self.planes, self.stacks)
 
 
-def add_evaluate(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    shared: argparse.ArgumentParser,
-) -> None:
-    """Add the command and its arguments."""
-    evaluate = commands.add_parser(
-        "evaluate",
-        parents=[shared],
-        help="measure a model on images whose objects are known",
-        description="Predict known objects from clicks, boxes and masks, find them without "
-        "a prompt, and follow them through stacks and movies; print the mean of each data "
-        "set, and write all figures and a picture.",
-    )
-    evaluate.add_argument(
-        "folder",
-        type=Path,
-        metavar="FOLDER",
-        help="NAME_img.tif and NAME_lab.tif, and perhaps a manifest.json with their axes",
-    )
-    evaluate.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("evaluation"),
-        metavar="FOLDER",
-        help="where figures and picture go (default: %(default)s)",
-    )
-    evaluate.add_argument(
-        "--limit",
-        type=int,
-        metavar="N",
-        help="at most N objects of each data set, and the planes that they are on",
-    )
-    evaluate.add_argument("--datasets", nargs="+", metavar="NAME", help="only these")
-    evaluate.add_argument(
-        "--parts",
-        nargs="+",
-        choices=PARTS,
-        default=list(PARTS),
-        help="objects prompted one by one, planes without a prompt, stacks and movies "
-        "(default: all three)",
-    )
-
-
-def evaluate_request(arguments: argparse.Namespace) -> EvaluateRequest:
-    """What the arguments ask for."""
-    return EvaluateRequest(
-        folder=arguments.folder,
-        output=arguments.output,
-        model=arguments.model,
-        device=arguments.device,
-        limit=arguments.limit,
-        datasets=None if arguments.datasets is None else tuple(arguments.datasets),
-        parts=tuple(arguments.parts),
-    )
-
-
 def run_evaluate(request: EvaluateRequest) -> None:
     """Measure, print tables, and write ``evaluation.json`` and ``evaluation.png``.
 
@@ -159,7 +98,7 @@ def run_evaluate(request: EvaluateRequest) -> None:
         raise ImageError(f"--limit must be at least 1: got {request.limit}.")
     names = None if request.datasets is None else set(request.datasets)
     sets = find_sets(request.folder, names)
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     write_report(
         segmenter,
         (read_set(item) for item in sets),

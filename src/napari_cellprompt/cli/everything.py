@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.everything.found import FilterSettings
 from napari_cellprompt.core.images.contrast import check_limits
+from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.io.image_files import read_image
-from napari_cellprompt.io.label_tiff import write_labels
+from napari_cellprompt.io.outputs import check_label_file, save_labels
+from napari_cellprompt.tasks import loading
 
 from . import segment
 from .segment import counted, say
@@ -44,6 +45,8 @@ class EverythingRequest:
     size: float | None = None
     """Longer side of the objects in pixels; None finds it from the image."""
     link: bool = True
+    series: int | None = None
+    """Which image of a file of several, see ``read_image``."""
     filters: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of ``FilterSettings``."""
 
@@ -58,9 +61,8 @@ def run_everything(request: EverythingRequest) -> None:
     CellpromptError
         With a sentence on what was wrong.
     """
-    segment.check_output(
-        segment.SegmentRequest(request.image, request.image, request.output)
-    )
+    inputs = (request.image, segment.model_file(request.model))
+    check_label_file(request.output, inputs)
     try:
         filters = FilterSettings(**request.filters)
     except ValueError as error:
@@ -68,27 +70,27 @@ def run_everything(request: EverythingRequest) -> None:
     if request.size is not None and not request.size > 0:
         raise ImageError(f"The size of the objects must be positive: got {request.size:g}.")
     limits = None if request.contrast is None else check_limits(request.contrast)
-    image = read_image(request.image, request.axes)
+    image = read_image(request.image, request.axes, series=request.series)
     channel = _channel(request, image.axes, image.data.shape)
-    say(f"{request.image.name}: {image.data.shape} {image.data.dtype}, {image.axes}")
+    segment.describe(request.image, image)
+    grid = image.grid
+    check_label_file(request.output, inputs, grid)
 
     started = time.perf_counter()
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
-    from napari_cellprompt.core.everything.search import AutoSettings
+    from napari_cellprompt.core.inference.model import SearchSettings
     from napari_cellprompt.tasks.everything import EverythingSettings, label_stack
 
     settings = EverythingSettings(
         mode=request.mode,
-        auto=AutoSettings(size=request.size),
+        auto=SearchSettings(size=request.size),
         filters=filters,
         link=request.link,
     )
-    kept = [i for i, letter in enumerate(image.axes) if letter not in "CS"]
-    shape = tuple(int(image.data.shape[i]) for i in kept)
-    count = int(np.prod(shape[:-2]))
-    labels: NDArray[np.uint32] = np.zeros(shape, np.uint32)
+    count = int(np.prod(grid.shape[:-2]))
+    labels: NDArray[np.uint32] = np.zeros(grid.shape, np.uint32)
     started = time.perf_counter()
     planes = label_stack(
         segmenter,
@@ -106,13 +108,8 @@ def run_everything(request: EverythingRequest) -> None:
             f"in {now - started:.1f} s"
         )
         started = now
-    write_labels(
-        request.output,
-        labels.astype(smallest_dtype(int(labels.max(initial=0)))),
-        axes="".join(image.axes[i] for i in kept),
-        scale=[image.scale[i] for i in kept],
-        unit=image.unit,
-    )
+    largest = int(labels.max(initial=0))
+    save_labels(request.output, labels.astype(smallest_dtype(largest)), grid)
     say(f"{counted(len(np.unique(labels[labels > 0])))} written to {request.output}")
 
 

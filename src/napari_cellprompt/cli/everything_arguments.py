@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .series_argument import add_series
+
 if TYPE_CHECKING:
     import argparse
 
@@ -47,6 +49,7 @@ def add_everything(
         "generator on whole planes (default: %(default)s)",
     )
     parser.add_argument("--axes", help="letters of the axes, such as TZYX")
+    add_series(parser)
     parser.add_argument("--channel", type=int, help="channel to look at (default: 0)")
     parser.add_argument(
         "--contrast",
@@ -91,6 +94,7 @@ def everything_request(arguments: argparse.Namespace) -> EverythingRequest:
         device=arguments.device,
         axes=arguments.axes,
         channel=arguments.channel,
+        series=arguments.series,
         contrast=None if arguments.contrast is None else tuple(arguments.contrast),
         size=arguments.size,
         link=arguments.link,

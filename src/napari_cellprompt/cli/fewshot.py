@@ -5,23 +5,26 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import check_limits
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.io.outputs import check_output, make_folder
+from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.series import Series
 
 from . import segment
 from .segment import counted, say
 
 if TYPE_CHECKING:
-    import argparse
-
     from napari_cellprompt.tasks.fewshot_files import FileLimits
 
-__all__ = ["FewshotRequest", "add_fewshot", "fewshot_request", "run_fewshot"]
+_NO_COLOURS = str.maketrans("", "", "CS")
+"""Labels have neither channels nor samples."""
+
+__all__ = ["FewshotRequest", "run_fewshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,108 +47,10 @@ class FewshotRequest:
     device: str = "auto"
     axes: str | None = None
     channel: int | None = None
+    series: int | None = None
+    """Which image of files of several, see ``read_image``."""
     contrast: tuple[float, float] | None = None
     """Grey values that become 0 and 255; None takes percentiles of each image."""
-
-
-def add_fewshot(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    shared: argparse.ArgumentParser,
-) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "fewshot",
-        parents=[shared],
-        help="find all objects that look like a few examples",
-        description="Learn from a few labelled objects what to look for, and label all "
-        "objects like them in every image of a folder. Images whose labels are there "
-        "already are skipped, so that an interrupted run goes on where it was.",
-    )
-    parser.add_argument(
-        "--examples",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="image and labels of wanted objects, again and again: IMG LAB [IMG LAB ...]",
-    )
-    parser.add_argument(
-        "--others",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="image and labels of objects that are not wanted: IMG LAB [IMG LAB ...]",
-    )
-    parser.add_argument(
-        "--bank", type=Path, metavar="FILE", help="examples that were saved before"
-    )
-    parser.add_argument(
-        "--save-bank", type=Path, metavar="FILE", help="where to save the examples"
-    )
-    parser.add_argument(
-        "--apply", type=Path, required=True, metavar="FOLDER", help="images to label"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="where NAME_labels.tif and NAME_objects.csv go",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.5,
-        help="score from which on an object is taken, 0 to 1 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--again", action="store_true", help="also images whose labels are there"
-    )
-    parser.add_argument("--axes", help="letters of the images' axes, such as TZYX")
-    parser.add_argument("--channel", type=int, help="channel to look at (default: 0)")
-    parser.add_argument(
-        "--contrast",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="grey values shown as black and white, of all images (default: the "
-        "percentiles 0.1 and 99.9 of each)",
-    )
-
-
-def fewshot_request(arguments: argparse.Namespace) -> FewshotRequest:
-    """What was asked for.
-
-    Raises
-    ------
-    ImageError
-        Where images and labels do not pair up.
-    """
-    return FewshotRequest(
-        folder=arguments.apply,
-        output=arguments.output,
-        examples=_pairs(arguments.examples, "--examples"),
-        others=_pairs(arguments.others, "--others"),
-        bank=arguments.bank,
-        save_bank=arguments.save_bank,
-        threshold=arguments.threshold,
-        again=arguments.again,
-        model=arguments.model,
-        device=arguments.device,
-        axes=arguments.axes,
-        channel=arguments.channel,
-        contrast=None if arguments.contrast is None else tuple(arguments.contrast),
-    )
-
-
-def _pairs(files: list[Path], option: str) -> tuple[tuple[Path, Path], ...]:
-    if len(files) % 2:
-        raise ImageError(
-            f"{option} takes pairs of an image and its labels: got {len(files)} files."
-        )
-    return tuple(zip(files[::2], files[1::2], strict=True))
 
 
 def run_fewshot(request: FewshotRequest) -> int:
@@ -166,22 +71,28 @@ def run_fewshot(request: FewshotRequest) -> int:
         "auto" if request.contrast is None else check_limits(request.contrast)
     )
     series = Series.of(request.folder, request.output)
+    images = series.images if request.again else series.left
+    _check_outputs(request, series, images)
+    flat = None if request.axes is None else request.axes.upper().translate(_NO_COLOURS)
     shown = [
-        (kind, image, read_image(image, request.axes), read_labels(labels))
+        (
+            kind,
+            image,
+            read_image(image, request.axes, series=request.series),
+            read_labels(labels, flat),
+        )
         for kind, pairs in (("wanted", request.examples), ("other", request.others))
         for image, labels in pairs
     ]
-    request.output.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
     from napari_cellprompt.core.fewshot.examples import ExampleBank
-    from napari_cellprompt.core.inference.fingerprint import model_fingerprint
     from napari_cellprompt.tasks.fewshot import teach_stack
     from napari_cellprompt.tasks.fewshot_files import channel_of, label_series
 
-    name = model_fingerprint(segmenter.model)
+    name = segmenter.model.fingerprint
     bank = (
         ExampleBank(name) if request.bank is None else ExampleBank.load(request.bank, name)
     )
@@ -200,7 +111,6 @@ def run_fewshot(request: FewshotRequest) -> int:
         say(f"{path.name}: {counted(count)} shown as {kind}")
     if request.save_bank is not None:
         bank.save(request.save_bank)
-    images = series.images if request.again else series.left
     if skipped := len(series.images) - len(images):
         say(f"{skipped} of {len(series.images)} images have their labels already")
     failed = 0
@@ -212,13 +122,37 @@ def run_fewshot(request: FewshotRequest) -> int:
         threshold=request.threshold,
         axes=request.axes,
         channel=request.channel,
+        series_number=request.series,
         limits=limits,
     )
     for item in done:
         where = f"image {item.number} of {item.total}, {item.path.name}"
+        for note in item.notes:
+            say(note)
         if item.problem is None:
             say(f"{where}: {counted(item.objects)} in {item.seconds:.1f} s")
         else:
             failed += 1
             say(f"{where}: {item.problem}")
     return failed
+
+
+def _check_outputs(
+    request: FewshotRequest, series: Series, images: tuple[Path, ...]
+) -> None:
+    """Refuse before the work what would replace a file that is read here."""
+    pairs = (*request.examples, *request.others)
+    inputs = [path for pair in pairs for path in pair] + list(series.images)
+    inputs += [
+        path
+        for path in (request.bank, segment.model_file(request.model))
+        if path is not None
+    ]
+    make_folder(request.output)
+    for image in images:
+        labels = series.labels_of(image)
+        for target in (labels, labels.with_name(f"{image.stem}_objects.csv")):
+            if target.exists():
+                check_output(target, inputs)
+    if request.save_bank is not None:
+        check_output(request.save_bank, inputs)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
 
 from .doctor import add_doctor, run_doctor
-from .evaluate import add_evaluate, evaluate_request, run_evaluate
+from .evaluate_arguments import add_evaluate, evaluate_request
 from .everything_arguments import add_everything, everything_request
-from .fewshot import add_fewshot, fewshot_request, run_fewshot
+from .fewshot_arguments import add_fewshot, fewshot_request
 from .models import add_models, run_models
 from .propagate_arguments import add_propagate, propagate_request
+from .series_argument import add_series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "doctor":
         return run_doctor(arguments)
     if arguments.command == "evaluate":
+        from .evaluate import run_evaluate
+
         run_evaluate(evaluate_request(arguments))
         return SUCCESS
     if arguments.command == "everything":
@@ -93,6 +96,8 @@ def _run(arguments: argparse.Namespace) -> int:
         run_everything(everything_request(arguments))
         return SUCCESS
     if arguments.command == "fewshot":
+        from .fewshot import run_fewshot
+
         return FAILURE if run_fewshot(fewshot_request(arguments)) else SUCCESS
     if arguments.command == "propagate":
         from .propagate import run_propagate
@@ -112,9 +117,18 @@ def _run(arguments: argparse.Namespace) -> int:
             along=arguments.along,
             channel=arguments.channel,
             contrast=None if arguments.contrast is None else tuple(arguments.contrast),
+            series=arguments.series,
         )
     )
     return SUCCESS
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for, which reads files."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"cellprompt {napari_cellprompt.__version__}")
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,8 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--version",
-        action="version",
-        version=f"cellprompt {importlib.metadata.version('napari-cellprompt')}",
+        action=_Version,
+        nargs=0,
+        help="show the version of the package and exit",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
@@ -156,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--axes", help="letters of the image's axes, such as TZYX, if the file has none"
     )
+    add_series(segment)
     segment.add_argument(
         "--along",
         choices=("z", "t"),

@@ -139,9 +139,10 @@ def describe(name: str) -> str:
         ("input", f"{spec.image_size} pixels"),
         ("follows", "objects through stacks" if spec.family == "sam2" else "no objects"),
     ]
+    if spec.licence:
+        lines.append(("licence", spec.licence))
     if spec.source is not None:
         lines += [
-            ("licence", spec.source.licence),
             ("from", spec.source.url),
             ("size", _megabytes(spec)),
             ("digest", spec.source.digest),
@@ -152,7 +153,7 @@ def describe(name: str) -> str:
 
 
 def _path_of(name: str) -> Path:
-    from napari_cellprompt.core.zoo.load import weights_path
+    from napari_cellprompt.core.zoo.places import weights_path
 
     return weights_path(name)
 
@@ -170,7 +171,7 @@ def _download(name: str, *, yes: bool) -> int:
     source = spec.source
     if source is not None:
         print(f"{spec.name}, {_megabytes(spec)}, from {address(source)}")
-        print(f"Licence: {source.licence}")
+        print(f"Licence: {spec.licence}")
         if not yes and not _agreed():
             return 2
     path = download_weights(spec, progress=_Bar())

@@ -14,17 +14,25 @@ import numpy as np
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError, PromptError
+from napari_cellprompt.core.images.contrast import check_limits
 from napari_cellprompt.core.images.fingerprint import fingerprint
 from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.io.image_files import read_image
-from napari_cellprompt.io.label_tiff import read_labels, write_labels
+from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.io.outputs import (
+    check_label_file,
+    check_output,
+    save_labels,
+    write_or_keep,
+)
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompts
+from napari_cellprompt.tasks import loading
 
 from . import segment
-from .segment import SegmentRequest, check_output, contrast_of, counted, place_objects, say
+from .segment import SegmentRequest, contrast_of, counted, describe, place_objects, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PropagateRequest", "run_propagate"]
 
+_LARGEST_PARENT = 2**31
 _LONG = 20.0
 """Seconds from which on a run is announced."""
 
@@ -64,6 +73,8 @@ class PropagateRequest:
     device: str = "auto"
     axes: str | None = None
     channel: int | None = None
+    series: int | None = None
+    """Which image of a file of several, see ``read_image``."""
     contrast: tuple[float, float] | None = None
     divisions: bool = False
     disk_cache: float = 0
@@ -110,8 +121,14 @@ def run_propagate(request: PropagateRequest) -> bool:
         channel=request.channel,
         contrast=request.contrast,
     )
-    check_output(like)
-    image = read_image(request.image, request.axes)
+    tracks_file = request.output.with_name(f"{request.output.stem}_tracks.csv")
+    inputs = (request.image, source, segment.model_file(request.model))
+    check_label_file(request.output, inputs)
+    if request.divisions:
+        check_output(tracks_file, inputs)
+    if request.contrast is not None:
+        check_limits(request.contrast)
+    image = read_image(request.image, request.axes, series=request.series)
     lengths = dict(zip(image.axes, (int(n) for n in image.data.shape), strict=True))
     along = _along(request, image)
     if request.divisions and along != "T":
@@ -121,7 +138,13 @@ def run_propagate(request: PropagateRequest) -> bool:
     if not objects:
         raise PromptError(f"{source.name} holds no objects.")
     placed = place_objects(like, image, objects)
-    say(f"{request.image.name}: {image.data.shape} {image.data.dtype}, {image.axes}")
+    if request.divisions and max(item.id for item in objects) > _LARGEST_PARENT:
+        raise PromptError(
+            f"With --divisions ids must not be larger than {_LARGEST_PARENT}: new ones "
+            f"follow the largest."
+        )
+    describe(request.image, image)
+    check_label_file(request.output, inputs, image.grid)
     groups = _groups(request, like, image, along, placed)
     with _interruptible() as interrupted:
         complete = True
@@ -131,9 +154,12 @@ def run_propagate(request: PropagateRequest) -> bool:
         if request.divisions and complete:
             tracks = _divide(request, groups, interrupted)
             complete = not interrupted.is_set()
-    _write(request, image, along, groups)
-    if tracks is not None:
-        _write_tracks(request.output.with_name(f"{request.output.stem}_tracks.csv"), tracks)
+    try:
+        if tracks is not None:
+            # First, so that they are there whatever becomes of the labels.
+            _write_tracks(tracks_file, tracks)
+    finally:
+        _write(request, image, along, groups)
     ids = {object_id for group in groups for object_id in group.engine.ids}
     say(
         f"{counted(len(ids))} written to {request.output}"
@@ -208,7 +234,7 @@ def _groups(
     placed: list[PlacedObject],
 ) -> list[_Group]:
     """Load the model and prompt every object in the stack that it belongs to."""
-    from napari_cellprompt.core.inference.tracking import TrackSettings
+    from napari_cellprompt.core.inference.sam.tracking import TrackSettings
     from napari_cellprompt.core.propagate.propagator import StackPropagator
     from napari_cellprompt.core.propagate.types import PropagationSettings
 
@@ -218,13 +244,9 @@ def _groups(
         raise PromptError(str(error)) from error
     settings = PropagationSettings(**request.settings, track=track)
     started = time.perf_counter()
-    segmenter: Any = segment.load_segmenter(request.model, request.device)
-    if request.disk_cache > 0:
-        from napari_cellprompt.core.inference.feature_files import FeatureFiles
-        from napari_cellprompt.core.zoo.folder import features_folder
-
-        budget = round(request.disk_cache * 10**6)
-        segmenter.files = FeatureFiles(features_folder(), budget)
+    segmenter = loading.load_segmenter(
+        request.model, request.device, disk_bytes=round(request.disk_cache * 10**6)
+    )
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
     image_id = fingerprint(image.data)
     outer = [letter for letter in image.axes if letter in "TZ"]
@@ -313,27 +335,24 @@ def _divide(
 def _write(
     request: PropagateRequest, image: ImageFile, along: str, groups: list[_Group]
 ) -> None:
-    kept = [i for i, letter in enumerate(image.axes) if letter not in "CS"]
+    grid = image.grid
     labels = _Labels(
-        tuple(int(image.data.shape[i]) for i in kept),
-        "".join(image.axes[i] for i in kept),
+        grid.shape,
+        grid.axes,
         along,
         [(group.position, group.engine.outcomes()) for group in groups],
     )
-    write_labels(
-        request.output,
-        labels,
-        axes=labels.axes,
-        scale=[image.scale[i] for i in kept],
-        unit=image.unit,
-    )
+    save_labels(request.output, labels, grid)
 
 
 def _write_tracks(path: Path, tracks: list[tuple[int, int, int, int]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("label", "first", "last", "parent"))
-        writer.writerows(tracks)
+    def write(target: Path) -> None:
+        with replacing(target) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("label", "first", "last", "parent"))
+            writer.writerows(tracks)
+
+    write_or_keep(path, write)
     say(f"tracks written to {path}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .series_argument import add_series
+
 if TYPE_CHECKING:
     import argparse
 
@@ -57,6 +59,7 @@ def add_propagate(
     parser.add_argument("--start", type=int, help="first plane wanted, from 0")
     parser.add_argument("--stop", type=int, help="last plane wanted, inclusive")
     parser.add_argument("--axes", help="letters of the axes, such as TZYX")
+    add_series(parser)
     parser.add_argument("--channel", type=int, help="channel to look at (default: 0)")
     parser.add_argument(
         "--contrast",
@@ -193,6 +196,7 @@ def propagate_request(arguments: argparse.Namespace) -> PropagateRequest:
         device=arguments.device,
         axes=arguments.axes,
         channel=arguments.channel,
+        series=arguments.series,
         contrast=None if arguments.contrast is None else tuple(arguments.contrast),
         divisions=arguments.divisions,
         disk_cache=arguments.disk_cache,

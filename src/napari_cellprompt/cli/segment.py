@@ -5,22 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError, PromptError
-from napari_cellprompt.core.images.contrast import check_limits, percentile_limits
+from napari_cellprompt.core.images.contrast import check_limits
 from napari_cellprompt.core.images.fingerprint import fingerprint
-from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.images.planes import PlaneSource, image_limits
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.io.image_files import read_image
-from napari_cellprompt.io.label_tiff import write_labels
+from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.prompts_json import read_prompts
+from napari_cellprompt.tasks import loading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -32,10 +33,10 @@ __all__ = [
     "PlacedObject",
     "SegmentRequest",
     "Segmenter",
-    "check_output",
     "contrast_of",
     "counted",
-    "load_segmenter",
+    "describe",
+    "model_file",
     "place_objects",
     "run_segment",
     "say",
@@ -66,6 +67,8 @@ class SegmentRequest:
     channel: int | None = None
     contrast: tuple[float, float] | None = None
     """Grey values that become 0 and 255; None takes percentiles of the whole image."""
+    series: int | None = None
+    """Which image of a file of several, see ``read_image``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class _Stack:
 
     image: ImageFile
     image_id: str
-    limits: dict[int | None, tuple[float, float]]
+    limits: dict[int | None, tuple[float, float] | None]
     """Contrast of each channel, from the whole stack."""
 
     def plane(self, task: PlacedObject) -> PlaneSource:
@@ -99,14 +102,6 @@ class _Stack:
         )
 
 
-def load_segmenter(model: str, device: str) -> Segmenter:
-    """Load a model, with the tiles around its prompts as cache."""
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-    from napari_cellprompt.core.zoo.load import load_model
-
-    return PlaneSegmenter(load_model(model, device=device))
-
-
 def run_segment(request: SegmentRequest) -> None:
     """Segment and write; progress goes to the standard error stream.
 
@@ -117,16 +112,20 @@ def run_segment(request: SegmentRequest) -> None:
     CellpromptError
         With a sentence on what was wrong.
     """
-    check_output(request)
+    inputs = (request.image, request.prompts, model_file(request.model))
+    check_label_file(request.output, inputs)
+    if request.contrast is not None:
+        check_limits(request.contrast)
     objects = read_prompts(request.prompts)
     if not objects:
         raise PromptError(f"{request.prompts.name} holds no objects.")
-    image = read_image(request.image, request.axes)
+    image = read_image(request.image, request.axes, series=request.series)
     tasks = place_objects(request, image, objects)
-    say(f"{request.image.name}: {image.data.shape} {image.data.dtype}, {image.axes}")
+    describe(request.image, image)
+    check_label_file(request.output, inputs, image.grid)
 
     started = time.perf_counter()
-    segmenter = load_segmenter(request.model, request.device)
+    segmenter = loading.load_segmenter(request.model, request.device)
     say(f"model {request.model} loaded in {time.perf_counter() - started:.1f} s")
 
     stack = _Stack(
@@ -147,20 +146,10 @@ def run_segment(request: SegmentRequest) -> None:
             f"plane {number} of {len(positions)}: {counted(len(group))} "
             f"in {time.perf_counter() - started:.1f} s"
         )
-    kept = [i for i, letter in enumerate(image.axes) if letter not in "CS"]
     labels = _LabelPlanes(
-        shape=tuple(int(image.data.shape[i]) for i in kept),
-        axes="".join(image.axes[i] for i in kept),
-        planes=planes,
-        dtype=smallest_dtype(max(item.id for item in objects)),
+        image.grid.shape, planes, smallest_dtype(max(item.id for item in objects))
     )
-    write_labels(
-        request.output,
-        labels,
-        axes=labels.axes,
-        scale=[image.scale[i] for i in kept],
-        unit=image.unit,
-    )
+    save_labels(request.output, labels, image.grid)
     say(f"{counted(len({item.id for item in objects}))} written to {request.output}")
 
 
@@ -183,12 +172,10 @@ def _segment_plane(
 
 def contrast_of(
     request: SegmentRequest, image: ImageFile, channel: int | None
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Grey values shown as black and white: as asked for, or of the whole image."""
-    if request.contrast is not None:
-        return check_limits(request.contrast)
-    axis = image.axes.index("C") if "C" in image.axes else None
-    return percentile_limits(image.data, channel_axis=axis, channel=channel)
+    wanted = "auto" if request.contrast is None else request.contrast
+    return image_limits(image.data, wanted, axes=image.axes, channel=channel)
 
 
 def place_objects(
@@ -229,7 +216,7 @@ def place_objects(
                     f"{name}.{place} is {position}, but the image has only "
                     f"{lengths[letter]} along {letter} (counted from 0)."
                 )
-        _check_inside(item.prompts, (lengths["Y"], lengths["X"]), name)
+        item.prompts.check_usable((lengths["Y"], lengths["X"]), name)
         tasks.append(
             PlacedObject(
                 position=tuple(at.get(letter, 0) for letter in _outer(image.axes)),
@@ -267,32 +254,17 @@ def _channel(
     return channel
 
 
-def _check_inside(prompts: Prompts, shape: tuple[int, int], name: str) -> None:
-    height, width = shape
-    size = f"the image of {width} x {height} pixels"
-    for i, (x, y) in enumerate(prompts.points):
-        if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-            raise PromptError(f"{name}.points[{i}] ({x:g}, {y:g}) lies outside {size}.")
-    if prompts.box is not None:
-        x0, y0, x1, y1 = prompts.box
-        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-            raise PromptError(f"{name}.box lies outside {size}.")
-    elif prompts.points and 1 not in prompts.labels:
-        raise PromptError(f"{name} needs a point on the object, not only on background.")
-    if prompts.mask is not None and tuple(prompts.mask.size) != shape:
-        rows, columns = prompts.mask.size
-        raise PromptError(f"{name}.mask is {columns} x {rows} pixels, unlike {size}.")
+def model_file(model: str) -> Path | None:
+    """The file of weights that a model is read from, where it is named by one."""
+    path = Path(model)
+    return path if path.is_file() else None
 
 
-def check_output(request: SegmentRequest) -> None:
-    """Refuse before the work what could not be written after it."""
-    output = request.output
-    if output.suffix.lower() not in (".tif", ".tiff"):
-        raise ImageError(f"The labels must go to a .tif file: got {output}.")
-    if not output.parent.is_dir():
-        raise ImageError(f"The folder {output.parent} for the labels does not exist.")
-    if output.resolve() == request.image.resolve():
-        raise ImageError(f"The labels would overwrite the image {request.image}.")
+def describe(path: Path, image: ImageFile) -> None:
+    """Say what was read, and what was left out."""
+    say(f"{path.name}: {image.data.shape} {image.data.dtype}, {image.axes}")
+    for note in image.notes:
+        say(note)
 
 
 def _outer(axes: str) -> str:
@@ -319,12 +291,10 @@ class _LabelPlanes:
     def __init__(
         self,
         shape: tuple[int, ...],
-        axes: str,
         planes: dict[tuple[int, ...], NDArray[Any]],
         dtype: np.dtype[Any],
     ) -> None:
         self.shape = shape
-        self.axes = axes
         self.dtype = dtype
         self._planes = planes
 

@@ -16,6 +16,8 @@ import numpy as np
 from .errors import PromptError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "Prediction",
     "Prompts",
     "Tile",
+    "box_outside",
+    "points_outside",
 ]
 
 
@@ -75,6 +79,49 @@ class Prompts:
     def is_empty(self) -> bool:
         """True when there is nothing to predict from."""
         return not self.points and self.box is None and self.mask is None
+
+    def check_usable(self, shape: tuple[int, int], name: str = "prompts") -> None:
+        """Raise ``PromptError`` unless an object of a plane can be meant by this.
+
+        Parameters
+        ----------
+        shape
+            Rows and columns of the plane.
+        name
+            What the prompts are called in messages.
+        """
+        height, width = shape
+        size = f"the image of {width} x {height} pixels"
+        far = points_outside(self.points, shape)
+        for i, (x, y) in enumerate(self.points):
+            if far[i]:
+                raise PromptError(f"{name}.points[{i}] ({x:g}, {y:g}) lies outside {size}.")
+        if self.box is not None:
+            if box_outside(self.box, shape):
+                raise PromptError(f"{name}.box lies outside {size}.")
+        elif self.points and 1 not in self.labels:
+            raise PromptError(
+                f"{name} needs a point on the object, not only on background."
+            )
+        if self.mask is not None and tuple(self.mask.size) != tuple(shape):
+            rows, columns = self.mask.size
+            raise PromptError(f"{name}.mask is {columns} x {rows} pixels, unlike {size}.")
+
+
+def points_outside(points: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which points ``(..., 2)`` x, y lie beyond the pixels of a plane of ``shape``."""
+    xy = np.asarray(points, dtype=np.float64)
+    if xy.shape == (0,):
+        xy = xy.reshape(0, 2)
+    last = np.array([shape[1], shape[0]]) - 0.5
+    outside: NDArray[np.bool_] = ((xy < -0.5) | (xy > last)).any(axis=-1)
+    return outside
+
+
+def box_outside(box: Sequence[float], shape: tuple[int, int]) -> bool:
+    """Whether no pixel of a plane of ``shape`` lies in a box x0, y0, x1, y1."""
+    x0, y0, x1, y1 = box
+    return bool(x1 <= 0 or y1 <= 0 or x0 >= shape[1] or y0 >= shape[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.images.contrast import percentile_limits
-from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.images.planes import PlaneSource, image_limits
 from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.io.folders import natural_order
 from napari_cellprompt.io.image_files import read_image
+from napari_cellprompt.io.label_tiff import read_labels
 
 from .objects import KnownPlane
 from .stacks import KnownStack
@@ -84,7 +85,7 @@ def find_sets(folder: Path, names: set[str] | None = None) -> list[DataSet]:
 
 def _paired(folder: Path) -> list[DataSet]:
     sets = []
-    for image in sorted(folder.rglob("*_img.tif*")):
+    for image in sorted(folder.rglob("*_img.tif*"), key=natural_order):
         name = image.name[: image.name.rindex("_img.tif")]
         labels = image.with_name(f"{name}_lab{image.suffix}")
         if not labels.is_file():
@@ -132,12 +133,8 @@ def read_set(item: DataSet) -> KnownSet:
     stored = None if item.axes is None else item.axes.replace("Q", "T")
     image = read_image(item.image, stored)
     flat = "".join(letter for letter in image.axes if letter not in "CS")
-    labels = np.asarray(read_image(item.labels, flat).data)
-    if labels.dtype.kind not in "iu":
-        raise ImageError(
-            f"{item.labels.name} must hold integers, one number an object: got "
-            f"{labels.dtype}."
-        )
+    as_stored = None if stored is None else "".join(x for x in stored if x not in "CS")
+    labels = read_labels(item.labels, as_stored or flat).labels
     lengths = dict(zip(image.axes, image.data.shape, strict=True))
     expected = tuple(int(lengths[letter]) for letter in flat)
     if labels.shape != expected:
@@ -145,12 +142,11 @@ def read_set(item: DataSet) -> KnownSet:
             f"{item.labels.name} has the shape {labels.shape}, but {item.image.name} "
             f"needs {expected}."
         )
-    channel_axis = image.axes.index("C") if "C" in image.axes else None
-    channel = None if channel_axis is None else 0
+    channel = 0 if "C" in image.axes else None
     unrelated = item.axes is not None and "Q" in item.axes
     whole = None
     if not unrelated:
-        whole = percentile_limits(image.data, channel_axis=channel_axis, channel=channel)
+        whole = image_limits(image.data, "auto", axes=image.axes, channel=channel)
     planes = []
     for at in _positions(flat, expected):
         where = tuple(at[letter] for letter in flat[:-2])
@@ -162,7 +158,7 @@ def read_set(item: DataSet) -> KnownSet:
             data = np.take(np.asarray(image.data), at["T"], axis=axis)
             axes = image.axes.replace("T", "")
             place = {k: v for k, v in at.items() if k != "T"}
-            limits = percentile_limits(data)
+            limits = image_limits(data, "auto", axes=axes, channel=channel)
         source = PlaneSource.from_image(
             data,
             limits,

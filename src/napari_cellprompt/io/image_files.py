@@ -1,34 +1,55 @@
-"""Read images from files, with what the file says about axes and voxel size."""
+"""The one reader of image files, with what the file says about axes and voxel size."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import tifffile
 from PIL import Image
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.images.planes import axes_of
+from napari_cellprompt.core.images.planes import planes_last
 
-from .calibration import read_calibration
+from .tiff_images import TiffHeader, read_tiff, read_tiff_header
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from napari_cellprompt.core.images.sampling import ArrayData
 
-__all__ = ["ImageFile", "read_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "TIFF_SUFFIXES",
+    "ImageFile",
+    "LabelGrid",
+    "read_header",
+    "read_image",
+]
 
-_TIFF_SUFFIXES = {".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk"}
+T = TypeVar("T")
 
-# Up to this size a stack is read at once; a larger one page by page when needed.
-_EAGER_BYTES = 512 * 2**20
+TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk"})
+IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
+"""What is looked for in a folder of images."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelGrid:
+    """Where labels lie: the axes of an image without its channels and samples."""
+
+    shape: tuple[int, ...]
+    """Length of each axis."""
+    axes: str
+    """Letters out of T, Z, Y, X."""
+    scale: tuple[float, ...]
+    """Step along each axis: ``unit`` for X, Y and Z, seconds for T; 1 if not known."""
+    unit: str
+    """Unit of X, Y and Z; ``pixel`` if not known."""
+    known: str = ""
+    """Letters of the axes whose step is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,14 +59,38 @@ class ImageFile:
     data: ArrayData
     """NumPy array, memory map or dask array, with its axes as in ``axes``."""
     axes: str
-    """Letters out of T, C, Z, Y, X, S."""
+    """Letters out of T, C, Z, Y, X, S; Y and X, and S where there is one, come last."""
     scale: tuple[float, ...]
     """Step along each axis: ``unit`` for X, Y and Z, seconds for T; 1 if not known."""
     unit: str
     """Unit of X, Y and Z; ``pixel`` if not known."""
+    known: str = ""
+    """Letters of the axes whose step the file says."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user on what of the file was left out."""
+
+    @property
+    def grid(self) -> LabelGrid:
+        """Where labels of this image lie."""
+        kept = [i for i, letter in enumerate(self.axes) if letter not in "CS"]
+        return LabelGrid(
+            shape=tuple(int(self.data.shape[i]) for i in kept),
+            axes="".join(self.axes[i] for i in kept),
+            scale=tuple(self.scale[i] for i in kept),
+            unit=self.unit,
+            known="".join(letter for letter in self.known if letter not in "CS"),
+        )
 
 
-def read_image(path: str | os.PathLike[str], axes: str | None = None) -> ImageFile:
+def read_image(
+    path: str | os.PathLike[str],
+    axes: str | None = None,
+    *,
+    series: int | None = None,
+    lazy: bool = False,
+    pages: bool = False,
+    palette: bool = False,
+) -> ImageFile:
     """Read a TIFF, or any other image that Pillow knows (PNG, JPEG, ...).
 
     TIFFs of more than 512 MB stay on the disk and are read page by page when needed.
@@ -57,21 +102,57 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> ImageFi
     axes
         Letters for the axes of the stored array, where the file says nothing or
         something wrong.
+    series
+        Which image of a file that holds several, from 0. None: planes of one size that
+        were written one by one are a stack; else the largest image is taken, and
+        ``notes`` says how many were left out.
+    lazy
+        Read the pages of a TIFF when they are needed, whatever its size.
+    pages
+        Take axes of a TIFF that nothing names as the pages of one stack, instead of
+        refusing them.
+    palette
+        Of pictures with a palette take the numbers of the colours, not the colours.
 
     Raises
     ------
     ImageError
         When the file is missing, empty or damaged, or its axes are not known.
     """
-    path = Path(path)
+
+    def read(path: Path) -> ImageFile:
+        if path.suffix.lower() not in TIFF_SUFFIXES:
+            return _read_picture(path, axes, series, palette=palette)
+        image = read_tiff(path, axes, series=series, lazy=lazy, pages=pages)
+        said = image.calibration
+        return ImageFile(
+            image.data, image.axes, said.scale, said.unit, said.known, image.notes
+        )
+
+    return _reading(Path(path), read)
+
+
+def read_header(path: str | os.PathLike[str]) -> TiffHeader | None:
+    """What a file says of its axes and voxel size; None where it cannot say anything.
+
+    Raises
+    ------
+    ImageError
+        When the file is missing, empty or damaged.
+    """
+    if Path(path).suffix.lower() not in TIFF_SUFFIXES:
+        return None
+    return _reading(Path(path), read_tiff_header)
+
+
+def _reading(path: Path, read: Callable[[Path], T]) -> T:
+    """Call a reader, and name the file in what goes wrong."""
     if not path.is_file():
         raise ImageError(f"There is no file {path}.")
     if path.stat().st_size == 0:
         raise ImageError(f"{path.name} is empty.")
     try:
-        if path.suffix.lower() in _TIFF_SUFFIXES:
-            return _read_tiff(path, axes)
-        return _read_other(path, axes)
+        return read(path)
     except ImageError as error:
         raise ImageError(f"{path.name}: {error}") from error
     except Exception as error:
@@ -80,95 +161,45 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> ImageFi
         raise ImageError(f"{path.name} cannot be read: {_reason(error)}") from error
 
 
-def _read_tiff(path: Path, axes: str | None) -> ImageFile:
-    with _complaints() as complaints, tifffile.TiffFile(path) as tif:
-        series = tif.series[0]
-        # tifffile only logs that pages are missing, and gives what is left.
-        if any("invalid page offset" in text for text in complaints):
-            raise ImageError("The file is cut short, some of its pages are missing.")
-        data: Any
-        if series.nbytes <= _EAGER_BYTES:
-            data = series.asarray()
-        elif series.dataoffset is not None:
-            data = tifffile.memmap(path, mode="r")
-        else:
-            data = _lazy_pages(path, series)
-        said = series.axes
-        if series.kind == "shaped" and said.startswith("SY"):
-            # NumPy wrote three planes and tifffile stored them as the colours of one.
-            said = "?YX"
-        if axes is None and "S" in said and not said.endswith("S"):
-            data = np.moveaxis(data, said.index("S"), -1)
-            said = said.replace("S", "") + "S"
-        if said.endswith("S") and data.shape[-1] not in (3, 4):
-            said = said.replace("S", "?" if "C" in said else "C")
-        letters = _letters(data, said, axes)
-        calibration = read_calibration(tif, letters)
-    return ImageFile(data, letters, calibration.scale, calibration.unit)
-
-
-@contextlib.contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """Collect what tifffile logs instead of showing it."""
-    texts: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            texts.append(record.getMessage())
-
-    logger = logging.getLogger("tifffile")
-    collector = Collector()
-    logger.addHandler(collector)
-    try:
-        yield texts
-    finally:
-        logger.removeHandler(collector)
-
-
-def _letters(data: ArrayData, said: str, axes: str | None) -> str:
-    """The user's letters, else the file's, else the rule for two and three axes."""
-    if axes is not None:
-        return axes_of(data.shape, data.dtype, axes)
-    known = set(said) <= set("TCZYXS") and set("YX") <= set(said)
-    if known and said.index("Y") < said.index("X"):
-        return said
-    return axes_of(data.shape, data.dtype)
-
-
-def _lazy_pages(path: Path, series: tifffile.TiffPageSeries) -> Any:
-    """A dask array with one chunk per page; each opens the file for itself."""
-    import dask.array as da
-    from dask.delayed import delayed
-
-    page_shape = series.keyframe.shape
-    outer = series.shape[: len(series.shape) - len(page_shape)]
-    read = delayed(_read_page, pure=True)
-    pages = [
-        da.from_delayed(read(path, number), shape=page_shape, dtype=series.dtype)
-        for number in range(len(series))
-    ]
-    return da.stack(pages).reshape((*outer, *page_shape))
-
-
-def _read_page(path: Path, number: int) -> Any:
-    with tifffile.TiffFile(path) as tif:
-        page = tif.series[0][number]
-        if page is None:
-            keyframe = tif.series[0].keyframe
-            return np.zeros(keyframe.shape, dtype=keyframe.dtype)
-        return page.asarray()
-
-
-def _read_other(path: Path, axes: str | None) -> ImageFile:
+def _read_picture(
+    path: Path, axes: str | None, number: int | None, *, palette: bool
+) -> ImageFile:
     with Image.open(path) as picture:
-        if picture.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA"):
+        count = int(getattr(picture, "n_frames", 1))
+        if number is not None and not 0 <= number < count:
+            raise ImageError(
+                f"There is no image {number} in the file: it holds {count}, counted from 0."
+            )
+        notes = []
+        if count > 1:
+            picture.seek(number or 0)
+            if number is None:
+                notes.append(
+                    f"{path.name} holds {count} pictures; the first is used, the others "
+                    f"are left out: {count - 1}. The option 'series' chooses another one."
+                )
+        if picture.mode == "P" and palette:
+            data = np.array(picture)
+        elif picture.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA"):
             data = np.asarray(picture.convert("RGB"))
         elif picture.mode == "LA":
             data = np.asarray(picture.convert("L"))
         else:
             data = np.array(picture)
-    letters = axes_of(data.shape, data.dtype, axes)
-    return ImageFile(data, letters, (1.0,) * data.ndim, "pixel")
+    if data.ndim == 3 and _has_wide_colours(path):
+        notes.append(
+            f"{path.name} has 16 bits a colour, of which the upper 8 are read: save it as "
+            f"TIFF to keep all of them."
+        )
+    data, letters = planes_last(data, axes)
+    return ImageFile(data, letters, (1.0,) * len(letters), "pixel", "", tuple(notes))
+
+
+def _has_wide_colours(path: Path) -> bool:
+    """Whether a file is a PNG of 16 bits a colour, which Pillow reads as 8."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head.startswith(b"\x89PNG") and head[24] == 16
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.masks.labels import smallest_dtype
 
-from .calibration import canonical_unit, ome_unit
+from .calibration import canonical_unit, in_range, ome_unit
 from .image_files import read_image
 
 if TYPE_CHECKING:
@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.sampling import ArrayData
 
-__all__ = ["LabelFile", "read_labels", "write_labels"]
+    from .image_files import LabelGrid
+
+__all__ = ["LabelFile", "check_grid", "read_labels", "write_labels"]
 
 # ImageJ's order of axes; a hyperstack has no other.
 _ORDER = "TZCYX"
+
+_MAX_ID = 2**32 - 1
 
 # A classic TIFF, the only kind that ImageJ writes, addresses 4 GB.
 _CLASSIC_BYTES = 2**32 - 2**25
@@ -47,6 +51,20 @@ class LabelFile:
     """Step along each axis: ``unit`` for X, Y, Z, seconds for T; 1 if not known."""
     unit: str
     """Unit of X, Y and Z; ``pixel`` if not known."""
+    known: str = ""
+    """Letters of the axes whose step the file says."""
+
+
+def check_grid(grid: LabelGrid) -> None:
+    """Refuse before the work what ``write_labels`` would refuse after it.
+
+    Raises
+    ------
+    ImageError
+        When a TIFF cannot keep labels of such a shape or calibration.
+    """
+    axes = _checked_axes(grid.axes, grid.shape)
+    _checked_scale(grid.scale, axes, grid.unit)
 
 
 def write_labels(
@@ -56,6 +74,7 @@ def write_labels(
     axes: str,
     scale: Sequence[float] | None = None,
     unit: str = "pixel",
+    known: str | None = None,
 ) -> Path:
     """Write labels with their calibration, completely or not at all.
 
@@ -69,14 +88,18 @@ def write_labels(
     path
         Where to; an existing file is replaced in one step.
     labels
-        Integers or booleans, 0 = background; NumPy, dask or zarr.
+        Integers or booleans, 0 = background, and so is -1; NumPy, dask or zarr.
     axes
         A letter for each axis, out of T, Z, C, Y, X. The file always has them in this
         order.
     scale
         Step along each axis: ``unit`` for X, Y and Z, seconds for T; all 1 if left out.
     unit
-        Unit of X, Y and Z; any spelling of the micrometre.
+        Unit of X, Y and Z; any spelling of the micrometre. Where the steps are too small
+        or too large for a TIFF, another unit of length is written: 4e-10 m as 0.4 nm.
+    known
+        Letters of the axes whose step is known. A step of 1 along T is an interval of one
+        second only if it is; None: other steps along T are.
 
     Returns
     -------
@@ -93,7 +116,9 @@ def write_labels(
     """
     shape = tuple(int(length) for length in labels.shape)
     axes = _checked_axes(axes, shape)
-    steps = _checked_scale(scale, axes)
+    steps, unit = _checked_scale(scale, axes, unit)
+    if known is None:
+        known = "T" if steps.get("T", 1.0) != 1.0 else ""
     largest = _largest_id(labels, axes)
     dtype = smallest_dtype(largest)
     nbytes = math.prod(shape) * dtype.itemsize
@@ -101,15 +126,15 @@ def write_labels(
     sorted_axes = "".join(letter for letter in _ORDER if letter in axes)
     options: dict[str, Any]
     if imagej:
-        options = _imagej_options(sorted_axes, steps, unit, largest)
+        options = _imagej_options(sorted_axes, steps, unit, largest, known)
     else:
-        options = _ome_options(sorted_axes, steps, unit)
+        options = _ome_options(sorted_axes, steps, unit, known)
     with replacing(path) as temporary:
         with tifffile.TiffWriter(
             temporary, imagej=imagej, ome=not imagej, bigtiff=nbytes > _CLASSIC_BYTES
         ) as tif:
             tif.write(
-                (plane.astype(dtype) for plane in _planes(labels, axes)),
+                (_ids(plane).astype(dtype) for plane in _planes(labels, axes)),
                 shape=tuple(shape[axes.index(letter)] for letter in sorted_axes),
                 dtype=dtype,
                 photometric="minisblack",
@@ -119,23 +144,74 @@ def write_labels(
     return Path(path)
 
 
-def read_labels(path: str | os.PathLike[str]) -> LabelFile:
+def read_labels(
+    path: str | os.PathLike[str], axes: str | None = None, *, series: int | None = None
+) -> LabelFile:
     """Read a label image with its calibration.
+
+    Labels are whole numbers, also where they are stored as floats (all that Fiji has above
+    65,535) or as the colours of a palette. -1 is background, as 0 is.
+
+    Parameters
+    ----------
+    path
+        The file.
+    axes, series
+        As of ``read_image``.
 
     Raises
     ------
     ImageError
-        When the file cannot be read or holds no integers.
+        When the file cannot be read or holds no whole numbers from -1 to 2**32 - 1.
     """
-    image = read_image(path)
-    if np.dtype(image.data.dtype).kind not in "biu" or "S" in image.axes:
+    image = read_image(path, axes, series=series, palette=True)
+    name = Path(path).name
+    if "S" in image.axes:
         raise ImageError(
-            f"{Path(path).name} holds no labels: labels are whole numbers, but this is an "
-            f"image of type {image.data.dtype} with the axes {image.axes}."
+            f"{name} holds no labels: they are one number a pixel, but this is a colour "
+            f"image with the axes {image.axes}."
         )
     return LabelFile(
-        labels=np.asarray(image.data), axes=image.axes, scale=image.scale, unit=image.unit
+        labels=_whole_numbers(np.asarray(image.data), name),
+        axes=image.axes,
+        scale=image.scale,
+        unit=image.unit,
+        known=image.known,
     )
+
+
+def _whole_numbers(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Labels as integers that are not negative."""
+    if labels.dtype.kind == "f":
+        whole = bool((np.isfinite(labels) & (labels == np.rint(labels))).all())
+        if not whole:
+            raise ImageError(
+                f"{name} holds no labels: labels are whole numbers, but this is an image "
+                f"of type {labels.dtype} with fractions in it."
+            )
+    elif labels.dtype.kind not in "biu":
+        raise ImageError(
+            f"{name} holds no labels: labels are whole numbers, but this is an image of "
+            f"type {labels.dtype}."
+        )
+    if labels.size == 0 or labels.dtype.kind == "b":
+        return labels
+    smallest, largest = labels.min(), labels.max()
+    if smallest < -1:
+        raise ImageError(f"{name}: label ids must not be negative: found {smallest:g}.")
+    if largest > _MAX_ID:
+        raise ImageError(
+            f"{name}: label ids must lie in 0 to {_MAX_ID}: got {int(largest)}. Number "
+            f"the objects anew."
+        )
+    if smallest < 0 or labels.dtype.kind == "f":
+        return _ids(labels).astype(smallest_dtype(int(max(largest, 0))))
+    return labels
+
+
+def _ids(plane: NDArray[Any]) -> NDArray[Any]:
+    """Labels in which -1, which stands for background in some programs, is 0."""
+    return plane if plane.dtype.kind in "bu" else np.maximum(plane, 0)
 
 
 def _checked_axes(axes: str, shape: tuple[int, ...]) -> str:
@@ -154,15 +230,20 @@ def _checked_axes(axes: str, shape: tuple[int, ...]) -> str:
     return letters
 
 
-def _checked_scale(scale: Sequence[float] | None, axes: str) -> dict[str, float]:
+def _checked_scale(
+    scale: Sequence[float] | None, axes: str, unit: str
+) -> tuple[dict[str, float], str]:
+    """Steps by letter and their unit, both as a TIFF can keep them."""
     steps = [1.0] * len(axes) if scale is None else [float(step) for step in scale]
-    # TIFF keeps pixels per unit as a fraction of two 32-bit numbers.
-    if len(steps) != len(axes) or not all(1e-9 <= step <= 1e9 for step in steps):
-        raise ImageError(
-            f"The scale must hold one positive number (1e-9 to 1e9) for each of the axes "
-            f"{axes}: got {tuple(steps)}."
-        )
-    return dict(zip(axes, steps, strict=True))
+    if len(steps) == len(axes) and all(0 < step < math.inf for step in steps):
+        known, unit = in_range(dict(zip(axes, steps, strict=True)), unit)
+        # TIFF keeps pixels per unit as a fraction of two 32-bit numbers.
+        if all(1e-9 <= step <= 1e9 for step in known.values()):
+            return known, unit
+    raise ImageError(
+        f"The scale must hold one positive number (1e-9 to 1e9) for each of the axes "
+        f"{axes}: got {tuple(steps)} {unit}."
+    )
 
 
 def _planes(labels: ArrayData, axes: str) -> Iterator[NDArray[Any]]:
@@ -182,14 +263,14 @@ def _largest_id(labels: ArrayData, axes: str) -> int:
     largest = 0
     for plane in _planes(labels, axes):
         smallest = int(plane.min())
-        if smallest < 0:
+        if smallest < -1:
             raise ImageError(f"Label ids must not be negative: found {smallest}.")
         largest = max(largest, int(plane.max()))
     return largest
 
 
 def _imagej_options(
-    axes: str, steps: dict[str, float], unit: str, largest: int
+    axes: str, steps: dict[str, float], unit: str, largest: int, known: str
 ) -> dict[str, Any]:
     # ImageJ itself turns "um" into the Greek letter, and writes others escaped.
     name = " ".join(canonical_unit(unit).split())
@@ -201,7 +282,7 @@ def _imagej_options(
     }
     if "Z" in axes:
         metadata["spacing"] = steps["Z"]
-    if _known_interval(steps):
+    if "T" in axes and "T" in known:
         metadata["finterval"] = steps["T"]
     return {
         "metadata": metadata,
@@ -210,18 +291,15 @@ def _imagej_options(
     }
 
 
-def _ome_options(axes: str, steps: dict[str, float], unit: str) -> dict[str, Any]:
+def _ome_options(
+    axes: str, steps: dict[str, float], unit: str, known: str
+) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": axes}
     for letter in "XYZ":
         if letter in axes:
             metadata[f"PhysicalSize{letter}"] = steps[letter]
             metadata[f"PhysicalSize{letter}Unit"] = ome_unit(unit)
-    if _known_interval(steps):
+    if "T" in axes and "T" in known:
         metadata["TimeIncrement"] = steps["T"]
         metadata["TimeIncrementUnit"] = "s"
     return {"metadata": metadata}
-
-
-def _known_interval(steps: dict[str, float]) -> bool:
-    """A step of 1 is what a layer without calibration has: it claims no interval."""
-    return steps.get("T", 1.0) != 1.0

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +40,17 @@ class SourcePredictor(ABC):
     _callbacks
         Functions by event name (``EVENTS``), each called with the predictor.
     """
+
+    family: ClassVar[str]
+    """Of the models that it takes, ``"sam1"`` or ``"sam2"``."""
+    suggested_model: ClassVar[str]
+    """Of that family, for the sentence that refuses another one."""
+    call_options: ClassVar[frozenset[str]] = frozenset(
+        {"multimask_output", "contrast_limits", "channel_order"}
+    )
+    """What a call takes besides source and prompts."""
+    source_options: ClassVar[frozenset[str]] = frozenset()
+    """Those of them that :meth:`setup_source` takes."""
 
     def __init__(
         self,
@@ -74,19 +85,44 @@ class SourcePredictor(ABC):
             As :func:`load_model` returns it; must be of this predictor's family.
         verbose
             Log what was loaded.
+
+        Raises
+        ------
+        ValueError
+            For a model that cannot be used here; the predictor stays as it was.
         """
-        self.model = self.get_model() if model is None else model
-        network = self.model.network.eval()
-        if self.args.half and self.model.device.type == "cpu":
-            raise ValueError("half precision needs a GPU; use half=False on the CPU.")
-        network.float()
+        chosen = self.get_model() if model is None else model
+        self._check_model(chosen)
+        chosen.network.eval().float()
+        before, self.model = self.model, chosen
         if verbose:
-            _log.info("%s on %s", self.model.spec.name, self.model.device)
+            _log.info("%s on %s", chosen.spec.name, chosen.device)
+        # the first model replaces none: what was set up for it, as the frames of a
+        # video, stays when it is loaded in the middle of a call
+        if before is not None and before is not chosen:
+            self._forget_model()
+
+    def _check_model(self, model: LoadedModel) -> None:
+        if model.spec.family != self.family:
+            raise ValueError(
+                f"{type(self).__name__} needs a model of the family {self.family}, such as "
+                f"overrides={{'model': '{self.suggested_model}'}}: got {model.spec.name} "
+                f"of the family {model.spec.family}."
+            )
+        if self.args.half and model.device.type == "cpu":
+            raise ValueError("half precision needs a GPU; use half=False on the CPU.")
+
+    def _forget_model(self) -> None:
+        """Drop what only the model before could use, when another one replaces it."""
         self.reset_image()
 
     @property
     def loaded(self) -> LoadedModel:
         """The model; loaded now where it was not before."""
+        return self._load()
+
+    def _load(self) -> LoadedModel:
+        """Before a call takes any state, so that callbacks find the model as well."""
         if self.model is None:
             self.setup_model(verbose=self.args.verbose)
         if self.model is None:
@@ -170,8 +206,8 @@ class SourcePredictor(ABC):
     def set_prompts(self, prompts: Mapping[str, Any]) -> None:
         """Keep prompts for the next call.
 
-        Each of ``points``, ``labels``, ``bboxes`` and ``masks`` is used once;
-        what a call is given itself wins.
+        Each of ``points``, ``labels``, ``bboxes`` and ``masks`` is used once, in place
+        of what that call is given itself.
         """
         unknown = sorted(set(prompts) - {"points", "labels", "bboxes", "masks"})
         if unknown:
@@ -180,6 +216,12 @@ class SourcePredictor(ABC):
                 "the known ones are points, labels, bboxes, masks."
             )
         self.prompts = dict(prompts)
+
+    def _take_prompts(self, **given: Any) -> dict[str, Any]:
+        """Given prompts, where :meth:`set_prompts` has kept none; its own are used up."""
+        taken = {**given, **self.prompts}
+        self.prompts = {}
+        return taken
 
     @abstractmethod
     def pre_transform(self, im: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
@@ -226,49 +268,73 @@ class SourcePredictor(ABC):
         bboxes, points, labels, masks
             See :func:`gather_prompts`; the same for every image.
         kwargs
-            ``multimask_output``, ``contrast_limits``, ``channel_order``.
+            Those of ``call_options``.
+
+        Raises
+        ------
+        TypeError
+            For an argument that is none of them.
         """
-        self.setup_source(source)
-        prompts = {"bboxes": bboxes, "points": points, "labels": labels, "masks": masks}
+        unknown = sorted(set(kwargs) - self.call_options)
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} was called with unknown arguments "
+                f"{', '.join(unknown)}; besides source, stream and prompts it takes "
+                f"{', '.join(sorted(self.call_options))}."
+            )
+        opening = {key: kwargs.pop(key) for key in self.source_options & set(kwargs)}
+        if opening and source is None:
+            raise ValueError(
+                f"{', '.join(sorted(opening))} say how a source is opened: give them "
+                "together with it."
+            )
+        self.setup_source(source, **opening)
+        prompts = self._take_prompts(
+            bboxes=bboxes, points=points, labels=labels, masks=masks
+        )
         given = {name: value for name, value in prompts.items() if value is not None}
-        # labels kept from set_prompts belong to its points, not to new ones
-        if "points" in given:
-            self.prompts.pop("labels", None)
-        merged = {**self.prompts, **given}
-        self.prompts = {}
-        results = self._stream(merged, **kwargs)
+        results = self._stream(given, **kwargs)
         return results if stream else list(results)
 
     def _stream(
         self,
         prompts: dict[str, Any],
         *,
-        multimask_output: bool = False,
         contrast_limits: tuple[float, float] | None = None,
         channel_order: ChannelOrder = "rgb",
+        **options: Any,
     ) -> Iterator[Results]:
+        """Results one by one; ``options`` are those of :meth:`inference`."""
+        self._load()
         self._run_callbacks("on_predict_start")
-        for path, array, pixels in self._images(contrast_limits, channel_order):
-            self._run_callbacks("on_predict_batch_start")
-            times = [time.perf_counter()]
-            if pixels is not None:
-                # encoded for this call only: a set image stays what it is
-                self._take_image(path, array, pixels)
-            times.append(time.perf_counter())
-            preds = self.inference(self.im, multimask_output=multimask_output, **prompts)
-            times.append(time.perf_counter())
-            result = self.postprocess(preds, self.im, [array])[0]
-            result.path = path
-            times.append(time.perf_counter())
-            stages = ("preprocess", "inference", "postprocess")
-            for name, start, stop in zip(stages, times[:-1], times[1:], strict=True):
-                result.speed[name] = (stop - start) * 1000
-            if self.args.verbose:
-                _log.info("%s: %d objects", path or "array", len(result))
-            if self.args.save is not None:
-                self._save(result)
-            self._run_callbacks("on_predict_postprocess_end")
-            yield result
+        taken = None
+        try:
+            for path, array, pixels in self._images(contrast_limits, channel_order):
+                self._run_callbacks("on_predict_batch_start")
+                times = [time.perf_counter()]
+                if pixels is not None:
+                    # encoded for this call only: a set image stays what it is
+                    self._take_image(path, array, pixels)
+                    taken = self._image
+                times.append(time.perf_counter())
+                preds = self.inference(self.im, **options, **prompts)
+                times.append(time.perf_counter())
+                result = self.postprocess(preds, self.im, [array])[0]
+                result.path = path
+                times.append(time.perf_counter())
+                stages = ("preprocess", "inference", "postprocess")
+                for name, start, stop in zip(stages, times[:-1], times[1:], strict=True):
+                    result.speed[name] = (stop - start) * 1000
+                if self.args.verbose:
+                    _log.info("%s: %d objects", path or "array", len(result))
+                if self.args.save is not None:
+                    self._save(result)
+                self._run_callbacks("on_predict_postprocess_end")
+                yield result
+        finally:
+            # not an image that was set after this stream was left in the middle
+            if taken is not None and self._image is taken:
+                self.reset_image()
         self._run_callbacks("on_predict_end")
 
     def _images(
@@ -280,15 +346,8 @@ class SourcePredictor(ABC):
             return
         if self.dataset is None:
             raise ImageError("There is no image: give a source or call set_image first.")
-        try:
-            for path, array in iterate_source(self.dataset):
-                yield (
-                    path,
-                    array,
-                    as_rgb8(array, limits=limits, channel_order=channel_order),
-                )
-        finally:
-            self.reset_image()
+        for path, array in iterate_source(self.dataset):
+            yield path, array, as_rgb8(array, limits=limits, channel_order=channel_order)
 
     def _save(self, result: Results) -> None:
         """Write a label TIFF; one of the same name is replaced."""

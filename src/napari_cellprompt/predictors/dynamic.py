@@ -15,21 +15,20 @@ import torch
 from torch import Tensor
 
 from napari_cellprompt.core.errors import ImageError, PromptError
-from napari_cellprompt.core.inference.decoding import LOGIT_LIMIT, PromptBatch
-from napari_cellprompt.core.inference.tracking import (
+from napari_cellprompt.core.inference.sam.decoding import LOGIT_LIMIT, PromptBatch
+from napari_cellprompt.core.inference.sam.tracking import (
     encode_frames,
     mask_frame,
     prompt_frame,
 )
 from napari_cellprompt.core.networks.sam2 import SAM2, HeadsOutput, ImageFeatures
 from napari_cellprompt.core.results import Results
-from napari_cellprompt.core.zoo.load import LoadedModel
 
-from .config import DEFAULT_CFG, PredictorConfig
+from .base import SourcePredictor
+from .config import DEFAULT_CFG, PredictorConfig, is_whole
 from .dynamic_recall import (
     as_output,
     checked_ids,
-    is_whole,
     memories_of,
     prompted_frames,
     recall,
@@ -83,6 +82,8 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
     >>> result = predictor(another_image)[0]
     """
 
+    call_options = SourcePredictor.call_options | {"obj_ids", "update_memory"}
+
     def __init__(
         self,
         cfg: PredictorConfig | Mapping[str, Any] = DEFAULT_CFG,
@@ -102,12 +103,9 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
         self.non_overlap_masks = True
         self.use_pointers = False
 
-    def setup_model(self, model: LoadedModel | None = None, verbose: bool = True) -> None:
-        """Take or load the model; memories of another one are forgotten."""
-        before = self.model
-        super().setup_model(model, verbose)
-        if self.model is not before:
-            self.memory_bank.clear()
+    def _forget_model(self) -> None:
+        super()._forget_model()
+        self.memory_bank.clear()
 
     @property
     def _network(self) -> SAM2:
@@ -128,22 +126,14 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
             As of :class:`SAM2Predictor`, but without the no-memory code, with one row
             for each of ``max_obj_num`` objects; the rows share their memory.
         """
-        side = self.image_size
-        if im.ndim != 4 or tuple(im.shape) != (1, 3, side, side):
-            raise ValueError(f"img must be (1, 3, {side}, {side}): got {tuple(im.shape)}.")
-        kind = im.device.type
-        half = self.args.half and kind != "cpu"
-        with (
-            torch.inference_mode(),
-            torch.autocast(kind, dtype=torch.float16, enabled=half),
-        ):
-            found = self._network.frame_features(
-                im.contiguous(memory_format=torch.channels_last)
-            )
+        if len(im) != 1:
+            raise ValueError(f"im must be one image: got {len(im)}.")
+        with torch.inference_mode():
+            found = self._encode(im, self._network.frame_features)
         rows = (self.max_obj_num, -1, -1, -1)
         return {
-            "image_embed": found.embed.float().expand(rows),
-            "high_res_feats": [level.float().expand(rows) for level in found.high_res],
+            "image_embed": found.embed.expand(rows),
+            "high_res_feats": [level.expand(rows) for level in found.high_res],
         }
 
     def _current(self) -> ImageFeatures:
@@ -200,7 +190,8 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
         batch = self._gather(bboxes, points, labels, masks, shape)
         ids = checked_ids(obj_ids, len(batch), self.obj_ids, self.max_obj_num)
         frames = prompted_frames(self.loaded, features, batch, shape)
-        frames = encode_frames(self._network, features, frames, binarize=True)
+        # soft: 20 * sigmoid(logit) - 10, as SAM 2 encodes what it has not been told
+        frames = encode_frames(self._network, features, frames, binarize=False)
         entry = MemoryEntry(
             {
                 obj_id: ExampleMemory(
@@ -381,10 +372,12 @@ class SAM2DynamicInteractivePredictor(SAM2Predictor):
         if im is not None and im is not self.im:
             self.reset_image()
             self.features, self.im = self.get_im_features(im), im
-        given = (bboxes, masks, points, labels, obj_ids)
+        prompts = self._take_prompts(
+            bboxes=bboxes, points=points, labels=labels, masks=masks
+        )
         if update_memory:
-            self.update_memory(obj_ids, points, labels, masks, bboxes=bboxes)  # type: ignore[arg-type]
-        elif any(value is not None for value in given):
+            self.update_memory(obj_ids, **prompts)  # type: ignore[arg-type]
+        elif any(value is not None for value in (*prompts.values(), obj_ids)):
             raise PromptError(
                 "Prompts and obj_ids teach objects: give them with update_memory=True, or "
                 "leave them out to predict from memory."

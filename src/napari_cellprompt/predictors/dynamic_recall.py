@@ -7,7 +7,6 @@ attended to as that of a prompted frame.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -15,8 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.decoding import PromptBatch
-from napari_cellprompt.core.inference.tracking import ObjectFrame, mask_frame, prompt_frame
+from napari_cellprompt.core.inference.sam.decoding import PromptBatch
+from napari_cellprompt.core.inference.sam.tracking import (
+    ObjectFrame,
+    mask_frame,
+    prompt_frame,
+)
 from napari_cellprompt.core.networks.sam2 import (
     FrameMemory,
     HeadsOutput,
@@ -25,21 +28,16 @@ from napari_cellprompt.core.networks.sam2 import (
 )
 from napari_cellprompt.core.zoo.load import LoadedModel
 
+from .config import is_whole
 from .memory_bank import MemoryBank
 
 __all__ = [
     "as_output",
     "checked_ids",
-    "is_whole",
     "memories_of",
     "prompted_frames",
     "recall",
 ]
-
-
-def is_whole(value: Any) -> bool:
-    """Whether it is an integer, also one of NumPy; truth values are none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def checked_ids(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
-import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.images.planes import axes_of
 from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.io.folders import images_in
+from napari_cellprompt.io.image_files import IMAGE_SUFFIXES, TIFF_SUFFIXES, read_image
 
 from .sources import iterate_source
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["PagedArray", "open_frames"]
-
-_TIFF = {".tif", ".tiff"}
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
 
 class PagedArray:
@@ -104,32 +103,36 @@ def open_frames(
     ImageError
         Where there are no frames, or they do not fit together.
     """
-    image, known = _as_array(source)
-    if axes is None:
+    image, known = _as_array(source, axes)
+    if axes is None or isinstance(source, str | Path):
         axes = known
     if axes is None and len(image.shape) == 4 and image.shape[-1] in (3, 4):
-        axes = "TYXS" if np.dtype(image.dtype) == np.uint8 else None
+        axes = "TYXS"
     return ImageStack(image, along=along, axes=axes, channel=channel, limits=limits)
 
 
-def _as_array(source: Any) -> tuple[Any, str | None]:
+def _as_array(source: Any, axes: str | None) -> tuple[Any, str | None]:
     """An array-like and, where the source tells, the letters of its axes."""
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         if path.is_dir():
-            names = [item for item in path.iterdir() if item.suffix.lower() in _PICTURES]
-            tiffs = [item for item in path.iterdir() if item.suffix.lower() in _TIFF]
-            if not names and not tiffs:
+            names = images_in(path)
+            if not names:
                 raise ImageError(f"The folder {path} holds no TIFF, PNG or JPEG images.")
-            return _listed(sorted([*names, *tiffs], key=_natural))
-        if path.suffix.lower() in _TIFF and path.is_file():
-            return _tiff(path)
-        if path.suffix.lower() in _PICTURES or not path.is_file():
+            return _listed(list(names))
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            image = read_image(path, axes, lazy=True)
+            for note in image.notes:
+                warnings.warn(note, stacklevel=4)
+            if set("ZTC") & set(image.axes):
+                return image.data, image.axes
+            return _listed([image.data])
+        if path.suffix.lower() in IMAGE_SUFFIXES or not path.is_file():
             return _listed([path])
         return _listed([image for _, image in iterate_source(path)])
     if hasattr(source, "shape") and hasattr(source, "dtype"):
-        colour = len(source.shape) == 3 and source.shape[2] in (3, 4)
-        if len(source.shape) == 2 or (colour and np.dtype(source.dtype) == np.uint8):
+        plain = len(source.shape) in (2, 3) and axes is None
+        if plain and axes_of(source.shape, source.dtype) in ("YX", "YXS"):
             return _listed([np.asarray(source)])
         return source, None
     if isinstance(source, Sequence):
@@ -137,12 +140,6 @@ def _as_array(source: Any) -> tuple[Any, str | None]:
     raise TypeError(
         f"source must be an array, a path or a list of these: got {type(source).__name__}."
     )
-
-
-def _natural(path: Path) -> tuple[Any, ...]:
-    """Sorts frame 10 behind frame 9."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
 
 
 def _listed(items: list[Any]) -> tuple[PagedArray, str]:
@@ -165,32 +162,3 @@ def _listed(items: list[Any]) -> tuple[PagedArray, str]:
         )
     axes = "TYX" if first.ndim == 2 else "TYXS"
     return PagedArray([len(items)], first.shape, first.dtype, read), axes
-
-
-def _tiff(path: Path) -> tuple[Any, str | None]:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            page = series.keyframe
-            depth = len(series.shape) - len(page.shape)
-            axes: str | None = series.axes.replace("I", "Z").replace("Q", "Z")
-            shape, dtype = tuple(series.shape), page.dtype
-            count = len(series.pages)
-            whole = None if math.prod(shape[:depth]) == count else series.asarray()
-    except (tifffile.TiffFileError, ValueError, OSError, IndexError) as error:
-        raise ImageError(f"{path} cannot be read as TIFF: {error}.") from error
-    letters = set(axes or "")
-    if not (letters <= set("TCZYXS") and len(letters) == len(shape)):
-        axes = None
-    if whole is not None:
-        return whole, axes
-    if len(shape) == 2 or (len(shape) == 3 and axes is not None and axes.endswith("S")):
-        return _listed([path])
-
-    def read(number: int) -> NDArray[Any]:
-        with tifffile.TiffFile(path) as opened:
-            return np.asarray(opened.asarray(series=0, key=number))
-
-    return PagedArray(shape[:depth], shape[depth:], dtype, read), axes

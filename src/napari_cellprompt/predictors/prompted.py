@@ -6,6 +6,7 @@ import logging
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.errors import ImageError, PromptError
-from napari_cellprompt.core.everything.grid import (
+from napari_cellprompt.core.inference.sam.decoding import (
+    LOGIT_LIMIT,
+    PromptBatch,
+    gather_prompts,
+)
+from napari_cellprompt.core.inference.sam.grid import (
     GridSettings,
     MaskModel,
     as_tensors,
     generate,
-)
-from napari_cellprompt.core.inference.decoding import (
-    LOGIT_LIMIT,
-    PromptBatch,
-    gather_prompts,
 )
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.regions import clean_small_regions
@@ -35,15 +36,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["PromptPredictor", "bilinear"]
+__all__ = ["GENERATE_OPTIONS", "PromptPredictor", "bilinear"]
 
 _log = logging.getLogger(__name__)
+
+# the overlap within one crop is a setting of the predictor, iou
+GENERATE_OPTIONS = frozenset(field.name for field in fields(GridSettings)) - {"nms_thresh"}
+"""Arguments of ``generate``, which a call without prompts takes as well."""
 
 
 class PromptPredictor(SourcePredictor):
     """An image and prompts in, :class:`Results` out; made as every predictor is."""
 
     mask_threshold = 0.0
+    call_options = SourcePredictor.call_options | GENERATE_OPTIONS
 
     @abstractmethod
     def _decode(
@@ -64,18 +70,31 @@ class PromptPredictor(SourcePredictor):
         labels: Any = None,
         masks: Any = None,
         multimask_output: bool = False,
+        **generating: Any,
     ) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
         """Predict from prompts, or everything where there are none.
 
-        See :meth:`prompt_inference` and :meth:`generate`.
+        See :meth:`prompt_inference` and :meth:`generate`, whose arguments are taken where
+        there are no prompts.
+
+        Raises
+        ------
+        PromptError
+            Where prompts and arguments of ``generate`` come together.
         """
-        if bboxes is None and points is None and masks is None:
-            if labels is not None:
-                raise PromptError("labels were given without points.")
-            return self.generate(im)
-        return self.prompt_inference(
-            im, bboxes, points, labels, masks, multimask_output=multimask_output
+        prompts = self._take_prompts(
+            bboxes=bboxes, points=points, labels=labels, masks=masks
         )
+        if all(prompts[name] is None for name in ("bboxes", "points", "masks")):
+            if prompts["labels"] is not None:
+                raise PromptError("labels were given without points.")
+            return self.generate(im, **generating)
+        if generating:
+            raise PromptError(
+                f"{', '.join(sorted(generating))} say how everything is segmented where "
+                "there are no prompts: leave them out, or the prompts."
+            )
+        return self.prompt_inference(im, **prompts, multimask_output=multimask_output)
 
     def generate(
         self,

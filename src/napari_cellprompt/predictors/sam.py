@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from napari_cellprompt.core.inference.decoding import PromptBatch, mask_to_logits
+from napari_cellprompt.core.inference.sam.decoding import PromptBatch, mask_to_logits
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
-from napari_cellprompt.core.zoo.load import LoadedModel
 
 from .prompted import PromptPredictor, bilinear
 
@@ -40,13 +39,8 @@ class Predictor(PromptPredictor):
     >>> result = predictor(points=[140, 88])[0]
     """
 
-    def setup_model(self, model: LoadedModel | None = None, verbose: bool = True) -> None:
-        """Take or load the model; see :meth:`PromptPredictor.setup_model`."""
-        super().setup_model(model, verbose)
-        if self.loaded.spec.family != "sam1":
-            family = self.loaded.spec.family
-            self.model = None
-            raise ValueError(f"Predictor needs a model of the family sam1: got {family}.")
+    family = "sam1"
+    suggested_model = "mobile_sam"
 
     def pre_transform(self, im: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Scale the longest side of one ``(H, W, 3)`` uint8 image to ``imgsz``.

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from napari_cellprompt.core.inference.decoding import (
+from napari_cellprompt.core.inference.sam.decoding import (
     PromptBatch,
     decode_prompts,
     mask_to_logits,
 )
-from napari_cellprompt.core.inference.preprocess import normalise, resize_square
+from napari_cellprompt.core.inference.sam.preprocess import normalise, resize_square
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
-from napari_cellprompt.core.zoo.load import LoadedModel
 
 from .prompted import PromptPredictor, bilinear
 
@@ -39,15 +38,8 @@ class SAM2Predictor(PromptPredictor):
     >>> result = predictor(points=[140, 88])[0]
     """
 
-    def setup_model(self, model: LoadedModel | None = None, verbose: bool = True) -> None:
-        """Take or load the model; see :meth:`PromptPredictor.setup_model`."""
-        super().setup_model(model, verbose)
-        if self.loaded.spec.family != "sam2":
-            family = self.loaded.spec.family
-            self.model = None
-            raise ValueError(
-                f"SAM2Predictor needs a model of the family sam2: got {family}."
-            )
+    family = "sam2"
+    suggested_model = "cellprompt-nano"
 
     def pre_transform(self, im: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """Bring a list of one ``(H, W, 3)`` uint8 image to the model's square.
@@ -75,18 +67,22 @@ class SAM2Predictor(PromptPredictor):
             ``image_embed`` ``(1, D, S/16, S/16)`` with the no-memory code added, and
             ``high_res_feats``, a list of ``(1, D/8, S/4, S/4)`` and ``(1, D/4, S/8, S/8)``.
         """
+        found = self._encode(im, self.loaded.network.image_features)
+        return {"image_embed": found.embed, "high_res_feats": list(found.high_res)}
+
+    def _encode(
+        self, im: Tensor, encoder: Callable[[Tensor], ImageFeatures]
+    ) -> ImageFeatures:
+        """Run an encoder on ``(1, 3, S, S)`` as ``half`` says; float32 comes out."""
         side = self.image_size
         if im.ndim != 4 or im.shape[1:] != (3, side, side):
             raise ValueError(f"im must be (1, 3, {side}, {side}): got {tuple(im.shape)}.")
-        network = self.loaded.network
-        half = self.args.half
         kind = im.device.type
-        with torch.autocast(kind, dtype=torch.float16, enabled=half and kind != "cpu"):
-            found = network.image_features(im.contiguous(memory_format=torch.channels_last))
-        return {
-            "image_embed": found.embed.float(),
-            "high_res_feats": [level.float() for level in found.high_res],
-        }
+        half = self.args.half and kind != "cpu"
+        with torch.autocast(kind, dtype=torch.float16, enabled=half):
+            found = encoder(im.contiguous(memory_format=torch.channels_last))
+        low, high = (level.float() for level in found.high_res)
+        return ImageFeatures(found.embed.float(), (low, high))
 
     def _decode(
         self, features: Any, batch: PromptBatch, shape: tuple[int, int], *, multimask: bool

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.inference.cache import FeatureCache
-from napari_cellprompt.core.inference.preprocess import resize_bicubic
-from napari_cellprompt.core.inference.tracking import TrackSettings
+from napari_cellprompt.core.inference.sam.preprocess import resize_bicubic
+from napari_cellprompt.core.inference.sam.tracking import TrackSettings
 from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
 from napari_cellprompt.core.results import Results
-from napari_cellprompt.core.zoo.load import LoadedModel
 
+from .base import SourcePredictor
 from .config import DEFAULT_CFG, PredictorConfig
 from .events import Callback
 from .frames import open_frames
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.stack import ImageStack
-
-    from .sources import ChannelOrder
 
 __all__ = ["DEFAULT_FEATURE_BYTES", "SAM2VideoPredictor"]
 
@@ -88,6 +86,9 @@ class SAM2VideoPredictor(SAM2Predictor):
     ...     labels[frame] = result.to_labels()
     """
 
+    source_options = frozenset({"along", "axes", "channel", "contrast_limits"})
+    call_options = SourcePredictor.call_options | source_options
+
     def __init__(
         self,
         cfg: PredictorConfig | Mapping[str, Any] = DEFAULT_CFG,
@@ -112,11 +113,10 @@ class SAM2VideoPredictor(SAM2Predictor):
         self.callbacks["on_predict_start"].insert(0, self.init_state)
 
     # -- set-up ----------------------------------------------------------------
-    def setup_model(self, model: LoadedModel | None = None, verbose: bool = True) -> None:
-        """Take or load the model; see :meth:`PromptPredictor.setup_model`."""
-        super().setup_model(model, verbose)
+    def _forget_model(self) -> None:
+        super()._forget_model()
         self.cache.clear()
-        self.inference_state = None
+        self.reset_state()
 
     @property
     def settings(self) -> TrackSettings:
@@ -157,7 +157,13 @@ class SAM2VideoPredictor(SAM2Predictor):
             source, along=along, axes=axes, channel=channel, limits=contrast_limits
         )
         self.cache.clear()
-        self.inference_state = None
+        self.reset_state()
+
+    @property
+    def _opened(self) -> ImageStack:
+        if self.frames is None:
+            raise ImageError("There are no frames: call setup_source first.")
+        return self.frames
 
     @staticmethod
     def init_state(predictor: SAM2VideoPredictor) -> None:
@@ -170,9 +176,7 @@ class SAM2VideoPredictor(SAM2Predictor):
         """
         if predictor.inference_state is not None:
             return
-        if predictor.frames is None:
-            raise ImageError("There are no frames: call setup_source first.")
-        frames = predictor.frames
+        frames = predictor._opened
         predictor.inference_state = VideoState(len(frames), frames.shape)
 
     @property
@@ -206,10 +210,8 @@ class SAM2VideoPredictor(SAM2Predictor):
 
     def read_frame(self, frame_idx: int) -> NDArray[np.uint8]:
         """A frame as the model sees it, ``(H, W, 3)`` uint8."""
-        if self.frames is None:
-            raise ImageError("There are no frames: call setup_source first.")
-        height, width = self.frames.shape
-        pixels = self.frames.plane(frame_idx).read(0, height, 0, width)
+        height, width = self._opened.shape
+        pixels = self._opened.plane(frame_idx).read(0, height, 0, width)
         return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
     def frame_features(self, frame_idx: int) -> ImageFeatures:
@@ -217,24 +219,13 @@ class SAM2VideoPredictor(SAM2Predictor):
         found = self.cache.get(frame_idx)
         if found is None:
             x = self.preprocess([self.read_frame(frame_idx)])
-            kind = x.device.type
-            with torch.autocast(
-                kind, dtype=torch.float16, enabled=self.args.half and kind != "cpu"
-            ):
-                out = self._network.frame_features(
-                    x.contiguous(memory_format=torch.channels_last)
-                )
-            low, high = (level.float() for level in out.high_res)
-            found = ImageFeatures(out.embed.float(), (low, high))
+            found = self._encode(x, self._network.frame_features)
             self.cache.put(frame_idx, found, found.nbytes)
         return found
 
     @property
     def _network(self) -> SAM2:
-        network = self.loaded.network
-        if not isinstance(network, SAM2):
-            raise TypeError(f"{type(network).__name__} has no memory to track with.")
-        return network
+        return self.loaded.with_memory
 
     @property
     def _tracker(self) -> VideoTracker:
@@ -298,7 +289,7 @@ class SAM2VideoPredictor(SAM2Predictor):
         """
         state = self.state
         given = check_prompts(state, obj_id, frame_idx, points, labels, masks, bboxes)
-        self._tracker.prompt(obj_id, frame_idx, given)
+        self._tracker.prompt(int(obj_id), int(frame_idx), given)
         return self._outcomes(frame_idx)
 
     @torch.inference_mode()
@@ -325,8 +316,9 @@ class SAM2VideoPredictor(SAM2Predictor):
         self.state.clear_prompts(self.state.check_object(obj_id), frame_idx)
 
     def reset_state(self) -> None:
-        """Forget all objects; features of frames stay."""
+        """Forget all objects and begin with the first frame; features of frames stay."""
         self.inference_state = None
+        self._current = 0
 
     # -- tracking --------------------------------------------------------------
     def propagate(
@@ -369,19 +361,8 @@ class SAM2VideoPredictor(SAM2Predictor):
         ids = [self.state.check_object(obj_id) for obj_id in ids]
         passes = plan_passes(self.state, start, stop, direction)
         self.propagate_in_video_preflight()
-        done: set[tuple[int, int]] = set()
-        for reverse, first, last in passes:
-            begin = self._tracker.begin(ids, reverse) if first is None else first
-            order = range(begin, last - 1, -1) if reverse else range(begin, last + 1)
-            for frame in order:
-                if self._track(frame, ids, done, reverse=reverse):
-                    yield frame, self.frame_result(frame)
-
-    @torch.inference_mode()
-    def _track(
-        self, frame: int, ids: Sequence[int], done: set[tuple[int, int]], *, reverse: bool
-    ) -> bool:
-        return self._tracker.track(frame, ids, done, reverse=reverse)
+        for frame in self._tracker.run(passes, ids):
+            yield frame, self.frame_result(frame)
 
     # -- results ---------------------------------------------------------------
     def _outcomes(self, frame: int) -> tuple[Tensor, Tensor]:
@@ -425,7 +406,7 @@ class SAM2VideoPredictor(SAM2Predictor):
 
     # -- calling ---------------------------------------------------------------
     @torch.inference_mode()
-    def inference(
+    def inference(  # type: ignore[override]  # nothing is generated on a video
         self,
         im: Any = None,
         bboxes: Any = None,
@@ -444,13 +425,19 @@ class SAM2VideoPredictor(SAM2Predictor):
             Logits ``(N, S/4, S/4)`` and scores ``(N,)`` of all objects.
         """
         state = self.state
-        if bboxes is not None or points is not None or masks is not None:
-            batch = self._gather(bboxes, points, labels, masks, state.shape)
+        prompts = self._take_prompts(
+            bboxes=bboxes, points=points, labels=labels, masks=masks
+        )
+        if all(prompts[name] is None for name in ("bboxes", "points", "masks")):
+            if prompts["labels"] is not None:
+                raise PromptError("labels were given without points.")
+        else:
+            batch = self._gather(**prompts, shape=state.shape)
             for given in single_prompts(batch):
                 number = max(state.objects, default=0) + 1
                 self._tracker.prompt(number, self._current, given)
         self.propagate_in_video_preflight()
-        self._track(self._current, state.obj_ids, set(), reverse=False)
+        self._tracker.track(self._current, state.obj_ids, set(), reverse=False)
         return self._outcomes(self._current)
 
     def _stream(
@@ -458,14 +445,15 @@ class SAM2VideoPredictor(SAM2Predictor):
         prompts: dict[str, Any],
         *,
         multimask_output: bool = False,
-        contrast_limits: tuple[float, float] | None = None,
-        channel_order: ChannelOrder = "rgb",
+        **options: Any,
     ) -> Iterator[Results]:
-        if contrast_limits is not None or channel_order != "rgb" or multimask_output:
+        """As every predictor; ``options`` there are none more."""
+        if multimask_output or options.get("channel_order", "rgb") != "rgb":
             raise ValueError(
-                "A video takes contrast_limits in setup_source, RGB frames only and one "
-                "mask for each object."
+                "A video takes RGB frames only, and gives one mask for each object: leave "
+                "out multimask_output and channel_order."
             )
+        self._load()
         self._run_callbacks("on_predict_start")
         for frame in range(self.state.num_frames):
             self._current = frame

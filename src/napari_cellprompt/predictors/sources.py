@@ -11,6 +11,7 @@ import numpy as np
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import to_uint8
 from napari_cellprompt.core.images.planes import image_limits
+from napari_cellprompt.io.sources import iterate_files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,10 +20,6 @@ __all__ = ["ChannelOrder", "as_rgb8", "iterate_source"]
 
 ChannelOrder = Literal["rgb", "bgr"]
 
-_TIFF = {".tif", ".tiff"}
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
-_VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
-
 
 def iterate_source(source: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield ``(path, image)`` one after the other; only one image is in memory.
@@ -30,7 +27,7 @@ def iterate_source(source: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     Parameters
     ----------
     source
-        An array ``(H, W)`` or ``(H, W, 3)``, a file (pictures; TIFF, each page an
+        An array ``(H, W)`` or ``(H, W, 3)``, a file (pictures; TIFF, each plane an
         image; videos with the extra ``video``), a folder of files, or a list of
         these.
 
@@ -42,7 +39,7 @@ def iterate_source(source: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     if isinstance(source, np.ndarray):
         yield "", source
     elif isinstance(source, str | Path):
-        yield from _files(Path(source).expanduser())
+        yield from iterate_files(Path(source).expanduser())
     elif isinstance(source, Iterable):
         for item in source:
             yield from iterate_source(item)
@@ -51,61 +48,6 @@ def iterate_source(source: Any) -> Iterator[tuple[str, NDArray[Any]]]:
             "source must be an array, a path or a list of these: "
             f"got {type(source).__name__}."
         )
-
-
-def _files(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
-    if path.is_dir():
-        names = sorted(
-            item for item in path.iterdir() if item.suffix.lower() in _TIFF | _PICTURES
-        )
-        if not names:
-            raise ImageError(f"The folder {path} holds no TIFF, PNG or JPEG images.")
-        for name in names:
-            yield from _files(name)
-        return
-    if not path.is_file():
-        raise ImageError(f"There is no file {path}.")
-    suffix = path.suffix.lower()
-    if suffix in _TIFF:
-        yield from _pages(path)
-    elif suffix in _PICTURES:
-        from PIL import Image, UnidentifiedImageError
-
-        try:
-            with Image.open(path) as picture:
-                grey = picture.mode in ("L", "I;16", "I", "F")
-                image = np.asarray(picture if grey else picture.convert("RGB"))
-        except (UnidentifiedImageError, OSError) as error:
-            raise ImageError(f"{path} cannot be read as a picture: {error}.") from error
-        yield str(path), image
-    elif suffix in _VIDEOS:
-        yield from _video(path)
-    else:
-        raise ImageError(f"{path} is of no known kind: give a TIFF, PNG, JPEG or video.")
-
-
-def _pages(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            for page in tiff.pages:
-                yield str(path), page.asarray()
-    except (tifffile.TiffFileError, ValueError, OSError) as error:
-        raise ImageError(f"{path} cannot be read as TIFF: {error}.") from error
-
-
-def _video(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
-    try:
-        import av
-    except ImportError as error:
-        raise ImageError(
-            f"Reading the video {path.name} needs PyAV: "
-            "pip install napari-cellprompt[video]."
-        ) from error
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield str(path), frame.to_ndarray(format="rgb24")
 
 
 def as_rgb8(

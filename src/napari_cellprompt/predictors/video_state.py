@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.tracking import ObjectFrame, ObjectMemory
+from napari_cellprompt.core.inference.sam.tracking import ObjectFrame, ObjectMemory
 from napari_cellprompt.core.networks.sam2 import NO_OBJECT_LOGIT
 
 if TYPE_CHECKING:

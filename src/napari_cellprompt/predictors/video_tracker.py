@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.decoding import PromptBatch, gather_prompts
-from napari_cellprompt.core.inference.tracking import (
+from napari_cellprompt.core.inference.sam.decoding import PromptBatch, gather_prompts
+from napari_cellprompt.core.inference.sam.tracking import (
     ObjectFrame,
     TrackSettings,
     condition_objects,
@@ -23,6 +23,7 @@ from napari_cellprompt.core.inference.tracking import (
     track_frame,
 )
 
+from .config import is_whole
 from .video_state import FramePrompts, Outcome, VideoObject, VideoState
 
 if TYPE_CHECKING:
@@ -167,6 +168,18 @@ class VideoTracker:
             raise PromptError("None of the objects to propagate has a prompt.")
         return max(firsts) if reverse else min(firsts)
 
+    def run(
+        self, passes: Sequence[tuple[bool, int | None, int]], ids: Sequence[int]
+    ) -> Iterator[int]:
+        """Track objects over passes of :func:`plan_passes`; yields each frame when done."""
+        done: set[tuple[int, int]] = set()
+        for reverse, first, last in passes:
+            begin = self.begin(ids, reverse) if first is None else first
+            for frame in range(begin, last - 1, -1) if reverse else range(begin, last + 1):
+                if self.track(frame, ids, done, reverse=reverse):
+                    yield frame
+
+    @torch.inference_mode()
     def track(
         self, frame: int, ids: Sequence[int], done: set[tuple[int, int]], *, reverse: bool
     ) -> bool:
@@ -226,7 +239,7 @@ def check_prompts(
 ) -> FramePrompts:
     """Check the prompts of one object on one frame; raises :class:`PromptError`."""
     state.check_frame(frame, "frame_idx")
-    if isinstance(obj_id, bool) or not isinstance(obj_id, int) or obj_id < 1:
+    if not is_whole(obj_id) or obj_id < 1:
         raise PromptError(f"obj_id must be a positive whole number: got {obj_id!r}.")
     if masks is not None and not (points is None and boxes is None):
         raise PromptError("Give points and bboxes, or a mask, but not both.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cellprompt.core.everything.found import (
+from napari_cellprompt.core.masks.found import (
     FilterSettings,
     FoundObject,
     filter_candidates,

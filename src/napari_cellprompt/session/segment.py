@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import itertools
 import warnings
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError, OutOfMemoryError
+from napari_cellprompt.tasks import loading
 
 from .thread import InferenceThread, JobContext, Priority, shared_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.model import Model, Shown
     from napari_cellprompt.core.types import PlaneKey, Prediction, Prompts, Tile
 
 __all__ = [
     "LoadedSegmenter",
-    "ModelView",
     "SegmentSession",
     "Segmenter",
-    "load_segmenter",
+    "load_for_session",
 ]
 
 T = TypeVar("T")
@@ -44,8 +42,8 @@ class Segmenter(Protocol):
     """What the session needs of a model; ``PlaneSegmenter`` is the real one."""
 
     @property
-    def image_size(self) -> int:
-        """Side of the square input in pixels."""
+    def model(self) -> Model:
+        """What answers."""
 
     def predict(
         self,
@@ -67,20 +65,6 @@ class Segmenter(Protocol):
     ) -> None:
         """Compute the features around a place ahead of time."""
 
-    def tile_at(
-        self, plane: PlaneSource, prompts: Prompts, *, size_hint: float | None = None
-    ) -> Tile:
-        """The part of the plane that is looked at first for these prompts."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelView:
-    """The pixels that go into the network, and where they lie in the plane."""
-
-    image: NDArray[np.uint8]
-    """``(S, S, 3)`` uint8, black where the tile overhangs the image."""
-    tile: Tile
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedSegmenter:
@@ -96,53 +80,17 @@ _MOVED = "The GPU has no memory left: the model runs on the processor from now o
 SegmenterLoader = Callable[[str, str, int], LoadedSegmenter]
 
 
-@dataclass(frozen=True, slots=True)
-class _ModelKey:
-    name: str
-    device: str
-
-
-# Sessions of several viewers share a model as long as one of them uses it.
-_loaded: weakref.WeakValueDictionary[_ModelKey, Any] = weakref.WeakValueDictionary()
-
-
-def load_segmenter(
+def load_for_session(
     name: str, device: str, cache_bytes: int, *, disk_bytes: int = 0
 ) -> LoadedSegmenter:
-    """Load a model by name or path; meant to run on the inference thread.
+    """Load a model for the inference thread; arguments and errors of ``load_segmenter``.
 
-    Parameters
-    ----------
-    name : str
-        A known model, or the path of a file of weights.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-    cache_bytes : int
-        Budget for the features of visited tiles.
-    disk_bytes : int
-        Budget for features in files, which outlive the process; 0 for none.
-
-    Raises
-    ------
-    CellpromptError
-        When there are no such weights, or they cannot be used.
+    Sessions of several viewers share a model as long as one of them uses it.
     """
-    from napari_cellprompt.core.inference.cache import FeatureCache
-    from napari_cellprompt.core.inference.feature_files import FeatureFiles
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-    from napari_cellprompt.core.zoo.folder import features_folder
-    from napari_cellprompt.core.zoo.load import load_model
-
-    key = _ModelKey(name, device)
-    segmenter = _loaded.get(key)
-    if segmenter is None:
-        wanted = None if device == "auto" else device
-        model = load_model(name, device=wanted)
-        files = FeatureFiles(features_folder(), disk_bytes) if disk_bytes else None
-        segmenter = PlaneSegmenter(model, cache=FeatureCache(cache_bytes), files=files)
-        _loaded[key] = segmenter
-    model = segmenter.model
-    return LoadedSegmenter(segmenter, model.spec.name, str(model.device))
+    segmenter = loading.load_segmenter(
+        name, device, cache_bytes=cache_bytes, disk_bytes=disk_bytes
+    )
+    return LoadedSegmenter(segmenter, segmenter.model.name, segmenter.model.device)
 
 
 class SegmentSession:
@@ -156,6 +104,8 @@ class SegmentSession:
         ``loader(name, device, cache_bytes)``, run on the inference thread.
     cache_bytes : int
         Budget for the features of visited tiles.
+    disk_bytes : int
+        Budget for features in files, which outlive the process; 0 for none.
     """
 
     _numbers = itertools.count()
@@ -164,11 +114,12 @@ class SegmentSession:
         self,
         *,
         thread: InferenceThread | None = None,
-        loader: SegmenterLoader = load_segmenter,
+        loader: SegmenterLoader | None = None,
         cache_bytes: int = 1 << 30,
+        disk_bytes: int = 0,
     ) -> None:
         self._given_thread = thread
-        self._loader = loader
+        self._loader = loader or partial(load_for_session, disk_bytes=disk_bytes)
         self._cache_bytes = cache_bytes
         self._loaded: LoadedSegmenter | None = None
         self._load_error: CellpromptError | None = None
@@ -265,15 +216,12 @@ class SegmentSession:
         *,
         size_hint: float | None = None,
         tile: Tile | None = None,
-    ) -> Future[ModelView]:
+    ) -> Future[Shown]:
         """Exactly the pixels that the network gets: of a tile, or for these prompts."""
 
-        def job(context: JobContext) -> ModelView:
-            from napari_cellprompt.core.images.tiles import read_tile
-
-            segmenter = self._segmenter()
-            seen = tile or segmenter.tile_at(plane, prompts, size_hint=size_hint)
-            return ModelView(read_tile(plane, seen, segmenter.image_size), seen)
+        def job(context: JobContext) -> Shown:
+            seen = prompts if tile is None else tile
+            return self._segmenter().model.show(plane, seen, size_hint=size_hint)
 
         return self._submit(job, "view", Priority.CLICK)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from psygnal import SignalInstance
+
 from napari_cellprompt.core.inference.precision import gpu_bytes
 from napari_cellprompt.core.zoo.registry import MODELS
 from napari_cellprompt.core.zoo.user_models import local_file, models_here, user_models
@@ -17,9 +19,19 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.zoo.registry import ModelSpec
 
-__all__ = ["Download", "ModelRow", "fit_here", "in_background", "model_rows"]
+__all__ = [
+    "Download",
+    "ModelRow",
+    "fit_here",
+    "in_background",
+    "model_rows",
+    "models_changed",
+]
 
 T = TypeVar("T")
+
+models_changed = SignalInstance(name="models_changed")
+"""Models have come to this computer, or are gone; emitted on the GUI thread."""
 
 _ENCODER = ("encoder", "embed_dim", "stages", "depth")
 """Hyper-parameters that make the size of a network."""
@@ -110,7 +122,7 @@ def model_rows() -> list[ModelRow]:
                 nbytes=source.nbytes if source else None,
                 here=spec.name in here,
                 kind="bundled" if spec.bundled else "published",
-                licence=source.licence if source else "",
+                licence=spec.licence,
                 good_for=spec.good_for,
                 path=str(path or ""),
                 url=source.url if source else "",

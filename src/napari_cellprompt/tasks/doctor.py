@@ -14,6 +14,8 @@ from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.core.inference.precision import choose_precision
 from napari_cellprompt.core.zoo.folder import cache_folder, features_folder
 
+from . import loading
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,12 +42,10 @@ def measure(model: str = "cellprompt-nano", device: str = "auto") -> Timings:
     import numpy as np
 
     from napari_cellprompt.core.images.planes import PlaneSource
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.types import Prompts
-    from napari_cellprompt.core.zoo.load import load_model
 
     start = time.perf_counter()
-    segmenter = PlaneSegmenter(load_model(model, device=device))
+    segmenter = loading.load_segmenter(model, device)
     loaded = time.perf_counter()
     y, x = np.mgrid[:_SIDE, :_SIDE]
     bright = 200 * np.exp(-((y - 256) ** 2 + (x - 256) ** 2) / (2 * 12.0**2))

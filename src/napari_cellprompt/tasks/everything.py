@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.everything.found import (
+from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.inference.model import SearchSettings
+from napari_cellprompt.core.inference.sam.grid import GridMask, GridSettings
+from napari_cellprompt.core.inference.sam.grid import generate as generate_grid
+from napari_cellprompt.core.masks.found import (
     Filtered,
     FilterSettings,
     FoundObject,
     filter_candidates,
 )
-from napari_cellprompt.core.everything.grid import GridMask, GridSettings
-from napari_cellprompt.core.everything.grid import generate as generate_grid
-from napari_cellprompt.core.everything.search import AutoSettings, find_candidates
-from napari_cellprompt.core.images.planes import PlaneSource, axes_of
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.masks.linking import PlaneLinker
 from napari_cellprompt.core.types import Candidate, Tile
+from napari_cellprompt.io.sources import as_given, open_image
 
 from .walk import walk_planes
 
@@ -54,7 +55,7 @@ class EverythingSettings:
     mode: Mode = "auto"
     """``auto`` looks at tiles that fit the size of the cells; ``grid`` is the automatic
     mask generator of SAM on the whole image."""
-    auto: AutoSettings = field(default_factory=AutoSettings)
+    auto: SearchSettings = field(default_factory=SearchSettings)
     grid: GridSettings = field(default_factory=GridSettings)
     filters: FilterSettings = field(default_factory=FilterSettings)
     link: bool = True
@@ -77,6 +78,7 @@ def everything(
     link: bool = True,
     axes: str | None = None,
     channel: int | None = None,
+    series: int | None = None,
     contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
 ) -> NDArray[Any]:
     """Label everything in an image, without a prompt.
@@ -101,6 +103,8 @@ def everything(
         Letters of the axes, such as TZYX; see :func:`axes_of`.
     channel
         Needed where there is an axis C of more than one channel.
+    series
+        Which image of a file that holds several, see :func:`read_image`.
     contrast_limits
         Grey values that become 0 and 255; default: uint8 as it is, else the
         percentiles 0.1 and 99.9 of the whole image.
@@ -109,44 +113,34 @@ def everything(
     -------
     ndarray
         Labels of the image's shape without channels and samples, 0 = background, in the
-        smallest unsigned type that holds the ids.
+        smallest unsigned type that holds the ids. Of a file that does not store Y and X
+        last, they are the last axes.
 
     Raises
     ------
     ImageError, CheckpointError
         With a sentence on what was wrong.
     """
-    from pathlib import Path as _Path
+    from . import loading
 
-    from .segment import cached_segmenter
-
-    if isinstance(image, str | _Path):
-        from napari_cellprompt.io.image_files import read_image
-
-        file = read_image(image, axes)
-        data, axes = file.data, file.axes
-    else:
-        data = image
+    file = open_image(image, axes, series=series)
     settings = EverythingSettings(
         mode=mode,
-        auto=AutoSettings(size=size),
+        auto=SearchSettings(size=size),
         filters=FilterSettings() if filters is None else filters,
         link=link,
     )
     planes = label_stack(
-        cached_segmenter(str(model), device),
-        data,
+        loading.load_segmenter(model, device, keep=True),
+        file.data,
         settings,
-        axes=axes,
+        axes=file.axes,
         channel=channel,
         limits=contrast_limits,
     )
-    letters = axes_of(data.shape, data.dtype, axes)
-    shape = tuple(
-        int(n) for letter, n in zip(letters, data.shape, strict=True) if letter not in "CS"
-    )
-    labels = np.stack([plane for _, plane in planes]).reshape(shape)
-    return labels.astype(smallest_dtype(int(labels.max(initial=0))))
+    labels = np.stack([plane for _, plane in planes]).reshape(file.grid.shape)
+    labels = labels.astype(smallest_dtype(int(labels.max(initial=0))))
+    return as_given(labels, file, image, axes)
 
 
 def label_stack(
@@ -211,7 +205,7 @@ def find_on_plane(
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
-    """Candidates of one plane in the mode that is set; see :func:`find_candidates`.
+    """Candidates of one plane in the mode that is set; see :meth:`Model.find`.
 
     ``region`` is ``x0, y0, x1, y1`` in pixels, the last two exclusive.
     """
@@ -223,8 +217,7 @@ def find_on_plane(
                 f"{plane.shape[0]} pixels."
             )
     if settings.mode == "auto":
-        return find_candidates(
-            segmenter,
+        return segmenter.model.find(
             plane,
             settings.auto,
             region=region,
@@ -250,9 +243,11 @@ def _predictor(segmenter: PlaneSegmenter) -> PromptPredictor:
     from napari_cellprompt.predictors.sam import Predictor
     from napari_cellprompt.predictors.sam2_image import SAM2Predictor
 
-    family = segmenter.model.spec.family
+    model: Any = segmenter.model
+    loaded = model.loaded
+    family = loaded.spec.family
     predictor: PromptPredictor = Predictor() if family == "sam1" else SAM2Predictor()
-    predictor.setup_model(segmenter.model, verbose=False)
+    predictor.setup_model(loaded, verbose=False)
     return predictor
 
 

@@ -8,40 +8,35 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError, PromptError
-from napari_cellprompt.core.everything.found import (
-    FilterSettings,
-    FoundObject,
-    filter_candidates,
-)
-from napari_cellprompt.core.everything.search import AutoSettings, find_candidates
 from napari_cellprompt.core.fewshot.examples import (
     OTHER,
     Example,
     ExampleBank,
     describe,
+    mutual_logits,
     thumbnail,
 )
-from napari_cellprompt.core.fewshot.recognition import (
-    mutual_logits,
-    object_logits,
-    remember,
+from napari_cellprompt.core.images.planes import axes_of, planes_last
+from napari_cellprompt.core.inference.model import SearchSettings
+from napari_cellprompt.core.masks.found import (
+    FilterSettings,
+    FoundObject,
+    filter_candidates,
 )
-from napari_cellprompt.core.images.planes import axes_of
-from napari_cellprompt.core.images.tiles import choose_magnification, tile_for_box
-from napari_cellprompt.core.inference.fingerprint import model_fingerprint
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
-from napari_cellprompt.core.segment.aim import CLICK_SHARE
 from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.io.sources import as_given, open_image
 
 from .walk import walk_planes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
@@ -80,7 +75,7 @@ class ScoredObject:
 
 def empty_bank(segmenter: PlaneSegmenter) -> ExampleBank:
     """A bank for the examples of one model."""
-    return ExampleBank(model_fingerprint(segmenter.model))
+    return ExampleBank(segmenter.model.fingerprint)
 
 
 def teach(
@@ -143,16 +138,12 @@ def teach(
     masks = [_cut(labels == value) for value in wanted]
     sizes = [_longer_side(mask) for mask in masks]
     size = bank.size or float(np.median(sizes))
-    level = choose_magnification(size, segmenter.image_size, share=CLICK_SHARE)
-    tiles = [
-        tile_for_box(plane.shape, segmenter.image_size, level, mask.box or (0, 0, 0, 0))
-        for mask in masks
-    ]
-    objects = list(zip(masks, tiles, strict=True))
-    shown = describe(segmenter, plane, objects)
-    memories = remember(segmenter, plane, objects)
-    logits = mutual_logits(segmenter, plane, objects, memories)
-    found = find_candidates(segmenter, plane, AutoSettings(size=size), cancelled=cancelled)
+    model = segmenter.model
+    sights = [(mask, None) for mask in masks]
+    shown = describe(model, plane, sights, size)
+    memories = model.remember(plane, sights, size)
+    logits = mutual_logits(model, plane, sights, size, memories)
+    found = model.find(plane, SearchSettings(size=size), cancelled=cancelled)
     others = filter_candidates(found, FilterSettings()).kept
     bank.add(
         [
@@ -165,7 +156,7 @@ def teach(
     )
     bank.add_population(shown.values)
     if others:
-        around = describe(segmenter, plane, [(item.mask, item.tile) for item in others])
+        around = describe(model, plane, [(item.mask, item.tile) for item in others], size)
         bank.add_population(around.values)
     return len(masks)
 
@@ -194,7 +185,7 @@ def teach_stack(
         )
     count = 0
     for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
-        if labels[position].any():
+        if (labels[position] > 0).any():
             count += teach(
                 segmenter, plane, labels[position], bank, kind=kind, source=source
             )
@@ -226,22 +217,22 @@ def apply_to_plane(
     """
     if bank.size is None:
         raise PromptError("There are no examples yet: show at least one object.")
-    found = find_candidates(
-        segmenter,
+    model, size = segmenter.model, bank.size
+    found = model.find(
         plane,
-        AutoSettings(size=bank.size),
+        SearchSettings(size=size),
         progress=progress,
         cancelled=cancelled,
     )
     kept = filter_candidates(found, FilterSettings() if filters is None else filters).kept
     if not kept:
         return []
-    objects = [(item.mask, item.tile) for item in kept]
-    told = describe(segmenter, plane, objects)
+    sights = [(item.mask, item.tile) for item in kept]
+    told = describe(model, plane, sights, size)
     known = [bank.memories(kind) for kind in bank.kinds]
     logits = None
     if all(known):
-        columns = [object_logits(segmenter, plane, objects, some) for some in known]
+        columns = [model.recognise(plane, sights, size, some) for some in known]
         logits = np.stack(columns, axis=1)
     scores = bank.scores(told.values, logits)
     best = scores.argmax(axis=1)
@@ -388,49 +379,41 @@ def fewshot(
     >>> for labels in fewshot([(image, three_cells)], other_images):
     ...     print(labels.max())
     """
-    from .segment import cached_segmenter
+    from . import loading
 
-    segmenter = cached_segmenter(str(model), device)
+    segmenter = loading.load_segmenter(model, device, keep=True)
     bank = empty_bank(segmenter)
     for kind, pairs in ((WANTED, examples), (OTHER, others)):
         for image, labels in pairs:
-            data, letters = _opened(image, axes)
+            file = open_image(image, axes)
+            flat = None if axes is None else "".join(x for x in axes.upper() if x in "TZYX")
+            truth, _ = planes_last(np.asarray(labels), flat)
             teach_stack(
                 segmenter,
-                data,
-                np.asarray(labels),
+                file.data,
+                np.asarray(truth),
                 bank,
-                axes=letters,
+                axes=file.axes,
                 channel=channel,
                 limits=contrast_limits,
                 kind=kind,
             )
     for image in images:
-        data, letters = _opened(image, axes)
-        kept = [i for i, letter in enumerate(letters) if letter not in "CS"]
-        found = np.zeros([int(data.shape[i]) for i in kept], np.uint32)
+        file = open_image(image, axes)
+        found = np.zeros(file.grid.shape, np.uint32)
         planes = apply_to_stack(
             segmenter,
-            data,
+            file.data,
             bank,
-            axes=letters,
+            axes=file.axes,
             channel=channel,
             limits=contrast_limits,
             threshold=threshold,
         )
         for position, plane, _ in planes:
             found[position] = plane
-        yield found.astype(smallest_dtype(int(found.max(initial=0))))
-
-
-def _opened(image: ArrayData | str | Path, axes: str | None) -> tuple[ArrayData, str]:
-    """Pixels and the letters of their axes."""
-    if isinstance(image, str | Path):
-        from napari_cellprompt.io.image_files import read_image
-
-        file = read_image(image, axes)
-        return file.data, file.axes
-    return image, axes_of(image.shape, image.dtype, axes)
+        found = found.astype(smallest_dtype(int(found.max(initial=0))))
+        yield as_given(found, file, image, axes)
 
 
 def _cut(mask: NDArray[np.bool_]) -> CroppedMask:

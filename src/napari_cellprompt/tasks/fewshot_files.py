@@ -13,7 +13,7 @@ from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.io.image_files import read_image
-from napari_cellprompt.io.label_tiff import write_labels
+from napari_cellprompt.io.outputs import check_label_file, save_labels, write_or_keep
 
 from .fewshot import apply_to_stack
 
@@ -45,6 +45,8 @@ class LabelledFile:
     seconds: float
     problem: str | None = None
     """A sentence on why there are no labels."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what of the file was left out."""
 
 
 def label_series(
@@ -56,6 +58,7 @@ def label_series(
     threshold: float = 0.5,
     axes: str | None = None,
     channel: int | None = None,
+    series_number: int | None = None,
     limits: FileLimits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[LabelledFile]:
@@ -73,7 +76,7 @@ def label_series(
         The examples.
     threshold
         Score from which on an object is taken.
-    axes, channel, limits
+    axes, channel, series_number, limits
         See :func:`label_file`.
     cancelled
         Asked before each slow step.
@@ -91,8 +94,9 @@ def label_series(
     for number, path in enumerate(images, start=1):
         started = time.perf_counter()
         found, problem = 0, None
+        notes: tuple[str, ...] = ()
         try:
-            found = label_file(
+            found, notes = label_file(
                 segmenter,
                 path,
                 series.labels_of(path),
@@ -100,13 +104,14 @@ def label_series(
                 threshold=threshold,
                 axes=axes,
                 channel=channel,
+                series_number=series_number,
                 limits=limits,
                 cancelled=cancelled,
             )
         except CellpromptError as error:
             problem = str(error)
         seconds = time.perf_counter() - started
-        yield LabelledFile(path, number, len(images), found, seconds, problem)
+        yield LabelledFile(path, number, len(images), found, seconds, problem, notes)
 
 
 def label_file(
@@ -118,10 +123,11 @@ def label_file(
     threshold: float = 0.5,
     axes: str | None = None,
     channel: int | None = None,
+    series_number: int | None = None,
     limits: FileLimits = "auto",
     cancelled: Callable[[], bool] | None = None,
-) -> int:
-    """Label one image file; number of objects found.
+) -> tuple[int, tuple[str, ...]]:
+    """Label one image file.
 
     Parameters
     ----------
@@ -135,18 +141,25 @@ def label_file(
         Letters of the axes where the file does not say, such as TZYX.
     channel
         What to look at where there is an axis C; default the first one.
+    series_number
+        Which image of a file that holds several, see :func:`read_image`.
     limits
         Grey values that become 0 and 255, as for the examples: a pair, "auto" for the
         percentiles 0.1 and 99.9 of the image, None for uint8 as it is.
+
+    Returns
+    -------
+    objects, notes
+        How many were found, and sentences on what of the file was left out.
 
     Raises
     ------
     CellpromptError
         Where the image cannot be read or the labels not be written.
     """
-    image = read_image(path, axes)
-    kept = [i for i, letter in enumerate(image.axes) if letter not in "CS"]
-    labels = np.zeros([int(image.data.shape[i]) for i in kept], np.uint32)
+    image = read_image(path, axes, series=series_number)
+    check_label_file(target, (path,), image.grid)
+    labels = np.zeros(image.grid.shape, np.uint32)
     objects: list[tuple[tuple[int, ...], ScoredObject]] = []
     planes = apply_to_stack(
         segmenter,
@@ -163,15 +176,12 @@ def label_file(
         objects += [(position, item) for item in chosen]
     # the labels last: they say that the image is finished
     outer = [letter for letter in image.axes if letter in "TZ"]
-    _write_table(target.with_name(f"{path.stem}_objects.csv"), outer, objects)
-    write_labels(
-        target,
-        labels.astype(smallest_dtype(len(objects))),
-        axes="".join(image.axes[i] for i in kept),
-        scale=[image.scale[i] for i in kept],
-        unit=image.unit,
+    write_or_keep(
+        target.with_name(f"{path.stem}_objects.csv"),
+        lambda table: _write_table(table, outer, objects),
     )
-    return len(objects)
+    save_labels(target, labels.astype(smallest_dtype(len(objects))), image.grid)
+    return len(objects), image.notes
 
 
 def channel_of(channel: int | None, axes: str) -> int | None:

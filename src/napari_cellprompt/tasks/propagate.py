@@ -9,11 +9,12 @@ import numpy as np
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.stack import ImageStack
-from napari_cellprompt.core.masks.rle import encode as encode_rle
+from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.core.propagate.propagator import StackPropagator
-from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.io.sources import open_image
 
-from .segment import cached_segmenter
+from . import loading
+from .prompts import prompts_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,7 @@ def propagate(
     axes: str | None = None,
     at: Mapping[str, int] | None = None,
     channel: int | None = None,
+    series: int | None = None,
     contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
     settings: PropagationSettings | None = None,
 ) -> NDArray[Any]:
@@ -46,7 +48,7 @@ def propagate(
     Parameters
     ----------
     stack
-        NumPy, dask or zarr array; read plane by plane.
+        NumPy, dask or zarr array, or the path of a file; read plane by plane.
     prompts
         ``{(id, plane): prompt}``; an id may come on several planes. A prompt is a
         :class:`Prompts`, or a dict with ``points`` ``(K, 2)`` x, y, ``labels``
@@ -63,6 +65,8 @@ def propagate(
     axes, at, channel
         Letters of the axes, the position along the other one of Z and T, and the
         channel, where the array has more than three axes.
+    series
+        Which image of a file that holds several, see :func:`read_image`.
     settings
         How objects are followed, see :class:`PropagationSettings`.
 
@@ -76,18 +80,32 @@ def propagate(
     PromptError, ImageError, CheckpointError
         With a sentence on what was wrong.
     """
-    planes = ImageStack(
-        stack, along=axis, axes=axes, at=at, channel=channel, limits=contrast_limits
-    )
     if not prompts:
         raise PromptError("There is nothing to propagate: give at least one prompt.")
-    engine = StackPropagator(cached_segmenter(str(model), device), planes, settings)
+    image = open_image(stack, axes, series=series)
+    planes = ImageStack(
+        image.data,
+        along=axis,
+        axes=image.axes,
+        at=at,
+        channel=channel,
+        limits=contrast_limits,
+    )
+    known = {
+        place: prompts_of(item, planes.shape, f"prompts[{place}]")
+        for place, item in prompts.items()
+    }
+    # Refused now, not when the labels are made of it.
+    smallest_dtype(max(object_id for object_id, _ in known))
+    engine = StackPropagator(
+        loading.load_segmenter(model, device, keep=True), planes, settings
+    )
     for plane in sorted({plane for _, plane in prompts}):
         engine.prompt_many(
             plane,
             {
-                object_id: _as_prompts(item)
-                for (object_id, where), item in prompts.items()
+                object_id: item
+                for (object_id, where), item in known.items()
                 if where == plane
             },
         )
@@ -96,35 +114,3 @@ def propagate(
             pass
     outcomes = engine.outcomes()
     return np.stack([outcomes.labels(z, planes.shape) for z in range(len(planes))])
-
-
-def _as_prompts(item: Any) -> Prompts:
-    if isinstance(item, Prompts):
-        return item
-    if not isinstance(item, Mapping):
-        raise PromptError(
-            "Each prompt must be a dict with points, labels, box or mask: "
-            f"got {type(item).__name__}."
-        )
-    unknown = sorted(set(item) - {"points", "labels", "box", "mask"})
-    if unknown:
-        raise PromptError(
-            f"A prompt has points, labels, box and mask, but not {', '.join(unknown)}."
-        )
-    try:
-        points = np.asarray(item.get("points", ()), dtype=float).reshape(-1, 2)
-    except ValueError as error:
-        raise PromptError(f"points must have the shape (K, 2): {error}.") from error
-    labels = item.get("labels", [1] * len(points))
-    box, mask = item.get("box"), item.get("mask")
-    if box is not None:
-        if np.shape(box) != (4,):
-            raise PromptError(f"box must be x0, y0, x1, y1: got the shape {np.shape(box)}.")
-        x0, y0, x1, y1 = (float(edge) for edge in box)
-        box = (x0, y0, x1, y1)
-    return Prompts(
-        points=tuple((float(x), float(y)) for x, y in points),
-        labels=tuple(int(label) for label in labels),
-        box=box,
-        mask=None if mask is None else encode_rle(np.asarray(mask)),
-    )

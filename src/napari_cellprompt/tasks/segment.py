@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.inference.decoding import gather_prompts
-from napari_cellprompt.core.masks.rle import encode as encode_rle
+from napari_cellprompt.core.inference.sam.decoding import gather_prompts
 from napari_cellprompt.core.results import Results
-from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.core.zoo.load import load_model
-from napari_cellprompt.predictors.sources import iterate_source
+from napari_cellprompt.io.sources import open_image
 
-__all__ = ["cached_segmenter", "segment"]
+from . import loading
+from .prompts import prompts_of_batch
 
+if TYPE_CHECKING:
+    from napari_cellprompt.core.images.sampling import ArrayData
 
-@lru_cache(maxsize=2)
-def cached_segmenter(model: str, device: str | None) -> PlaneSegmenter:
-    """Models and features stay between calls on the same image."""
-    return PlaneSegmenter(load_model(model, device=device))
+__all__ = ["segment"]
 
 
 def segment(
@@ -35,6 +32,7 @@ def segment(
     model: str | Path = "cellprompt-nano",
     device: str | None = None,
     *,
+    series: int | None = None,
     contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
 ) -> Results:
     """Segment the objects that the prompts mean.
@@ -58,6 +56,8 @@ def segment(
         Name of a model or path of a checkpoint.
     device
         "cpu", "cuda", "mps"; default the best there is.
+    series
+        Which image of a file that holds several, see :func:`read_image`.
     contrast_limits
         Grey values that become 0 and 255; default: uint8 as it is, else the
         percentiles 0.1 and 99.9 of the image.
@@ -73,14 +73,10 @@ def segment(
     PromptError, ImageError, CheckpointError
         With a sentence on what was wrong.
     """
-    if isinstance(image, str | Path):
-        pages = iterate_source(image)
-        path, array = next(pages)
-        if next(pages, None) is not None:
-            raise ImageError(f"{path} holds several images; segment takes one plane.")
-    else:
-        path, array = "", image
-    plane = PlaneSource.from_image(array, limits=contrast_limits)
+    path = str(image) if isinstance(image, str | Path) else ""
+    file = open_image(image, series=series)
+    array, axes = _one_plane(file.data, file.axes)
+    plane = PlaneSource.from_image(array, limits=contrast_limits, axes=axes)
     height, width = plane.shape
     batch = gather_prompts(
         bboxes=bboxes,
@@ -91,23 +87,9 @@ def segment(
         low_res=-1,
     )
     started = time.perf_counter()
-    segmenter = cached_segmenter(str(model), device)
+    segmenter = loading.load_segmenter(model, device, keep=True)
     loaded = time.perf_counter()
-    prompts = []
-    for row in range(len(batch)):
-        kinds = batch.labels[row]
-        corners = batch.points[row][kinds >= 2].ravel().tolist()
-        prompts.append(
-            Prompts(
-                points=tuple(
-                    (float(x), float(y))
-                    for x, y in batch.points[row][(kinds == 0) | (kinds == 1)]
-                ),
-                labels=tuple(int(kind) for kind in kinds[(kinds == 0) | (kinds == 1)]),
-                box=tuple(corners) if corners else None,
-                mask=None if batch.masks is None else encode_rle(batch.masks[row]),
-            )
-        )
+    prompts = prompts_of_batch(batch)
     found = segmenter.predict_many(plane, prompts)
     return Results(
         orig_img=array,
@@ -119,3 +101,15 @@ def segment(
             "inference": (time.perf_counter() - loaded) * 1000,
         },
     )
+
+
+def _one_plane(data: ArrayData, axes: str) -> tuple[Any, str]:
+    """An image of one plane, without the axes of length 1."""
+    inner = 3 if "S" in axes else 2
+    if any(int(length) != 1 for length in data.shape[:-inner]):
+        raise ImageError(
+            f"The image holds several planes (its shape is {tuple(data.shape)}, its axes "
+            f"are {axes}); segment takes one: give it one of them."
+        )
+    key = (*[0] * (len(axes) - inner), *[slice(None)] * inner)
+    return np.asarray(data[key]), axes[-inner:]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.io.folders import images_in
 
 __all__ = ["Series"]
 
-_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".btf", ".lsm", ".stk"}
 _LABELS = "_labels.tif"
 
 
@@ -26,7 +26,7 @@ class Series:
 
     @classmethod
     def of(cls, folder: Path, output: Path) -> Series:
-        """All images of a folder, sorted by name, without labels written there.
+        """All images of a folder in natural order, without labels written there.
 
         Raises
         ------
@@ -36,14 +36,9 @@ class Series:
         """
         if not folder.is_dir():
             raise ImageError(f"{folder} is no folder.")
-        images = sorted(
-            path
-            for path in folder.iterdir()
-            if path.is_file()
-            and path.suffix.lower() in _SUFFIXES
-            and not path.name.startswith(".")
-            and not path.name.endswith(_LABELS)
-        )
+        images = [
+            path for path in images_in(folder) if not path.name.lower().endswith(_LABELS)
+        ]
         if not images:
             raise ImageError(f"There are no TIFF, PNG or JPEG images in {folder}.")
         stems: dict[str, Path] = {}

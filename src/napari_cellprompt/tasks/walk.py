@@ -46,7 +46,7 @@ def walk_planes(
     channel_axis = letters.index("C") if "C" in letters else None
     if channel is None and channel_axis is not None and data.shape[channel_axis] == 1:
         channel = 0
-    chosen = image_limits(data, limits, channel_axis=channel_axis, channel=channel)
+    chosen = image_limits(data, limits, axes=letters, channel=channel)
     identity = fingerprint(data)
     for position in itertools.product(*(range(length) for length in lengths)):
         at = dict(zip(outer, position, strict=True))

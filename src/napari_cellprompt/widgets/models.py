@@ -16,12 +16,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cellprompt.session.zoo import Download, ModelRow, in_background, model_rows
+from napari_cellprompt.session.zoo import (
+    Download,
+    ModelRow,
+    in_background,
+    model_rows,
+    models_changed,
+)
 from napari_cellprompt.tasks.doctor import report
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
-from napari_cellprompt.widgets.shared.docks import find_dock
 from napari_cellprompt.widgets.shared.looks import grid_of, push_button
 
 from .model_table import ModelTable
@@ -258,9 +262,7 @@ class ModelsWidget(QWidget):
     def _changed(self, text: str) -> None:
         self.message.setText(text)
         self.refresh()
-        segment = find_dock(self._viewer, SegmentWidget)
-        if segment is not None:
-            segment.look_for_models()
+        models_changed.emit()
 
     # -- doctor ------------------------------------------------------------------
     def _examine(self) -> None:

@@ -20,9 +20,7 @@ from qtpy.QtWidgets import (
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.files import FILE_KEY
 from napari_cellprompt.tasks.series import Series
-from napari_cellprompt.widgets.fewshot.widget import FewshotWidget
 from napari_cellprompt.widgets.segment.export import Exporter
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
@@ -39,6 +37,8 @@ if TYPE_CHECKING:
 
     import napari.viewer
     from napari.layers import Image, Labels
+
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["SeriesWidget"]
 
@@ -63,9 +63,9 @@ class SeriesWidget(QWidget):
         self._viewer = viewer
         self._closed = False
         # Children.
-        segment = find_dock(viewer, SegmentWidget)
-        if segment is None:
-            segment = open_dock(viewer, SegmentWidget, "Segment")
+        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
+            viewer, "Segment"
+        )
         self._segment: SegmentWidget | None = segment
         self._bridge = ResultBridge()
         self._exporter = Exporter(self._bridge, lambda text, _: self._say(text))
@@ -198,7 +198,7 @@ class SeriesWidget(QWidget):
             self.current = path
             self._say(f"{trouble} Skip goes past it.")
             return
-        fewshot = find_dock(self._viewer, FewshotWidget)
+        fewshot = find_dock(self._viewer, "Few-shot")
         if fewshot is not None:
             fewshot.controller.discard()
         (data, options), known = future.result()

@@ -59,6 +59,79 @@ def test_few_bright_spots_on_black_stay_visible() -> None:
     assert percentile_limits(data) == (0, 900)
 
 
+def cell_on_noise(side: int, centre: float = 900, radius: int = 9) -> np.ndarray:
+    """One round cell in the middle of a noisy ground, ``(side, side)`` uint16."""
+    rows, columns = np.ogrid[:side, :side]
+    cell = np.hypot(rows - side // 2, columns - side // 2) <= radius
+    noise = np.random.default_rng(side).normal(0, 40, (side, side))
+    return (np.where(cell, centre, 100) + noise).clip(0).astype(np.uint16)
+
+
+@pytest.mark.parametrize("side", [512, 1024, 2048])
+def test_a_cell_looks_alike_whatever_the_size_of_the_image(side: int) -> None:
+    lo, hi = percentile_limits(cell_on_noise(side))
+    assert lo == pytest.approx(percentile_limits(cell_on_noise(128))[0], abs=20)
+    assert hi == pytest.approx(percentile_limits(cell_on_noise(128))[1], rel=0.05)
+
+
+def test_a_dark_cell_on_a_bright_ground_counts_as_well() -> None:
+    lo, hi = percentile_limits(5000 - cell_on_noise(1024))
+    assert lo == pytest.approx(4100, rel=0.05)
+    assert hi < 5100
+
+
+def test_a_cell_on_a_few_planes_of_a_stack_is_not_background() -> None:
+    empty = RNG.normal(100, 10, (256, 256))
+    stack = np.stack([empty] * 30).astype(np.uint16)
+    stack[11:14, 100:110, 100:110] = 900
+    assert percentile_limits(stack)[1] == pytest.approx(900, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "value"),
+    [("saturated", 65535), ("black", 0), ("not a number", np.nan)],
+)
+def test_one_odd_frame_does_not_decide(spoil: str, value: float) -> None:
+    movie = np.stack([cell_on_noise(128)] * 12).astype(np.float32)
+    alone = percentile_limits(movie)
+    movie[5] = value
+    assert percentile_limits(movie) == pytest.approx(alone, rel=0.02, abs=1)
+
+
+def test_one_frame_of_too_much_light_does_not_decide() -> None:
+    movie = np.stack([cell_on_noise(128)] * 12)
+    alone = percentile_limits(movie)
+    movie[5] *= 20
+    assert percentile_limits(movie) == pytest.approx(alone, rel=0.02, abs=1)
+
+
+def test_many_bright_frames_are_how_the_movie_is() -> None:
+    movie = np.stack([cell_on_noise(128)] * 12).astype(np.uint32)
+    movie[:4] *= 20
+    assert percentile_limits(movie)[1] > 15000
+
+
+def test_crowded_images_have_plain_percentiles() -> None:
+    data = RNG.gamma(2.0, 100.0, (300, 300))
+    data[:150] += RNG.normal(1000, 100, (150, 300))
+    assert percentile_limits(data) == pytest.approx(np.percentile(data, [0.1, 99.9]))
+
+
+def test_colours_are_looked_at_together() -> None:
+    data = np.stack([cell_on_noise(256)] * 3, axis=-1)
+    assert percentile_limits(data) == pytest.approx(
+        percentile_limits(data[..., 0]), rel=0.05, abs=20
+    )
+
+
+@pytest.mark.parametrize("make", [np.asarray, da.from_array, zarr.array])
+def test_the_plane_may_be_made_of_any_axes(make: Any) -> None:
+    stack = np.stack([cell_on_noise(128)] * 6)
+    alone = percentile_limits(stack)
+    turned = make(np.ascontiguousarray(np.moveaxis(stack, 0, -1)))
+    assert percentile_limits(turned, plane=(0, 1)) == pytest.approx(alone, rel=0.05)
+
+
 class Counting:
     """A lazy array that counts what is read of it."""
 

@@ -71,30 +71,33 @@ def plane() -> PlaneSource:
 
 def test_the_cache_makes_room(nano, plane, monkeypatch: pytest.MonkeyPatch) -> None:
     segmenter = PlaneSegmenter(nano)
-    first = segmenter.features(plane, Tile(1.0, 0, 0, 512))
+    first = segmenter.model.features(plane, Tile(1.0, 0, 0, 512))
     real, calls = nano.network.frame_features, []
 
     def full(x):
-        calls.append(len(segmenter.cache))
+        calls.append(len(segmenter.model.cache))
         if len(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return real(x)
 
     monkeypatch.setattr(nano.network, "frame_features", full)
-    assert segmenter.features(plane, Tile(2.0, 0, 0, 256)).embed.shape == first.embed.shape
+    assert (
+        segmenter.model.features(plane, Tile(2.0, 0, 0, 256)).embed.shape
+        == first.embed.shape
+    )
     assert calls == [1, 0], "what is cached goes before the second attempt"
     monkeypatch.setattr(nano.network, "frame_features", lambda x: torch.empty(1 << 60))
     with pytest.raises(OutOfMemoryError, match="not enough memory"):
-        segmenter.features(plane, Tile(0.5, 0, 0, 1024))
+        segmenter.model.features(plane, Tile(0.5, 0, 0, 1024))
 
 
 def test_narrow_numbers_inside_wide_ones_outside(nano, plane) -> None:
     prompts = Prompts(points=((60.0, 60.0),), labels=(1,))
     wide = PlaneSegmenter(nano)
-    assert wide.precision.dtype == "float32"
+    assert wide.model.precision.dtype == "float32"
     narrow = PlaneSegmenter(nano, precision=Precision("bfloat16", "a test"))
     tile = Tile(1.0, 0, 0, 512)
-    one, other = wide.features(plane, tile), narrow.features(plane, tile)
+    one, other = wide.model.features(plane, tile), narrow.model.features(plane, tile)
     assert other.embed.dtype == torch.float32
     assert all(level.dtype == torch.float32 for level in other.high_res)
     assert not torch.equal(one.embed, other.embed), "bfloat16 must have been used"

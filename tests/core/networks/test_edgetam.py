@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_cellprompt.core.inference.tracking import (
+from napari_cellprompt.core.inference.sam.tracking import (
     ObjectMemory,
     TrackSettings,
     encode_frames,

@@ -11,7 +11,7 @@ import torch
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.stack import ImageStack
-from napari_cellprompt.core.inference.tracking import TrackSettings
+from napari_cellprompt.core.inference.sam.tracking import TrackSettings
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.propagate.types import PropagationSettings

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.inference.model import Answer
+from napari_cellprompt.core.inference.sam import model as plane_module
+from napari_cellprompt.core.inference.sam.clicks import carried, near_click
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.segment import segmenter as plane_module
-from napari_cellprompt.core.segment.clicks import Step, carried, near_click, steps_of
+from napari_cellprompt.core.segment.clicks import steps_of
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
@@ -66,10 +68,10 @@ def test_a_box_comes_before_its_clicks_and_a_mask_with_them() -> None:
     assert steps_of(painted) == [painted]
 
 
-def _step(logits: torch.Tensor, tile: Tile) -> Step:
+def _step(logits: torch.Tensor, tile: Tile) -> Answer:
     empty = CroppedMask(np.zeros((1, 1), bool), (0, 0), (64, 64))
     candidate = Candidate(empty, np.zeros((1, 1), np.float32), 0.5)
-    return Step(Prediction((candidate,), 1.0, tile, 0.0), logits)
+    return Answer(Prediction((candidate,), 1.0, tile, 0.0), logits)
 
 
 def test_logits_keep_their_place_in_another_tile() -> None:

@@ -92,7 +92,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def spec_at(url: str, digest: str = "") -> ModelSpec:
     digest = digest or f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-    source = WeightsSource("weights.pt", url, "some licence", digest, len(CONTENT))
+    source = WeightsSource("weights.pt", url, digest, len(CONTENT))
     return replace(MODELS["sam2.1_hiera_tiny"], name="test", source=source)
 
 

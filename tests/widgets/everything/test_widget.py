@@ -14,9 +14,6 @@ from tests.gui.window import Window
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
-from napari_cellprompt.widgets.everything.widget import EverythingWidget
-from napari_cellprompt.widgets.models import ModelsWidget
-from napari_cellprompt.widgets.propagate.widget import PropagateWidget
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 
 CENTRES = [(14, 14), (14, 44), (44, 14), (46, 46), (30, 70)]
@@ -30,7 +27,7 @@ class Search:
         self.session = SegmentSession(thread=thread, loader=self.segmenter.load)
         self.window = window
         self.segment = window.open_widget(self.session)
-        self.widget = open_dock(window.viewer, EverythingWidget, "Everything")
+        self.widget = open_dock(window.viewer, "Everything")
         self.controller = self.widget.controller
         self.widget.form.size.value = 17
         window.settle()
@@ -199,7 +196,7 @@ def test_what_is_found_goes_on_to_propagation(search) -> None:
     desk.find()
     desk.press("propagate")
     desk.settle()
-    follow = find_dock(desk.window.viewer, PropagateWidget)
+    follow = find_dock(desk.window.viewer, "Propagate")
     assert follow.form.what.value == "plane"
     assert set(np.unique(desk.labels[0])) == {0, 1, 2, 3, 4, 5}
     assert not desk.labels[1:].any()
@@ -210,5 +207,5 @@ def test_the_chooser_of_models_leads_to_more(search) -> None:
     before = desk.segment.form.model.value
     desk.segment.form.model.value = "More models ..."
     desk.window.settle()
-    assert find_dock(desk.window.viewer, ModelsWidget) is not None
+    assert find_dock(desk.window.viewer, "Models") is not None
     assert desk.segment.form.model.value == before

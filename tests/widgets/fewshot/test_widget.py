@@ -17,7 +17,6 @@ from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
-from napari_cellprompt.widgets.fewshot.widget import FewshotWidget
 from napari_cellprompt.widgets.shared.docks import open_dock
 
 
@@ -29,7 +28,7 @@ class Desk:
         session = SegmentSession(thread=thread, loader=self.segmenter.load)
         self.window = window
         self.segment = window.open_widget(session)
-        self.widget = open_dock(window.viewer, FewshotWidget, "Few-shot")
+        self.widget = open_dock(window.viewer, "Few-shot")
         self.controller = self.widget.controller
         window.settle()
 

@@ -48,15 +48,15 @@ def test_an_object_on_screen_goes_through_the_stack_into_labels(
     expected = [0, area, area, area, area, area, area, 0]
     assert desk.areas(desk.preview) == pytest.approx(expected, rel=0.15)
     assert not desk.labels.any()
-    assert "Done" in desk.controller.status
+    assert "Done" in desk.controller.desk.status
     states = {plane: item.state for plane, item in desk.widget.strip.rows[0].planes.items()}
     assert (states[0], states[3], states[7]) == ("ended", "prompted", "ended")
 
     desk.controller.accept()
     desk.until("idle")
     assert desk.areas(desk.labels) == pytest.approx(expected, rel=0.15)
-    assert "One undo" in desk.controller.status
-    assert desk.controller.preview.layer is None
+    assert "One undo" in desk.controller.desk.status
+    assert desk.controller.desk.preview.layer is None
     assert len(desk.points.data) == 0
     record = desk.segment.controller.acceptor.store(desk.segment.form.labels.value).last
     assert (record.id, len(record.planes)) == (1, 6)
@@ -75,8 +75,8 @@ def test_stopping_keeps_what_is_done_and_resumes(desk: PropagateDesk, gate: Gate
     gate.let(1)
     desk.until("running")
     gate.let(2)
-    desk.wait(lambda: (desk.controller.progress or (0, 0))[0] == 2)
-    assert "s each, about" in desk.controller.status
+    desk.wait(lambda: (desk.controller.desk.progress or (0, 0))[0] == 2)
+    assert "s each, about" in desk.controller.desk.status
     assert [plane for plane, area in enumerate(desk.areas(desk.preview)) if area] == [
         3,
         4,
@@ -85,9 +85,9 @@ def test_stopping_keeps_what_is_done_and_resumes(desk: PropagateDesk, gate: Gate
     desk.widget.panel.buttons["cancel"].click()
     gate.let(1)
     desk.until("review")
-    assert "press Resume" in desk.controller.status
+    assert "press Resume" in desk.controller.desk.status
     looked = gate.looked
-    assert desk.controller.unfinished > 0
+    assert desk.controller.desk.unfinished > 0
     gate.release()
     desk.widget.panel.buttons["resume"].click()
     desk.until("running")
@@ -115,7 +115,7 @@ def test_a_correction_shows_at_once_and_changes_others_when_wanted(
     sent = follower.corrected[-1]
     assert (sent.points, sent.labels) == (((34.0, 30.0),), (0,))
     assert sent.mask is not None
-    desk.wait(lambda: "No other plane has changed" in desk.controller.status)
+    desk.wait(lambda: "No other plane has changed" in desk.controller.desk.status)
     outcome = desk.engine.outcomes()[1, 4]
     assert (outcome.state, outcome.mask.area < before) == ("prompted", True)
 
@@ -152,9 +152,9 @@ def test_the_prompts_of_the_user_come_back(desk: PropagateDesk) -> None:
     desk.propagate()
     assert desk.points.data.tolist() == [[3, 30, 33]]
     desk.click(5, 35, 30)
-    desk.wait(lambda: "No other plane" in desk.controller.status)
+    desk.wait(lambda: "No other plane" in desk.controller.desk.status)
     desk.controller.discard()
-    assert desk.controller.stage == "idle"
+    assert desk.controller.desk.stage == "idle"
     assert desk.points.data.tolist() == [[0, 66, 70], [3, 30, 33]]
     assert not desk.labels.any()
     desk.viewer.dims.set_current_step(0, 3)
@@ -165,7 +165,7 @@ def test_the_prompts_of_the_user_come_back(desk: PropagateDesk) -> None:
 def test_painting_into_the_preview_is_a_correction(desk: PropagateDesk) -> None:
     desk.see_object(3, 33, 30)
     desk.propagate()
-    layer = desk.controller.preview.layer
+    layer = desk.controller.desk.preview.layer
     assert layer.selected_label == 1
     desk.viewer.dims.set_current_step(0, 5)
     layer.data_setitem((np.array([5, 5]), np.array([60, 60]), np.array([5, 6])), 1)
@@ -178,7 +178,7 @@ def test_painting_into_the_preview_is_a_correction(desk: PropagateDesk) -> None:
     desk.click(5, 5, 60, positive=False)
     desk.wait(lambda: not desk.preview[5, 60, 5])
     # Erasing all of it says that the object is not here.
-    desk.wait(lambda: desk.controller.stage in ("review", "changes"))
+    desk.wait(lambda: desk.controller.desk.stage in ("review", "changes"))
     where = np.nonzero(layer.data[5:6])
     layer.data_setitem((where[0] + 5, where[1], where[2]), 0)
     desk.wait(lambda: desk.engine.outcomes()[1, 5].state == "absent")
@@ -189,22 +189,22 @@ def test_locking_clearing_and_doubtful_planes(desk: PropagateDesk) -> None:
     desk.propagate()
     review = desk.controller.review
     review.worst()
-    first = desk.controller.plane
+    first = desk.controller.desk.plane
     review.worst()
     assert first is not None
-    assert desk.controller.plane not in (first, 3)
-    desk.controller.go_to(5)
+    assert desk.controller.desk.plane not in (first, 3)
+    desk.controller.desk.go_to(5)
     review.lock()
     desk.wait(lambda: desk.engine.outcomes()[1, 5].state == "locked")
     review.lock()
     desk.wait(lambda: desk.engine.outcomes()[1, 5].state != "locked")
     review.lock()
     desk.wait(lambda: desk.engine.outcomes()[1, 5].state == "locked")
-    desk.controller.go_to(4)
+    desk.controller.desk.go_to(4)
     review.clear()
     desk.wait(lambda: desk.engine.outcomes()[1, 4].state == "absent")
     assert desk.areas(desk.preview)[4] == 0
-    desk.wait(lambda: desk.controller.stage == "review")
+    desk.wait(lambda: desk.controller.desk.stage == "review")
     assert desk.areas(desk.preview)[5] > 0
 
 
@@ -215,8 +215,8 @@ def test_all_objects_of_a_plane_are_one_step(desk: PropagateDesk) -> None:
     desk.propagate()
     assert [row.id for row in desk.widget.strip.rows] == [1, 2]
     desk.widget.strip.object_picked.emit(2)
-    assert desk.controller.object_id == 2
-    assert desk.controller.preview.layer.selected_label == 2
+    assert desk.controller.desk.object_id == 2
+    assert desk.controller.desk.preview.layer.selected_label == 2
     desk.controller.accept()
     desk.until("idle")
     assert [area > 0 for area in desk.areas(desk.labels, 1)] == [0, 1, 1, 1, 1, 1, 1, 0]
@@ -235,7 +235,7 @@ def test_numbers_of_objects(desk: PropagateDesk) -> None:
     desk.form.what.value = "ids"
     desk.form.ids.value = "2, 9"
     desk.widget.start()
-    assert "Not on this plane of 'Cells': 9" in desk.controller.status
+    assert "Not on this plane of 'Cells': 9" in desk.controller.desk.status
     desk.form.ids.value = "2"
     desk.form.span.value = "from"
     desk.form.first.value, desk.form.last.value = 2, 4
@@ -260,8 +260,8 @@ def test_what_takes_long_is_announced(
     desk.see_object(3, 33, 30)
     desk.widget.start()
     desk.until("announced")
-    assert "planes in all: about" in desk.controller.status
-    assert "Press Propagate now" in desk.controller.status
+    assert "planes in all: about" in desk.controller.desk.status
+    assert "Press Propagate now" in desk.controller.desk.status
     assert desk.widget.panel.buttons["start"].text() == "Propagate now"
     desk.widget.start()
     desk.until("review")
@@ -272,10 +272,10 @@ def test_a_deleted_preview_comes_back(desk: PropagateDesk) -> None:
     desk.see_object(3, 33, 30)
     desk.propagate()
     before = desk.areas(desk.preview)
-    desk.viewer.layers.remove(desk.controller.preview.layer)
-    desk.controller.go_to(5)
+    desk.viewer.layers.remove(desk.controller.desk.preview.layer)
+    desk.controller.desk.go_to(5)
     desk.controller.review.lock()
-    desk.wait(lambda: desk.controller.preview.layer is not None)
+    desk.wait(lambda: desk.controller.desk.preview.layer is not None)
     assert desk.areas(desk.preview) == before
 
 
@@ -283,17 +283,17 @@ def test_removing_the_image_ends_it(desk: PropagateDesk) -> None:
     desk.see_object(3, 33, 30)
     desk.propagate()
     desk.viewer.layers.remove("discs")
-    assert (desk.controller.stage, desk.controller.run) == ("idle", None)
-    assert "image was removed" in desk.controller.status
-    assert desk.controller.preview.layer is None
+    assert (desk.controller.desk.stage, desk.controller.desk.run) == ("idle", None)
+    assert "image was removed" in desk.controller.desk.status
+    assert desk.controller.desk.preview.layer is None
 
 
 def test_closing_segment_and_opening_it_again(desk: PropagateDesk) -> None:
     desk.see_object(3, 33, 30)
     desk.propagate()
     desk.viewer.window.remove_dock_widget(desk.segment)
-    assert (desk.controller.stage, desk.widget.segment) == ("idle", None)
-    assert "Segment was closed" in desk.controller.status
+    assert (desk.controller.desk.stage, desk.widget.segment) == ("idle", None)
+    assert "Segment was closed" in desk.controller.desk.status
 
 
 def test_closing_gives_everything_back(desk: PropagateDesk) -> None:
@@ -318,13 +318,13 @@ def test_accepting_waits_for_the_propagation(desk: PropagateDesk) -> None:
 
 def test_nothing_to_follow(desk: PropagateDesk) -> None:
     desk.widget.start()
-    assert "no mask on screen" in desk.controller.status
+    assert "no mask on screen" in desk.controller.desk.status
     desk.form.what.value = "last"
     desk.widget.start()
-    assert "No object was accepted yet" in desk.controller.status
+    assert "No object was accepted yet" in desk.controller.desk.status
     desk.form.what.value = "plane"
     desk.widget.start()
-    assert "There are no objects of 'Cells' on this plane" in desk.controller.status
+    assert "There are no objects of 'Cells' on this plane" in desk.controller.desk.status
 
 
 def test_a_plane_alone(
@@ -334,7 +334,10 @@ def test_a_plane_alone(
     viewer.add_image(two_discs()[3], name="plane")
     desk = PropagateDesk(viewer, follow_session, wait)
     desk.widget.start()
-    assert desk.controller.status == "'plane' has one plane only: open a stack or a movie."
+    assert (
+        desk.controller.desk.status
+        == "'plane' has one plane only: open a stack or a movie."
+    )
 
 
 def test_a_division_in_a_movie(

@@ -8,7 +8,6 @@ example images differ among themselves, so that what varies anyway counts little
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,25 +23,28 @@ from scipy import ndimage
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CheckpointError, PromptError
 
-from .recognition import coverage
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from napari_cellprompt.core.images.planes import PlaneSource
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-    from napari_cellprompt.core.types import CroppedMask, Tile
+    from napari_cellprompt.core.inference.model import Model, Sight
+    from napari_cellprompt.core.types import CroppedMask
 
-__all__ = ["OTHER", "Description", "Example", "ExampleBank", "describe", "thumbnail"]
+__all__ = [
+    "OTHER",
+    "Description",
+    "Example",
+    "ExampleBank",
+    "describe",
+    "mutual_logits",
+    "thumbnail",
+]
 
 OTHER = "other"
 """The kind of what is not wanted."""
 
 _FORMAT = "napari-cellprompt examples"
 _VERSION = 2
-_BATCH = 16
-"""Masks that are brought to the size of their tile together."""
 _NETWORK_SHARE, _LOOK_SHARE, _SHAPE_SHARE = 0.5, 0.3, 0.2
 """Of the squared distance of two objects, what each group of properties makes up."""
 _CLIP = 4.0
@@ -160,7 +162,7 @@ class ExampleBank:
         values
             Properties ``(N, D)``.
         logits
-            ``(N, K)`` object logits by :func:`.recognition.object_logits`, in the
+            ``(N, K)`` object logits by :meth:`Model.recognise`, in the
             order of ``kinds``.
 
         Returns
@@ -329,49 +331,36 @@ class ExampleBank:
 
 
 # -- describing objects ------------------------------------------------------------------
-@torch.inference_mode()
 def describe(
-    segmenter: PlaneSegmenter,
-    plane: PlaneSource,
-    objects: Sequence[tuple[CroppedMask, Tile]],
+    model: Model, plane: PlaneSource, sights: Sequence[Sight], size: float
 ) -> Description:
     """Properties of objects of one plane.
 
     Parameters
     ----------
-    segmenter
-        The model, with its cache of features.
+    model
+        What describes them, beside their grey values and shapes.
     plane
         Where the objects are.
-    objects
-        Their masks, none empty, and the tile on which the model looks at each.
+    sights
+        Their masks, none empty, and the part of the plane that each was seen in.
+    size
+        Longer side of such objects in pixels.
     """
-    by_tile: dict[Tile, list[int]] = defaultdict(list)
-    for row, (_, tile) in enumerate(objects):
-        by_tile[tile].append(row)
-    network: dict[int, NDArray[np.float32]] = {}
-    for tile, rows in by_tile.items():
-        found = segmenter.features(plane, tile)
-        levels = (*found.high_res, found.embed)
-        for start in range(0, len(rows), _BATCH):
-            part = rows[start : start + _BATCH]
-            cover = coverage([objects[row][0] for row in part], tile)
-            pooled = torch.cat([_pooled(level, cover) for level in levels], dim=1)
-            for row, values in zip(part, pooled.float().cpu().numpy(), strict=True):
-                network[row] = values
-    looks = [_look(plane, mask) for mask, _ in objects]
-    shapes = [_shape(mask) for mask, _ in objects]
-    if not objects:
+    if not sights:
         return Description(np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+    network = model.describe(plane, sights, size)
+    looks = [_look(plane, mask) for mask, _ in sights]
+    shapes = [_shape(mask) for mask, _ in sights]
     values = np.concatenate(
         (
-            np.stack([network[row] for row in range(len(objects))]),
+            network,
             np.array(looks, np.float32),
             np.array(shapes, np.float32),
         ),
         axis=1,
     )
-    widths = (len(network[0]), len(looks[0]), len(shapes[0]))
+    widths = (network.shape[1], len(looks[0]), len(shapes[0]))
     shares = (_NETWORK_SHARE, _LOOK_SHARE, _SHAPE_SHARE)
     weights = np.concatenate(
         [np.full(n, share / n) for n, share in zip(widths, shares, strict=True)]
@@ -398,14 +387,6 @@ def thumbnail(plane: PlaneSource, mask: CroppedMask) -> NDArray[np.uint8]:
         small[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
     )
     return picture
-
-
-def _pooled(level: Tensor, cover: Tensor) -> Tensor:
-    """Mean features ``(N, C)`` of a map ``(1, C, h, w)`` inside masks."""
-    weights = F.interpolate(cover, size=level.shape[-2:], mode="area")[:, 0]
-    weights = weights.to(level.device).flatten(1)
-    total = weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
-    return (weights / total) @ level[0].float().flatten(1).T
 
 
 def _surroundings(mask: CroppedMask, margin: float) -> tuple[int, int, int, int]:
@@ -455,3 +436,20 @@ def _shape(mask: CroppedMask) -> list[float]:
         float(np.log(major / minor)) / 2,
         float(area / (4 * np.pi * np.sqrt(major * minor))),
     ]
+
+
+def mutual_logits(
+    model: Model,
+    plane: PlaneSource,
+    sights: Sequence[Sight],
+    size: float,
+    memories: Sequence[NDArray[np.float16] | None],
+) -> list[float]:
+    """How well each object is recognised from the others; a single one from itself."""
+    found = []
+    for row, item in enumerate(sights):
+        others = [m for at, m in enumerate(memories) if at != row or len(sights) == 1]
+        known = [memory for memory in others if memory is not None]
+        logit = model.recognise(plane, [item], size, known)[0] if known else 0.0
+        found.append(float(logit))
+    return found

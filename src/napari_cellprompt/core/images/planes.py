@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .sampling import ArrayData
 
-__all__ = ["PlaneSource", "axes_of", "image_limits"]
+__all__ = ["PlaneSource", "axes_of", "image_limits", "planes_last"]
 
 _LETTERS = "TCZYXS"
 _ROWS = 128
@@ -39,7 +39,8 @@ def axes_of(shape: Sequence[int], dtype: Any, axes: str | None = None) -> str:
         Type of the pixels.
     axes
         What the user or the file says; checked against the shape. None: two axes are
-        YX; three are YXS when the last holds 3 or 4 uint8 samples, otherwise ZYX.
+        YX; three are YXS when the last holds 3 or 4 samples (of uint8, or fewer than
+        there are rows and columns), otherwise ZYX.
 
     Raises
     ------
@@ -51,8 +52,9 @@ def axes_of(shape: Sequence[int], dtype: Any, axes: str | None = None) -> str:
         if len(shape) == 2:
             return "YX"
         if len(shape) == 3:
-            samples = shape[2] in (3, 4) and np.dtype(dtype) == np.uint8
-            return "YXS" if samples else "ZYX"
+            # Colours have any type; but a stack of tiny planes is no colour picture.
+            picture = np.dtype(dtype) == np.uint8 or min(shape[:2]) > shape[2]
+            return "YXS" if shape[2] in (3, 4) and picture else "ZYX"
         example = "ZYXS" if shape and shape[-1] in (3, 4) else "TZYX"
         raise ImageError(
             f"An image of shape {shape} needs its axes named (such as {example}): "
@@ -79,22 +81,77 @@ def axes_of(shape: Sequence[int], dtype: Any, axes: str | None = None) -> str:
     return letters
 
 
+def planes_last(data: ArrayData, axes: str | None = None) -> tuple[ArrayData, str]:
+    """Return an image with the axes Y and X, and S where there is one, behind the others.
+
+    Parameters
+    ----------
+    data
+        NumPy, dask, zarr or h5py array; one that is not in memory stays where it is.
+    axes
+        Letters of its axes in any order, such as YXZ; None as in ``axes_of``.
+
+    Returns
+    -------
+    data, axes
+        A view of the image, and the letters of its axes.
+
+    Raises
+    ------
+    ImageError
+        When letters and shape do not fit, or nothing says what four axes are.
+    """
+    letters = None if axes is None else axes.upper()
+    if (
+        letters is None
+        or sorted(letters) != sorted(set(letters))
+        or not {*"YX"} <= {*letters}
+    ):
+        return data, axes_of(data.shape, data.dtype, axes)
+    if len(letters) != len(data.shape):
+        return data, axes_of(data.shape, data.dtype, axes)
+    order = sorted(range(len(letters)), key=lambda i: ("YXS".find(letters[i]), i))
+    moved = "".join(letters[i] for i in order)
+    if moved != letters:
+        movable = hasattr(data, "transpose")
+        data = data.transpose(order) if movable else _Transposed(data, order)
+    return data, axes_of(data.shape, data.dtype, moved)
+
+
 def image_limits(
     data: ArrayData,
     limits: tuple[float, float] | Literal["auto"] | None,
     *,
-    channel_axis: int | None = None,
+    axes: str | None = None,
     channel: int | None = None,
 ) -> tuple[float, float] | None:
     """Contrast limits to be used for an image when no window shows it.
 
     A pair stays as it is, ``"auto"`` takes the percentiles 0.1 and 99.9 of the whole
-    image, and None does so too unless the image is uint8, which needs no limits.
+    image (see ``percentile_limits``), and None does so too unless the image is uint8,
+    which needs no limits.
+
+    Parameters
+    ----------
+    data
+        The whole image or stack.
+    limits
+        What was asked for.
+    axes
+        Letters of the axes, see ``axes_of``.
+    channel
+        Look only at this channel.
     """
     if limits is None and np.dtype(data.dtype) == np.uint8:
         return None
     if limits is None or isinstance(limits, str):
-        return percentile_limits(data, channel_axis=channel_axis, channel=channel)
+        letters = axes_of(data.shape, data.dtype, axes)
+        return percentile_limits(
+            data,
+            channel_axis=letters.index("C") if "C" in letters else None,
+            channel=channel,
+            plane=(letters.index("Y"), letters.index("X")),
+        )
     return check_limits(limits)
 
 
@@ -247,7 +304,7 @@ class PlaneSource:
             channel=channel,
             channel_axis=channel_axis,
             rgb="S" in letters,
-            limits=image_limits(image, limits, channel_axis=channel_axis, channel=channel),
+            limits=image_limits(image, limits, axes=letters, channel=channel),
             image_id=fingerprint(image) if image_id is None else image_id,
         )
 
@@ -296,6 +353,26 @@ class PlaneSource:
         pixels = self.read(y0, y1, x0, x1).astype(np.float32)
         grey: NDArray[np.float32] = pixels.mean(axis=2) if self.is_rgb else pixels
         return grey
+
+
+class _Transposed:
+    """An array that cannot be transposed, such as one of zarr, with its axes reordered."""
+
+    def __init__(self, data: ArrayData, order: Sequence[int]) -> None:
+        self._data = data
+        self._order = tuple(order)
+        self.shape = tuple(int(data.shape[axis]) for axis in order)
+        self.dtype = data.dtype
+        chunks = getattr(data, "chunks", None)
+        self.chunks = None if chunks is None else tuple(chunks[axis] for axis in order)
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Part of the array, by one integer or slice for each axis."""
+        stored = [key[self._order.index(axis)] for axis in range(len(self._order))]
+        kept = [axis for axis, item in enumerate(stored) if isinstance(item, slice)]
+        wanted = [axis for axis in self._order if axis in kept]
+        part = np.asarray(self._data[tuple(stored)])
+        return part.transpose([kept.index(axis) for axis in wanted])
 
 
 def _channel_of(

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ArrayData", "check_dtype", "sample_blocks"]
+__all__ = ["ArrayData", "check_dtype", "sample_blocks", "sample_planes"]
 
 # A chunk made up for storage that has none (memory-mapped files): rows and columns.
 _PSEUDO_CHUNK = 256
+# Rows of a large plane that are looked at together.
+_BAND = 64
 
 
 class ArrayData(Protocol):
@@ -82,6 +84,68 @@ def sample_blocks(
             for (start, stop), step in zip(bounds, steps, strict=True)
         )
         yield np.asarray(data[key])
+
+
+def sample_planes(
+    data: ArrayData, plane: tuple[int, int], *, max_pixels: int, max_blocks: int
+) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+    """Yield parts of planes whose pixels lie side by side, as they do in the image.
+
+    An array in memory comes as whole planes, spread evenly over its other axes, and of
+    planes that are too large as bands of rows. A lazy one comes as in ``sample_blocks``,
+    but not thinned.
+
+    Parameters
+    ----------
+    data
+        The image, of two or more axes.
+    plane
+        The axes of rows and columns.
+    max_pixels
+        About how many pixels of an array in memory all parts hold together, at most.
+    max_blocks
+        How many planes of an array in memory, or chunks of a lazy one, are read, at most.
+
+    Yields
+    ------
+    position, part
+        Where the part lies along the other axes, in array order, and ``(h, w)``.
+    """
+    rows, columns = plane
+    if math.prod(data.shape) == 0:
+        return
+    outer = [axis for axis in range(len(data.shape)) if axis not in plane]
+    flip = rows > columns
+    if isinstance(data, np.ndarray) and not isinstance(data, np.memmap):
+        places = _spread([data.shape[axis] for axis in outer], max_blocks)
+        height = data.shape[rows]
+        thinner = math.ceil(height * data.shape[columns] * len(places) / max_pixels)
+        band = height if thinner == 1 else _BAND
+        for place in places:
+            key: list[Any] = [slice(None)] * len(data.shape)
+            for axis, position in zip(outer, place, strict=True):
+                key[axis] = position
+            for start in range(0, height, band * thinner):
+                key[rows] = slice(start, min(start + band, height))
+                part = data[tuple(key)]
+                yield place, part.T if flip else part
+        return
+    grid = _chunk_grid(data)
+    for block in _spread([len(edges) - 1 for edges in grid], max_blocks):
+        bounds = [(edges[i], edges[i + 1]) for edges, i in zip(grid, block, strict=True)]
+        lengths = [bounds[axis][1] - bounds[axis][0] for axis in outer]
+        pixels = np.asarray(data[tuple(slice(*pair) for pair in bounds)])
+        # A chunk that holds many planes: some of them will do.
+        for place in _spread(lengths, max_blocks):
+            key = [slice(None)] * len(data.shape)
+            for axis, position in zip(outer, place, strict=True):
+                key[axis] = position
+            start = tuple(bounds[axis][0] for axis in outer)
+            part = pixels[tuple(key)]
+            yield (
+                tuple(a + b for a, b in zip(start, place, strict=True)),
+                part.T if flip else part,
+            )
 
 
 def _thinned(shape: tuple[int, ...] | list[int], max_pixels: int) -> tuple[slice, ...]:

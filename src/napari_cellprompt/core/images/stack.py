@@ -86,9 +86,7 @@ class ImageStack:
         if channel is None and channel_axis is not None and image.shape[channel_axis] == 1:
             self._channel = 0
         self._id = fingerprint(image) if image_id is None else image_id
-        self._limits = image_limits(
-            image, limits, channel_axis=channel_axis, channel=self._channel
-        )
+        self._limits = image_limits(image, limits, axes=letters, channel=self._channel)
         self.shape = self.plane(0).shape
         """Rows and columns of each plane."""
 

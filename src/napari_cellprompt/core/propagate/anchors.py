@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.packed import PackedMask
@@ -84,7 +84,8 @@ def check_family(segmenter: PlaneSegmenter, settings: PropagationSettings) -> No
     PromptError
         With what can be used instead.
     """
-    spec = segmenter.model.spec
+    model: Any = segmenter.model
+    spec = model.loaded.spec
     if spec.family != "sam2" and settings.method == "memory":
         raise PromptError(
             f"The model {spec.name} has no memory to follow objects with: use "

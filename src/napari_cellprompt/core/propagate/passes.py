@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .motion import shifted
 
 if TYPE_CHECKING:
-    from napari_cellprompt.core.inference.tracking import ObjectMemory
+    from napari_cellprompt.core.inference.sam.tracking import ObjectMemory
     from napari_cellprompt.core.masks.packed import PackedMask
     from napari_cellprompt.core.types import CroppedMask
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_cellprompt.core.inference.tracking import (
+from napari_cellprompt.core.inference.sam.tracking import (
     ObjectFrame,
     ObjectMemory,
     encode_frames,
@@ -18,7 +18,7 @@ from .views import ViewOfPlane, choose_view, is_cut, to_view
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.stack import Stack
-    from napari_cellprompt.core.inference.tracking import TrackSettings
+    from napari_cellprompt.core.inference.sam.tracking import TrackSettings
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.types import CroppedMask
 
@@ -44,6 +44,7 @@ class Recall:
 
     def __init__(self, segmenter: PlaneSegmenter, stack: Stack) -> None:
         self.segmenter = segmenter
+        self.model: Any = segmenter.model
         self.stack = stack
         self._anchored: dict[tuple[int, int], dict[ViewOfPlane, ObjectFrame]] = {}
 
@@ -80,7 +81,7 @@ class Recall:
             raise RuntimeError("an anchor has an empty mask")
         shape = self.stack.plane(plane).shape
         if is_cut(view, stored.box, shape):
-            view = choose_view(stored.box, shape, self.segmenter.image_size, "roi")
+            view = choose_view(stored.box, shape, self.model.image_size, "roi")
         frames = self._anchored.setdefault((known.id, plane), {})
         if view not in frames:
             frame = self._frame(plane, stored.mask(), view)
@@ -91,10 +92,10 @@ class Recall:
 
     def _frame(self, plane: int, mask: CroppedMask, view: ViewOfPlane) -> ObjectFrame:
         """Remember a mask as it is."""
-        network = self.segmenter.model.with_memory
-        features = self.segmenter.features(self.stack.plane(plane), view)
-        shown = to_view(mask, view, self.segmenter.image_size)
-        frames = mask_frame(network, features, shown.to(self.segmenter.model.device))
+        network = self.model.loaded.with_memory
+        features = self.model.features(self.stack.plane(plane), view)
+        shown = to_view(mask, view, self.model.image_size)
+        frames = mask_frame(network, features, shown.to(self.model.loaded.device))
         return encode_frames(network, features, frames, binarize=True)[0]
 
 

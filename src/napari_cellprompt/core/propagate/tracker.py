@@ -6,12 +6,12 @@ import math
 import time
 from concurrent.futures import CancelledError
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_cellprompt.core.inference.decoding import decode_prompts, mask_to_logits
-from napari_cellprompt.core.inference.tracking import (
+from napari_cellprompt.core.inference.sam.decoding import decode_prompts, mask_to_logits
+from napari_cellprompt.core.inference.sam.tracking import (
     ObjectFrame,
     TrackSettings,
     track_frame,
@@ -62,6 +62,7 @@ class Tracker:
         self, segmenter: PlaneSegmenter, stack: Stack, settings: PropagationSettings
     ) -> None:
         self.segmenter = segmenter
+        self.model: Any = segmenter.model
         self.stack = stack
         self.settings = settings
         self.seconds: float | None = None
@@ -73,7 +74,7 @@ class Tracker:
 
     def use(self, segmenter: PlaneSegmenter) -> None:
         """Go on with another model; what the old one remembered is dropped."""
-        self.segmenter = segmenter
+        self.segmenter, self.model = segmenter, segmenter.model
         self._recall = Recall(segmenter, self.stack)
         self.seconds = None
         self.forget_all()
@@ -82,7 +83,7 @@ class Tracker:
     def track_settings(self) -> TrackSettings:
         """Which memories are used, as the model wants it."""
         track = self.settings.track
-        drawing = self.segmenter.model.spec.drawing
+        drawing = self.model.loaded.spec.drawing
         if drawing is None:
             return track
         # such models offer one mask; whether they carry logits on, they know themselves
@@ -104,9 +105,7 @@ class Tracker:
         if box is None:
             raise RuntimeError("an anchor has an empty mask")
         source = self.stack.plane(pending)
-        view = choose_view(
-            box, source.shape, self.segmenter.image_size, self.settings.geometry
-        )
+        view = choose_view(box, source.shape, self.model.image_size, self.settings.geometry)
         item = Pass(known, reach, pending, view, recent=recent)
         self._passes[key] = item
         return item
@@ -204,7 +203,7 @@ class Tracker:
             )
             source = self.stack.plane(first.next)
             started = time.perf_counter()
-            features = self.segmenter.features(source, first.view, cancelled=cancelled)
+            features = self.model.features(source, first.view, cancelled=cancelled)
             encoded = time.perf_counter()
             self._look(first.next, first.view, [first], cancelled)
             # objects in one view share its features
@@ -213,9 +212,9 @@ class Tracker:
         else:
             memory = first.memory
             anchor = self.stack.plane(first.reach.anchor)
-            features = self.segmenter.features(anchor, first.view, cancelled=cancelled)
+            features = self.model.features(anchor, first.view, cancelled=cancelled)
             seconds = planes * self.seconds
-        nbytes = min(self.segmenter.cache.budget_bytes, looks * features.nbytes)
+        nbytes = min(self.model.cache.budget_bytes, looks * features.nbytes)
         if memory is not None:
             one = max(frame.nbytes for frame in memory.prompted.values())
             nbytes += len(passes) * one * (self.settings.track.max_memories + 1)
@@ -230,7 +229,7 @@ class Tracker:
         if box is None:
             item.moved = (0, 0)
             return
-        view = follow(item.view, box, here.shape, self.segmenter.image_size)
+        view = follow(item.view, box, here.shape, self.model.image_size)
         if view != item.view:
             item.view, item.memory = view, None
 
@@ -249,16 +248,14 @@ class Tracker:
                 raise CancelledError
             if self.settings.method == "memory":
                 memories.append(self._recall.prepare(item, self.settings.track))
-        features = self.segmenter.features(
-            self.stack.plane(plane), view, cancelled=cancelled
-        )
+        features = self.model.features(self.stack.plane(plane), view, cancelled=cancelled)
         if cancelled is not None and cancelled():
             raise CancelledError
         if self.settings.method == "neighbour":
             found = self._from_masks(view, [item.expected for item in group], features)
             return self._leaned(view, group, found)
         found = track_frame(
-            self.segmenter.model.with_memory,
+            self.model.loaded.with_memory,
             features,
             memories,
             plane,
@@ -272,8 +269,8 @@ class Tracker:
         self, view: ViewOfPlane, group: Sequence[Pass], found: list[ObjectFrame]
     ) -> list[ObjectFrame]:
         """Mix masks with those of the plane before, where the model is a small one."""
-        share, side = self.settings.lean, self.segmenter.image_size
-        if share <= 0 or self.segmenter.model.spec.drawing is None:
+        share, side = self.settings.lean, self.model.image_size
+        if share <= 0 or self.model.loaded.spec.drawing is None:
             return found
         leaned = []
         for item, frame in zip(group, found, strict=True):
@@ -302,7 +299,7 @@ class Tracker:
         answers = []
         before = item.next - item.reach.step
         for plane, mask in ((item.next, item.expected), (before, item.recent[-1])):
-            features = self.segmenter.features(self.stack.plane(plane), view)
+            features = self.model.features(self.stack.plane(plane), view)
             answer = self._from_masks(view, [mask], features)[0].low_res
             answers.append(answer.clamp(-LIMIT, LIMIT))
         if item.moved == (0, 0):
@@ -318,8 +315,8 @@ class Tracker:
         self, view: ViewOfPlane, masks: Sequence[CroppedMask], features: ImageFeatures
     ) -> list[ObjectFrame]:
         """Give masks as the prompts, and nothing else."""
-        model = self.segmenter.model
-        side = self.segmenter.image_size
+        model = self.model.loaded
+        side = self.model.image_size
         shown = torch.cat([to_view(mask, view, side) for mask in masks])
         output = decode_prompts(
             model.network,
@@ -358,7 +355,7 @@ class Tracker:
         gone = gone or self._has_grown_again(item, found.mask)
         lost = None if gone else self._taken_for_it(plane, item, share)
         box = found.mask.box
-        imgsz = self.segmenter.image_size
+        imgsz = self.model.image_size
         if not gone and lost is None and box is not None:
             better = follow(item.view, box, source_shape, imgsz)
             if better != item.view:

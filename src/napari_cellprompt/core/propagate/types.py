@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.tracking import TrackSettings
+from napari_cellprompt.core.inference.sam.tracking import TrackSettings
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask

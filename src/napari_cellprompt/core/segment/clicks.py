@@ -1,47 +1,21 @@
 """Corrections build on what was there: the clicks of an object, one after another.
 
-SAM was trained on rounds: each further click came with the mask that it corrects
+Models are trained on rounds: each further click comes with the answer that it corrects
 (Kirillov et al. 2023, arXiv:2304.02643, appendix A). Prompts of several clicks are
-therefore gone through in their order, and the logits of each step are given to the next.
-The answer still depends on nothing but the prompts.
+therefore gone through in their order, and each answer is given to the next question.
+The last answer still depends on nothing but the prompts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-from napari_cellprompt.core.inference.decoding import LOGIT_LIMIT
-
 if TYPE_CHECKING:
-    from torch import Tensor
+    from napari_cellprompt.core.inference.model import Answer
+    from napari_cellprompt.core.types import Prompts
 
-    from napari_cellprompt.core.types import Prediction, Prompts, Tile
-
-__all__ = ["Step", "carried", "near_click", "says_nothing", "steps_of"]
-
-_REACH = 2
-"""Low-resolution pixels around a click in which a change belongs to it."""
-_OUTSIDE = -10.0
-"""Logit beyond the tile of the step before: nothing was found there."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """What the prompts up to one click gave."""
-
-    prediction: Prediction
-    logits: Tensor
-    """``(1, 1, S/4, S/4)`` of the mask offered first, over the prediction's tile."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the logits."""
-        return self.logits.element_size() * self.logits.nelement()
+__all__ = ["says_nothing", "steps_of"]
 
 
 def steps_of(prompts: Prompts) -> list[Prompts]:
@@ -59,60 +33,8 @@ def steps_of(prompts: Prompts) -> list[Prompts]:
     ]
 
 
-def says_nothing(prompts: Prompts, step: Step | None) -> bool:
-    """Whether the last click is on background that the step before never looked at."""
-    if step is None or not prompts.points or prompts.labels[-1] == 1:
+def says_nothing(prompts: Prompts, answer: Answer | None) -> bool:
+    """Whether the last click is on background that the answer before never looked at."""
+    if answer is None or not prompts.points or prompts.labels[-1] == 1:
         return False
-    return not step.prediction.tile.holds(*prompts.points[-1])
-
-
-def carried(step: Step, tile: Tile) -> Tensor:
-    """The logits of a step as they lie in another tile, ``(1, 1, S/4, S/4)``."""
-    logits, source = step.logits, step.prediction.tile
-    if source != tile:
-        side = logits.shape[-1]
-        cells = (torch.arange(side, dtype=torch.float32) + 0.5) * (tile.size / side)
-        x = (cells + (tile.x0 - source.x0)) * (2 / source.size) - 1
-        y = (cells + (tile.y0 - source.y0)) * (2 / source.size) - 1
-        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)[None]
-        # what is sampled is 0 beyond the source: shift so that 0 means "nothing there"
-        shifted = F.grid_sample(
-            logits - _OUTSIDE, grid.to(logits.device), align_corners=False
-        )
-        logits = shifted + _OUTSIDE
-    return logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-
-
-def near_click(masks: Tensor, before: Tensor, click: tuple[float, float]) -> Tensor:
-    """Masks that differ from the one before only where the click asked for it.
-
-    A small network redraws the whole object at each click, often worse. Of what changes,
-    only the connected parts that reach the click are taken; all of it where none does.
-
-    Parameters
-    ----------
-    masks
-        ``(N, s, s)`` logits after the click.
-    before
-        ``(1, 1, s, s)`` logits of the mask that it corrects.
-    click
-        x, y in pixels of ``masks``.
-    """
-    from scipy.ndimage import label
-
-    was = before[0, 0] > 0
-    if not was.any():
-        return masks
-    x, y = round(click[0]), round(click[1])
-    window = np.s_[max(y - _REACH, 0) : y + _REACH + 1, max(x - _REACH, 0) : x + _REACH + 1]
-    kept = []
-    for mask in masks:
-        changed = ((mask > 0) != was).cpu().numpy()
-        parts, _ = label(changed, structure=np.ones((3, 3)))
-        wanted = np.unique(parts[window])
-        wanted = wanted[wanted > 0]
-        if len(wanted):
-            other = torch.from_numpy(changed & ~np.isin(parts, wanted)).to(mask.device)
-            mask = torch.where(other, before[0, 0], mask)
-        kept.append(mask)
-    return torch.stack(kept)
+    return not answer.prediction.tile.holds(*prompts.points[-1])

@@ -1,9 +1,9 @@
 """Read files of weights safely and tell from their tensors which network they fit.
 
-The layouts: archives of tensors by name (SAM, MobileSAM, micro-sam), within ``"model"``
-(SAM 2) or ``"model_state"`` (training checkpoints of micro-sam, names beginning with
-``sam.``); safetensors as Hugging Face stores ``Sam2VideoModel``; and this package's own
-safetensors with the network's configuration in their metadata.
+The layouts: archives of tensors by name (SAM, MobileSAM, micro-sam) or within ``"model"``
+(SAM 2), also as training leaves them (see :mod:`.unwrap`); safetensors as Hugging Face
+stores ``Sam2VideoModel``; and this package's own safetensors with the network's
+configuration in their metadata.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from napari_cellprompt.core.errors import CheckpointError
 
 from .huggingface import is_huggingface, to_meta
 from .registry import NETWORKS, SAM1_NETWORKS
+from .unwrap import find_network
 
 __all__ = ["detect_family", "detect_variant", "first_few", "read_state_dict"]
 
@@ -45,7 +46,7 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     Parameters
     ----------
     path : str or Path
-        A file in one of the three layouts; its content decides, not its name.
+        A file in one of the layouts; its content decides, not its name.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     else:
         state, metadata = _read_archive(path), {}
     state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
+        name: tensor.detach().float() if tensor.is_floating_point() else tensor
         for name, tensor in state.items()
     }
     if is_huggingface(state):
@@ -91,15 +92,14 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
 
 def _sam1_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of SAM as the networks here have them; tensors without use are left out."""
-    names = {name: name.removeprefix("sam.") for name in state}
     unused = tuple(f"image_encoder.{part}." for part in ("norm_head", "head"))
     return {
-        short.replace(".mlp.lin1.", ".mlp.layers.0.").replace(
+        name.replace(".mlp.lin1.", ".mlp.layers.0.").replace(
             ".mlp.lin2.", ".mlp.layers.1."
-        ): state[name]
-        for name, short in names.items()
+        ): tensor
+        for name, tensor in state.items()
         # MobileSAM's file keeps the classifier that its encoder was trained with
-        if not short.startswith(unused) and short not in ("pixel_mean", "pixel_std")
+        if not name.startswith(unused) and name not in ("pixel_mean", "pixel_std")
     }
 
 
@@ -113,7 +113,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"The checkpoint {path} is damaged or cut short ({error}). Fetch it again."
         ) from error
     if text is None:
-        return state, {}
+        return _unwrapped(path, state), {}
     try:
         config = json.loads(text)
     except ValueError as error:
@@ -145,7 +145,21 @@ def _read_archive(path: Path) -> dict[str, Tensor]:
             f"The checkpoint {path} is damaged or cut short "
             f"({type(error).__name__}: {_one_line(error)}). Fetch it again."
         ) from error
-    for key in ("model", "model_state"):
+    return _unwrapped(path, payload)
+
+
+def _unwrapped(path: Path, payload: Any) -> dict[str, Tensor]:
+    """The network's tensors; those of a file that names no known network as they are."""
+    if isinstance(payload, Mapping):
+        try:
+            found = find_network(payload)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"The checkpoint {path} cannot be used. {error}"
+            ) from error
+        if found is not None:
+            return found
+    for key in ("state_dict", "model_state_dict", "model", "model_state"):
         if isinstance(payload, Mapping) and isinstance(payload.get(key), Mapping):
             payload = payload[key]
     if not isinstance(payload, Mapping) or not payload:
@@ -170,7 +184,8 @@ def _refusal(path: Path, reason: str) -> str:
     return (
         f"The checkpoint {path} was refused: besides tensors it holds {found[1]}, which "
         "would run code on this computer when loaded. Only files of plain tensors are "
-        "read."
+        "read; of a model that you trained yourself, save the tensors alone: "
+        "torch.save(network.state_dict(), FILE)."
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from napari_cellprompt.core.errors import CheckpointError
 
 from .load import load_model
-from .registry import ALIASES, MODELS
+from .registry import find_spec
 from .user_models import UserModel, remember, user_models
 from .verify import digest_of
 
@@ -37,7 +37,7 @@ def import_model(
     """
     path = Path(path).expanduser().resolve()
     name = path.stem if name is None else name
-    known = MODELS.get(ALIASES.get(name, name))
+    known = find_spec(name)
     if known is not None and known.source is None and not known.bundled:
         image_size = image_size or known.image_size
     elif known is not None:

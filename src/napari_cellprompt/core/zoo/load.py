@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +12,19 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_cellprompt.core.atomic import replacing
-from napari_cellprompt.core.errors import CheckpointError, DownloadError
+from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.networks.build import build_sam1, build_sam2
 from napari_cellprompt.core.networks.sam1 import SAM1
 from napari_cellprompt.core.networks.sam2 import SAM2
 
 from .checkpoints import detect_family, detect_variant, first_few, read_state_dict
 from .folder import cache_folder
-from .registry import DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec, get_spec
-from .user_models import checked_file, find_user_model, local_file
-from .verify import verify_file
+from .places import find_weights
+from .registry import DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec
+from .traits import DRAWN_PROMPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "LoadedModel",
@@ -34,7 +32,6 @@ __all__ = [
     "choose_device",
     "load_model",
     "save_checkpoint",
-    "weights_path",
 ]
 
 
@@ -111,8 +108,8 @@ def load_model(
     Parameters
     ----------
     name_or_path : str or Path
-        A name or alias (``"cellprompt-nano"``, ``"sam2.1_t"``), or the name of an imported
-        model; an existing file, or
+        A name or alias (``"cellprompt-nano"``, ``"sam2.1_t"``), or the name of an
+        imported model, with or without a suffix such as ``.pt``; an existing file, or
         anything with a path separator, is a checkpoint. What it holds is read from its
         tensors: the file's name does not matter.
     image_size : int, optional
@@ -138,79 +135,13 @@ def load_model(
     if image_size is not None and (image_size <= 0 or image_size % 32):
         raise ValueError(f"image_size must be a positive multiple of 32: got {image_size}.")
     chosen_device = choose_device(device)
-    mine = None if _is_path(name_or_path) else find_user_model(str(name_or_path))
+    with find_weights(name_or_path) as place:
+        mine = place.mine
+        size = image_size if image_size or mine is None else mine.image_size
+        network, spec = _load_file(place.path, expected=place.published, image_size=size)
     if mine is not None:
-        path = checked_file(mine)
-        size = image_size or mine.image_size
-        network, spec = _load_file(path, expected=None, image_size=size)
         spec = replace(spec, name=mine.name)
-    elif _is_path(name_or_path):
-        path = Path(name_or_path).expanduser()
-        network, spec = _load_file(path, expected=None, image_size=image_size)
-    else:
-        expected = get_spec(str(name_or_path))
-        with _weights_file(expected) as path:
-            network, spec = _load_file(path, expected=expected, image_size=image_size)
-    return LoadedModel(network.eval().to(chosen_device), spec, path)
-
-
-def weights_path(name: str) -> Path:
-    """The file that :func:`load_model` would read for a name.
-
-    Raises
-    ------
-    CheckpointError, DownloadError
-        As there.
-    """
-    mine = find_user_model(name)
-    if mine is not None:
-        return Path(mine.path)
-    with _weights_file(get_spec(name)) as path:
-        return path
-
-
-def _is_path(name_or_path: str | Path) -> bool:
-    if isinstance(name_or_path, Path):
-        return True
-    has_separator = any(sep in name_or_path for sep in ("/", "\\"))
-    return has_separator or Path(name_or_path).is_file()
-
-
-@contextmanager
-def _weights_file(spec: ModelSpec) -> Iterator[Path]:
-    """Find the file that holds the weights of a model of the zoo."""
-    if spec.bundled:
-        resource = files(__package__) / "weights" / f"{spec.name}.safetensors"
-        if not resource.is_file():
-            raise DownloadError(
-                f"The weights of {spec.name} are missing from this installation; "
-                "install napari-cellprompt again."
-            )
-        with as_file(resource) as path:
-            yield path
-        return
-    found = local_file(spec)
-    if found is None:
-        raise DownloadError(_how_to_get(spec, cache_folder()))
-    if spec.source is not None and found.name == spec.source.file_name:
-        verify_file(found, spec.source.digest, spec.name)
-    yield found
-
-
-def _how_to_get(spec: ModelSpec, folder: Path) -> str:
-    source = spec.source
-    if source is None:
-        return (
-            f"The weights of {spec.name} are not on this computer and have no public "
-            f"address here. Import your file: cellprompt models import FILE --name "
-            f"{spec.name}."
-        )
-    size = f" ({source.nbytes / 1e6:.0f} MB)" if source.nbytes else ""
-    return (
-        f"The weights of {spec.name} are not on this computer. Fetch them{size} in the "
-        f"widget Models or by: cellprompt models download {spec.name}. Or put the file "
-        f"{source.url} as {source.file_name} into the folder {folder}."
-    )
+    return LoadedModel(network.eval().to(chosen_device), spec, place.path)
 
 
 def _load_file(
@@ -258,11 +189,13 @@ def _spec_of_file(
     else:
         name = str(metadata.get("name", path.stem))
         base = ModelSpec(name, detect_family(state), variant, 1024)
+    drawing = _drawing(metadata.get("drawing"))
     return replace(
         base,
         network=variant,
         image_size=image_size,
-        drawing=_drawing(metadata.get("drawing")),
+        drawing=drawing,
+        traits=base.traits if drawing is None else DRAWN_PROMPTS,
     )
 
 
@@ -333,6 +266,13 @@ def _fill(network: SAM1 | SAM2, state: Mapping[str, Tensor], path: Path) -> None
             f"The tensors in the checkpoint {path} do not fit its network; "
             f"{'; '.join(problems)}."
         )
+    for name in wanted:
+        if state[name].is_floating_point() and not bool(torch.isfinite(state[name]).all()):
+            raise CheckpointError(
+                f"The checkpoint {path} cannot be used: its tensor {name} has values that "
+                "are not finite (NaN or infinite), as training leaves them when it fails. "
+                "Take the file of an earlier step, or fetch it again."
+            )
     network.load_state_dict(dict(state))
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import CheckpointError
 
+from .traits import DRAWN_PROMPTS, Traits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,10 +22,13 @@ __all__ = [
     "MODELS",
     "NETWORKS",
     "SAM1_NETWORKS",
+    "SUFFIXES",
     "DrawingSpec",
     "ModelSpec",
     "WeightsSource",
+    "find_spec",
     "get_spec",
+    "stem_of",
 ]
 
 DEFAULT_MODEL = "cellprompt-nano"
@@ -49,7 +54,6 @@ class WeightsSource:
 
     file_name: str
     url: str
-    licence: str
     digest: str
     """``"sha256:"`` or ``"xxh128:"`` and the hexadecimal digest of the file."""
     nbytes: int | None = None
@@ -76,8 +80,12 @@ class ModelSpec:
         Set for models whose weights are published elsewhere.
     bundled : bool
         Whether the weights are part of this package.
+    licence : str
+        Of the weights; empty where it is not known.
     good_for : str
         What it was made for, in a few words.
+    traits : Traits
+        How its answers are asked for and used.
     """
 
     name: str
@@ -87,7 +95,9 @@ class ModelSpec:
     drawing: DrawingSpec | None = None
     source: WeightsSource | None = field(default=None, compare=False)
     bundled: bool = field(default=False, compare=False)
+    licence: str = field(default="", compare=False)
     good_for: str = field(default="", compare=False)
+    traits: Traits = field(default=Traits(), compare=False)
 
 
 def _network(**hyper_parameters: object) -> Mapping[str, object]:
@@ -188,7 +198,7 @@ SAM1_NETWORKS: Mapping[str, Mapping[str, object]] = MappingProxyType(
 )
 """Hyper-parameters of each SAM encoder; keyword arguments of ``build_sam1``."""
 
-_SAM2_LICENCE = "Apache-2.0"
+_APACHE = "Apache-2.0"
 _SPEED: Mapping[str, str] = MappingProxyType(
     {
         "tiny": "seconds each without GPU",
@@ -248,10 +258,10 @@ def _sam2_spec(name: str) -> ModelSpec:
         source=WeightsSource(
             file_name=f"{name}.pt",
             url=f"{_SAM2_URL}/{folder}/{name}.pt",
-            licence=_SAM2_LICENCE,
             digest=f"sha256:{sha256}",
             nbytes=nbytes,
         ),
+        licence=_APACHE,
         good_for=f"stacks, movies, images; {_SPEED[width]}",
     )
 
@@ -269,7 +279,7 @@ def _sam1_spec(
     digest: str,
     good_for: str,
     *,
-    licence: str = "Apache-2.0",
+    licence: str = _APACHE,
     nbytes: int | None = None,
     file_name: str = "",
 ) -> ModelSpec:
@@ -281,10 +291,10 @@ def _sam1_spec(
         source=WeightsSource(
             file_name=file_name or f"{name}.pt",
             url=url,
-            licence=licence,
             digest=digest,
             nbytes=nbytes,
         ),
+        licence=licence,
         good_for=good_for,
     )
 
@@ -402,7 +412,9 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             network=_network(**NETWORKS["nano"], version="2.1"),
             image_size=512,
             bundled=True,
+            licence="BSD-3-Clause",
             good_for="cells and nuclei, stacks and movies, on any computer",
+            traits=DRAWN_PROMPTS,
         ),
         **{name: _sam2_spec(name) for name in _SAM2_FILES},
         "edgetam": ModelSpec(
@@ -413,10 +425,10 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             source=WeightsSource(
                 file_name="edgetam.pt",
                 url="https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/edgetam.pt",
-                licence="Apache-2.0",
                 digest="sha256:ed2d4850b8792c239689b043c47046ec239b6e808a3d9b6ae676c803fd8780df",
                 nbytes=56_116_523,
             ),
+            licence=_APACHE,
             good_for="stacks and movies, faster than SAM 2 without a GPU",
         ),
         # The licence of its weights is not known: it is loaded from the user's own file.
@@ -452,7 +464,8 @@ def _aliases() -> dict[str, str]:
 ALIASES: Mapping[str, str] = MappingProxyType(_aliases())
 """Shorter and customary names, each with the full name it stands for."""
 
-_SUFFIXES = (".pt", ".pth", ".safetensors")
+SUFFIXES = (".pt", ".pth", ".safetensors")
+"""Of files of weights."""
 
 
 def get_spec(name: str) -> ModelSpec:
@@ -463,13 +476,23 @@ def get_spec(name: str) -> ModelSpec:
     CheckpointError
         When no model has this name; the message lists those there are.
     """
-    stem = name
-    for suffix in _SUFFIXES:
-        stem = stem.removesuffix(suffix)
-    stem = ALIASES.get(stem, stem)
-    if stem not in MODELS:
+    spec = find_spec(name)
+    if spec is None:
         raise CheckpointError(
             f"There is no model named {name!r}, and no file of that name here. "
             f"Known models: {', '.join(MODELS)}."
         )
-    return MODELS[stem]
+    return spec
+
+
+def find_spec(name: str) -> ModelSpec | None:
+    """The model of a name or alias, with or without a file's suffix; None for none."""
+    stem = stem_of(name)
+    return MODELS.get(ALIASES.get(stem, stem))
+
+
+def stem_of(name: str) -> str:
+    """A name without the suffix of a file of weights."""
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name

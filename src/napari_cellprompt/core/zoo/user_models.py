@@ -10,7 +10,7 @@ from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CheckpointError
 
 from .folder import cache_folder
-from .registry import ALIASES, MODELS, ModelSpec
+from .registry import ALIASES, MODELS, SUFFIXES, ModelSpec, find_spec
 from .verify import digest_of
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 _FILE = "user_models.json"
-_SUFFIXES = (".pt", ".pth", ".safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def forget_model(name: str) -> Path:
         forgotten = mine.pop(name)
         remember(mine)
         return Path(forgotten.path)
-    spec = MODELS.get(ALIASES.get(name, name))
+    spec = find_spec(name)
     if spec is not None and spec.bundled:
         raise CheckpointError(f"{spec.name} is part of the package and stays.")
     found = None if spec is None else local_file(spec)
@@ -130,9 +129,7 @@ def local_file(spec: ModelSpec) -> Path | None:
     """The file of a published model in the cache folder, under any of its names."""
     folder = cache_folder()
     names = [spec.name, *(alias for alias, full in ALIASES.items() if full == spec.name)]
-    candidates = [
-        f"{n}{suffix}" for n in names for suffix in (".pt", ".pth", ".safetensors")
-    ]
+    candidates = [f"{n}{suffix}" for n in names for suffix in SUFFIXES]
     if spec.source is not None:
         candidates.insert(0, spec.source.file_name)
     for candidate in candidates:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Shapes
 
-    from napari_cellprompt.core.everything.found import FilterSettings, FoundObject
+    from napari_cellprompt.core.masks.found import FilterSettings, FoundObject
     from napari_cellprompt.session.found import Arrangement
     from napari_cellprompt.tasks.everything import EverythingSettings
     from napari_cellprompt.widgets.segment.controller import SegmentController

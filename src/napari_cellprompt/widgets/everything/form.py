@@ -14,7 +14,7 @@ from napari_cellprompt.widgets.segment.form import fill_rows
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_cellprompt.core.everything.found import FilterSettings
+    from napari_cellprompt.core.masks.found import FilterSettings
 
 __all__ = ["EverythingForm"]
 
@@ -96,7 +96,7 @@ class EverythingForm:
     @property
     def settings(self) -> FilterSettings:
         """What to keep."""
-        from napari_cellprompt.core.everything.found import FilterSettings
+        from napari_cellprompt.core.masks.found import FilterSettings
 
         largest = self.max_area.value
         return FilterSettings(

@@ -10,7 +10,6 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QProgressBar, QWidget
 
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 from napari_cellprompt.widgets.shared.looks import (
@@ -26,6 +25,8 @@ from .form import EverythingForm
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["EverythingWidget"]
 
@@ -45,9 +46,9 @@ class EverythingWidget(QWidget):
         self._viewer = viewer
         self._closed = False
         # Children.
-        segment = find_dock(viewer, SegmentWidget)
-        if segment is None:
-            segment = open_dock(viewer, SegmentWidget, "Segment")
+        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
+            viewer, "Segment"
+        )
         self._segment: SegmentWidget | None = segment
         self.controller = EverythingController(viewer, segment.controller)
         self.form = EverythingForm(viewer)
@@ -85,7 +86,7 @@ class EverythingWidget(QWidget):
         if self._segment is None:
             return
         # Here, since this loads torch.
-        from napari_cellprompt.core.everything.search import AutoSettings
+        from napari_cellprompt.core.inference.model import SearchSettings
         from napari_cellprompt.tasks.everything import EverythingSettings
 
         try:
@@ -95,7 +96,7 @@ class EverythingWidget(QWidget):
             return
         settings = EverythingSettings(
             mode=self.form.mode.value,
-            auto=AutoSettings(size=self.form.size.value or None),
+            auto=SearchSettings(size=self.form.size.value or None),
             filters=filters,
         )
         self.controller.start(
@@ -108,9 +109,7 @@ class EverythingWidget(QWidget):
         """Accept what was found on this plane, and prepare to follow it."""
 
         def follow() -> None:
-            from napari_cellprompt.widgets.propagate.widget import PropagateWidget
-
-            widget = open_dock(self._viewer, PropagateWidget, "Propagate")
+            widget = open_dock(self._viewer, "Propagate")
             widget.form.what.value = "plane"
 
         self.controller.commit(follow)

@@ -97,11 +97,10 @@ class FewshotController(FoundController):
         pixels = np.array(pixels[max(top, 0) : top + height, max(left, 0) : left + width])
 
         def job(segmenter: Any, context: Any) -> tuple[ExampleBank, int]:
-            from napari_cellprompt.core.inference.fingerprint import model_fingerprint
             from napari_cellprompt.tasks.fewshot import empty_bank, teach
 
             known = bank
-            if known is None or known.model != model_fingerprint(segmenter.model):
+            if known is None or known.model != segmenter.model.fingerprint:
                 # features of another model cannot be compared
                 known = empty_bank(segmenter)
             count = teach(
@@ -150,9 +149,8 @@ class FewshotController(FoundController):
 
         def job(segmenter: Any, _: Any) -> ExampleBank:
             from napari_cellprompt.core.fewshot.examples import ExampleBank
-            from napari_cellprompt.core.inference.fingerprint import model_fingerprint
 
-            return ExampleBank.load(path, model_fingerprint(segmenter.model))
+            return ExampleBank.load(path, segmenter.model.fingerprint)
 
         def loaded(bank: ExampleBank) -> None:
             self.bank = bank

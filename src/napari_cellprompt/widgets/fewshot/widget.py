@@ -11,7 +11,6 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QProgressBar, QWidget
 
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 from napari_cellprompt.widgets.shared.looks import (
@@ -28,6 +27,8 @@ from .form import ExampleList, FewshotForm
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["FewshotWidget"]
 
@@ -49,9 +50,9 @@ class FewshotWidget(QWidget):
         self._viewer = viewer
         self._closed = False
         # Children.
-        segment = find_dock(viewer, SegmentWidget)
-        if segment is None:
-            segment = open_dock(viewer, SegmentWidget, "Segment")
+        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
+            viewer, "Segment"
+        )
         self._segment: SegmentWidget | None = segment
         self.controller = FewshotController(viewer, segment.controller)
         self.form = FewshotForm(viewer)

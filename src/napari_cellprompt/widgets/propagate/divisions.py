@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from napari_cellprompt.core.propagate.types import Division
 
-    from .controller import PropagateController
-    from .review import Review
+    from .desk import Desk
+    from .run import Run
 
 __all__ = ["Divisions"]
 
@@ -20,41 +21,50 @@ class Divisions:
 
     Parameters
     ----------
-    controller : PropagateController
-        Whose run is looked through.
-    review : Review
-        Shows the prompts of the daughters.
+    desk : Desk
+        Holds the run that is looked through.
+    show : callable
+        Shows the prompts of the object that was chosen at the desk.
+    follow : callable
+        ``follow(run, text)`` tracks all objects of a run to where they are wanted.
     """
 
-    def __init__(self, controller: PropagateController, review: Review) -> None:
-        self._controller = controller
-        self._review = review
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        show: Callable[[], None],
+        follow: Callable[[Run, str], None],
+    ) -> None:
+        self._desk = desk
+        self._show = show
+        self._follow = follow
         self.proposals: list[Division] = []
         """Those that are not decided yet."""
 
     def look(self) -> None:
         """Ask for proposals, in movies and where nobody said what the axis is."""
-        run, segment = self._controller.run, self._controller.segment
+        run, segment = self._desk.run, self._desk.segment
         if run is None or segment is None or run.stack.axis.is_depth:
             return
 
         def found(future: Future[list[Division]]) -> None:
-            proposals = self._controller.result_of(future)
-            if proposals is not None and run is self._controller.run:
+            proposals = self._desk.result_of(future)
+            if proposals is not None and run is self._desk.run:
                 self.proposals = proposals
-                self._controller.changed.emit()
+                self._desk.changed.emit()
 
         asked = segment.session.submit(
             lambda model, context: run.engine.divisions(), kind="propagation-divisions"
         )
-        self._controller.bridge.deliver(asked, found)
+        self._desk.bridge.deliver(asked, found)
 
     def accept(self, division: Division) -> None:
         """End the parent there, and follow two daughters."""
-        controller, run = self._controller, self._controller.run
-        segment = controller.segment
-        if run is None or segment is None or controller.stage != "review":
-            controller.tell("Decide about the changes first.", warn=True)
+        desk, run = self._desk, self._desk.run
+        segment = desk.segment
+        if run is None or segment is None or desk.stage != "review":
+            desk.tell("Decide about the changes first.", warn=True)
             return
         labels = segment.chosen.labels
         highest = max(object_id for object_id, _ in run.engine.outcomes())
@@ -64,29 +74,27 @@ class Divisions:
         self.proposals = [item for item in self.proposals if item is not division]
 
         def split(future: Future[tuple[int, int]]) -> None:
-            daughters = controller.result_of(future)
-            if daughters is not None and run is controller.run:
+            daughters = desk.result_of(future)
+            if daughters is not None and run is desk.run:
                 self._redraw((division.id, *daughters), from_plane=division.plane)
-                controller.object_id = daughters[0]
-                self._review.object_chosen()
-                controller.go_on(
-                    run, f"Following objects {daughters[0]}, {daughters[1]} ..."
-                )
+                desk.object_id = daughters[0]
+                self._show()
+                self._follow(run, f"Following objects {daughters[0]}, {daughters[1]} ...")
 
         future = run.engine.accept_division(division, (highest + 1, highest + 2))
-        controller.bridge.deliver(future, split)
+        desk.bridge.deliver(future, split)
 
     def reject(self, division: Division) -> None:
         """Keep the object whole, and do not ask again."""
-        run = self._controller.run
+        run = self._desk.run
         if run is not None:
             run.engine.reject_division(division)
             self.proposals = [item for item in self.proposals if item is not division]
-            self._controller.changed.emit()
+            self._desk.changed.emit()
 
     def _redraw(self, ids: tuple[int, ...], *, from_plane: int) -> None:
         """Bring the preview in line for some objects, from a plane to both ends."""
-        run = self._controller.run
+        run = self._desk.run
         if run is None:
             return
         outcomes = run.engine.outcomes()
@@ -95,5 +103,5 @@ class Divisions:
                 known = outcomes.get((object_id, plane))
                 if known is not None or plane >= from_plane:
                     mask = None if known is None else known.mask
-                    self._controller.preview.draw(plane, object_id, mask)
-        self._controller.preview.refresh()
+                    self._desk.preview.draw(plane, object_id, mask)
+        self._desk.preview.refresh()

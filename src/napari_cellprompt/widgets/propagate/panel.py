@@ -22,7 +22,7 @@ from napari_cellprompt.widgets.shared.looks import push_button, text_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .controller import PropagateController, Stage
+    from .desk import Desk, Stage
 
 __all__ = ["ChoiceList", "PropagatePanel"]
 
@@ -103,21 +103,21 @@ class PropagatePanel(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
 
-    def show_state(self, controller: PropagateController) -> None:
+    def show_state(self, desk: Desk) -> None:
         """Bring everything up to date."""
-        stage = controller.stage
+        stage = desk.stage
         for name, button in self.buttons.items():
             possible = stage in self._stages[name]
             if name == "resume":
-                possible = possible and controller.unfinished > 0
+                possible = possible and desk.unfinished > 0
             button.setEnabled(possible)
         announced = stage == "announced"
         self.buttons["start"].setText("Propagate now" if announced else "Propagate")
-        if self.status_line.text() != controller.status:
-            self.status_line.setText(controller.status)
+        if self.status_line.text() != desk.status:
+            self.status_line.setText(desk.status)
         busy = stage in ("asking", "running", "writing")
         self.bar.setVisible(busy)
-        done, total = controller.progress or (0, 0)
+        done, total = desk.progress or (0, 0)
         self.bar.setRange(0, total)
         self.bar.setValue(done)
 

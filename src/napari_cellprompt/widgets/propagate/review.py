@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.propagate.types import PlaneOutcome
     from napari_cellprompt.session.propagate import Changes
 
-    from .controller import PropagateController
+    from .desk import Desk
     from .run import Run
 
 __all__ = ["Review"]
@@ -41,17 +41,19 @@ class Review:
 
     Parameters
     ----------
-    controller : PropagateController
-        Whose run is looked through.
+    desk : Desk
+        Holds the run that is looked through.
+    follow : callable
+        ``follow(run, text)`` tracks all objects of a run to where they are wanted.
     """
 
-    def __init__(self, controller: PropagateController) -> None:
-        self._controller = controller
+    def __init__(self, desk: Desk, *, follow: Callable[[Run, str], None]) -> None:
+        self._desk = desk
         self.active = False
         self.said: dict[tuple[int, int], Prompts] = {}
         """What the user said, by id and plane."""
-        self.divisions = Divisions(controller, self)
-        self.changes = ChangesOverlay(controller.viewer)
+        self.divisions = Divisions(desk, show=self.object_chosen, follow=follow)
+        self.changes = ChangesOverlay(desk.viewer)
         self._prompts = LentPrompts()
         self._shown: dict[tuple[int, int], Prompts] = {}
         self._masks: dict[tuple[int, int], MaskRLE] = {}
@@ -60,16 +62,17 @@ class Review:
         self._tracking = False
         self._worst: dict[int, int] = {}
         self._connected: list[tuple[Any, Callable[..., None]]] = []
-        self._look = controller.timer(0, self._read_prompts)
-        self._paint = controller.timer(0, self._read_paint)
-        self._later = controller.timer(_PAUSE, self.track_again)
-        self._work = SlicedWork(controller.bridge)
+        self._look = desk.timer(0, self._read_prompts)
+        self._paint = desk.timer(0, self._read_paint)
+        self._later = desk.timer(_PAUSE, self.track_again)
+        self._work = SlicedWork(desk.bridge)
+        desk.preview_returned.connect(self.follow_preview)
 
     # --- life ------------------------------------------------------------------------
 
     def begin(self, run: Run) -> None:
         """Take over the prompt layers for corrections."""
-        segment = self._controller.segment
+        segment = self._desk.segment
         if segment is None:
             return
         self.active = True
@@ -94,21 +97,21 @@ class Review:
 
     def follow_preview(self) -> None:
         """Let the user paint corrections into the preview layer."""
-        layer = self._controller.preview.layer
+        layer = self._desk.preview.layer
         if layer is not None:
             self._connect(layer.events.paint, self._on_paint)
-            layer.selected_label = self._controller.object_id or 1
+            layer.selected_label = self._desk.object_id or 1
 
     def object_chosen(self) -> None:
         """Show the prompts of the object that is looked at."""
-        object_id = self._controller.object_id
+        object_id = self._desk.object_id
         own = {
             plane: item for (own, plane), item in self._shown.items() if own == object_id
         }
         self._prompts.show(own)
         # What was just written into the layers is no correction.
         self._look.stop()
-        layer = self._controller.preview.layer
+        layer = self._desk.preview.layer
         if layer is not None and object_id is not None:
             layer.selected_label = object_id
 
@@ -150,14 +153,14 @@ class Review:
 
     def _read_prompts(self) -> None:
         """Send clicks and boxes that are new on this plane as a correction."""
-        plane, object_id = self._controller.plane, self._controller.object_id
+        plane, object_id = self._desk.plane, self._desk.object_id
         if plane is None or object_id is None or not self._prompts.lent:
             return
         place = object_id, plane
         try:
             now = self._prompts.read(plane)
         except CellpromptError as error:
-            self._controller.tell(str(error), warn=True)
+            self._desk.tell(str(error), warn=True)
             return
         if now.is_empty or now == self._shown.get(place, Prompts()):
             return
@@ -169,9 +172,9 @@ class Review:
 
     def _read_paint(self) -> None:
         """Send what the user painted into the preview as a correction."""
-        controller = self._controller
-        plane, run = controller.plane, controller.run
-        target = None if plane is None else controller.preview.plane(plane)
+        desk = self._desk
+        plane, run = desk.plane, desk.run
+        target = None if plane is None else desk.preview.plane(plane)
         if plane is None or run is None or target is None:
             return
         outcomes = run.engine.outcomes()
@@ -185,10 +188,10 @@ class Review:
         touched = {*np.unique(target[different]), *np.unique(expected[different])} - {0}
         for number in sorted(int(number) for number in touched):
             if number not in ids:
-                controller.tell(f"Object {number} is not followed here.", warn=True)
+                desk.tell(f"Object {number} is not followed here.", warn=True)
                 continue
             painted = target == number
-            controller.preview.claim(plane, number)
+            desk.preview.claim(plane, number)
             if painted.any():
                 mask = encode(painted)
                 self._masks[number, plane] = mask
@@ -197,18 +200,18 @@ class Review:
                 self.clear(number, plane)
 
     def _correct(self, object_id: int, plane: int, prompts: Prompts) -> None:
-        run = self._controller.run
+        run = self._desk.run
         if run is None:
             return
         self._drop_pending()
 
         def corrected(future: Future[PlaneOutcome]) -> None:
-            outcome = self._controller.result_of(future)
-            if outcome is None or run is not self._controller.run:
+            outcome = self._desk.result_of(future)
+            if outcome is None or run is not self._desk.run:
                 return
             if outcome.mask is None:
                 word = run.stack.axis.plane_word
-                self._controller.tell(
+                self._desk.tell(
                     f"The model finds nothing there on {word} {plane}: nothing has "
                     "changed. Click on the object, or press Shift+Q if it is not here.",
                     warn=True,
@@ -218,23 +221,23 @@ class Review:
             self._changed_by_hand(outcome)
 
         future = run.engine.correct(Seed(object_id, plane, prompts))
-        self._controller.bridge.deliver(future, corrected)
+        self._desk.bridge.deliver(future, corrected)
 
     def _changed_by_hand(self, outcome: PlaneOutcome) -> None:
         """Show what the user asked for at once; other planes follow after a pause."""
-        self._controller.draw([outcome])
+        self._desk.draw([outcome])
         self._corrected.add(outcome.id)
-        if self._controller.stage == "running" and not self._tracking:
+        if self._desk.stage == "running" and not self._tracking:
             return  # the run takes corrections into account by itself
         self._later.start()
 
     def _drop_pending(self) -> None:
         """Changes that were not decided about are found again from the new state."""
-        run = self._controller.run
-        if run is not None and self._controller.stage == "changes":
+        run = self._desk.run
+        if run is not None and self._desk.stage == "changes":
             self.changes.close()
             run.engine.discard_changes()
-            self._controller.enter("review")
+            self._desk.enter("review")
         elif run is not None and self._tracking:
             self._again = True
             run.engine.cancel()
@@ -243,45 +246,45 @@ class Review:
 
     def track_again(self) -> None:
         """Track the planes that corrections have made obsolete."""
-        controller, run = self._controller, self._controller.run
+        desk, run = self._desk, self._desk.run
         if run is None or not self._corrected:
             return
-        if controller.stage != "review":
+        if desk.stage != "review":
             self._again = self._again or self._tracking
             return
         self._tracking, self._again = True, False
-        controller.enter("running", "Following again from the correction ...")
-        listener = controller.listeners(run)["on_progress"]
+        desk.enter("running", "Following again from the correction ...")
+        listener = desk.listeners(run)["on_progress"]
         future = run.engine.repropagate(tuple(self._corrected), on_progress=listener)
-        controller.bridge.deliver(future, lambda done: self._tracked(run, done))
+        desk.bridge.deliver(future, lambda done: self._tracked(run, done))
 
     def _tracked(self, run: Run, future: Future[Changes]) -> None:
-        controller = self._controller
-        if run is not controller.run:
+        desk = self._desk
+        if run is not desk.run:
             return
-        changes = controller.result_of(future)
+        changes = desk.result_of(future)
         self._tracking = False
         if changes is None:
-            controller.enter("review")
+            desk.enter("review")
             return
-        controller.unfinished = changes.summary.remaining
+        desk.unfinished = changes.summary.remaining
         if self._again:
             run.engine.discard_changes()
-            controller.enter("review")
+            desk.enter("review")
             self.track_again()
             return
         if not changes.planes:
             run.engine.accept_changes()
             self._corrected.clear()
-            controller.enter("review", "No other plane has changed.")
-            controller.strip_changed.emit()
+            desk.enter("review", "No other plane has changed.")
+            desk.strip_changed.emit()
             return
 
         def drawn(error: Exception | None) -> None:
             if error is not None:
-                controller.tell(str(error), warn=True)
+                desk.tell(str(error), warn=True)
             count, word = len(changes.planes), run.stack.axis.plane_word
-            controller.enter(
+            desk.enter(
                 "changes",
                 f"{count} {word}{'s' * (count > 1)} would change: blue is added, orange "
                 "removed. Use these changes, or keep what was there?",
@@ -291,8 +294,8 @@ class Review:
 
     def use_changes(self) -> None:
         """Replace the planes that tracking again has changed."""
-        controller, run = self._controller, self._controller.run
-        if run is None or controller.stage != "changes":
+        desk, run = self._desk, self._desk.run
+        if run is None or desk.stage != "changes":
             return
         run.engine.accept_changes()
         self._corrected.clear()
@@ -302,91 +305,91 @@ class Review:
         def draw() -> Generator[None, None, None]:
             for change in planes:
                 mask = None if change.after is None else change.after.mask
-                controller.preview.draw(change.plane, change.id, mask)
+                desk.preview.draw(change.plane, change.id, mask)
                 yield
 
         def drawn(error: Exception | None) -> None:
-            controller.preview.refresh()
-            controller.strip_changed.emit()
+            desk.preview.refresh()
+            desk.strip_changed.emit()
             self.divisions.look()
 
-        controller.enter("review", f"{len(planes)} planes were replaced.")
+        desk.enter("review", f"{len(planes)} planes were replaced.")
         self._work.start(draw(), drawn)
 
     def drop_changes(self) -> None:
         """Keep all other planes as they were; the corrected plane stays corrected."""
-        controller, run = self._controller, self._controller.run
-        if run is None or controller.stage != "changes":
+        desk, run = self._desk, self._desk.run
+        if run is None or desk.stage != "changes":
             return
         self.changes.close()
         self._corrected.clear()
-        controller.enter("review", "The other planes stay as they were.")
-        controller.bridge.deliver(
-            run.engine.discard_changes(), lambda done: controller.strip_changed.emit()
+        desk.enter("review", "The other planes stay as they were.")
+        desk.bridge.deliver(
+            run.engine.discard_changes(), lambda done: desk.strip_changed.emit()
         )
 
     # --- single planes ---------------------------------------------------------------
 
     def worst(self) -> None:
         """Go to the next plane that is most worth a look."""
-        controller, run = self._controller, self._controller.run
-        object_id = controller.object_id
+        desk, run = self._desk, self._desk.run
+        object_id = desk.object_id
         if run is None or object_id is None:
             return
         plane = run.engine.worst_plane(object_id, after=self._worst.get(object_id))
         if plane is None:
             self._worst.pop(object_id, None)
-            controller.tell(f"Object {object_id} has no other doubtful plane.")
+            desk.tell(f"Object {object_id} has no other doubtful plane.")
             return
         self._worst[object_id] = plane
-        controller.go_to(plane)
+        desk.go_to(plane)
 
     def lock(self) -> None:
         """Keep the mask of this plane whatever happens, or no longer so."""
         place = self._place()
-        run = self._controller.run
+        run = self._desk.run
         if place is None or run is None:
             return
-        if self._controller.stage == "changes":
-            self._controller.tell("Use the changes or keep the old masks first.")
+        if self._desk.stage == "changes":
+            self._desk.tell("Use the changes or keep the old masks first.")
             return
         known = run.engine.outcomes().get(place)
         locked = known is not None and known.state == "locked"
 
         def done(future: Future[PlaneOutcome | None]) -> None:
-            outcome = self._controller.result_of(future)
-            if outcome is None or run is not self._controller.run:
+            outcome = self._desk.result_of(future)
+            if outcome is None or run is not self._desk.run:
                 return
-            self._controller.draw([outcome])
+            self._desk.draw([outcome])
             word = run.stack.axis.plane_word.capitalize()
             state = "may change again" if locked else "is accepted and will not change"
-            self._controller.tell(f"{word} {place[1]} of object {place[0]} {state}.")
+            self._desk.tell(f"{word} {place[1]} of object {place[0]} {state}.")
 
         engine = run.engine
         future: Future[Any] = engine.unlock(*place) if locked else engine.lock(*place)
-        self._controller.bridge.deliver(future, done)
+        self._desk.bridge.deliver(future, done)
 
     def clear(self, object_id: int | None = None, plane: int | None = None) -> None:
         """Say that the object is not on this plane."""
         place = self._place() if object_id is None or plane is None else (object_id, plane)
-        run = self._controller.run
+        run = self._desk.run
         if place is None or run is None:
             return
         self._drop_pending()
 
         def done(future: Future[PlaneOutcome]) -> None:
-            outcome = self._controller.result_of(future)
-            if outcome is not None and run is self._controller.run:
+            outcome = self._desk.result_of(future)
+            if outcome is not None and run is self._desk.run:
                 self.said.pop(place, None)
                 self._masks.pop(place, None)
                 self._changed_by_hand(outcome)
 
-        self._controller.bridge.deliver(run.engine.clear(*place), done)
+        self._desk.bridge.deliver(run.engine.clear(*place), done)
 
     def _place(self) -> tuple[int, int] | None:
-        plane, object_id = self._controller.plane, self._controller.object_id
+        plane, object_id = self._desk.plane, self._desk.object_id
         if plane is None or object_id is None:
-            self._controller.tell("Go to a plane of the propagated stack first.")
+            self._desk.tell("Go to a plane of the propagated stack first.")
             return None
         return object_id, plane
 
@@ -394,4 +397,4 @@ class Review:
         """The run has come to an end."""
         if divisions:
             self.divisions.look()
-        self._controller.strip_changed.emit()
+        self._desk.strip_changed.emit()

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.widgets.segment.widget import SegmentWidget
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 from napari_cellprompt.widgets.shared.keys import PROPAGATE_KEYS, KeyBinder, name_of
@@ -27,6 +26,8 @@ from .strip import ConfidenceStrip
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["PropagateWidget"]
 
@@ -54,6 +55,7 @@ class PropagateWidget(QWidget):
         # Children.
         self.form = PropagateForm()
         self.controller = PropagateController(viewer, warn=show_warning)
+        self.desk = self.controller.desk
         review = self.controller.review
         self.strip = ConfidenceStrip()
         self.panel = PropagatePanel(
@@ -82,9 +84,9 @@ class PropagateWidget(QWidget):
             {"worst": review.worst, "lock": review.lock, "clear": review.clear},
             PROPAGATE_KEYS,
         )
-        self.segment = find_dock(viewer, SegmentWidget)
-        if self.segment is None:
-            self.segment = open_dock(viewer, SegmentWidget, "Segment")
+        self.segment: SegmentWidget | None = find_dock(viewer, "Segment") or open_dock(
+            viewer, "Segment"
+        )
         self._strip_area = QScrollArea()
         self._accent = Accent(viewer, self.panel.buttons["accept"])
         # Layout, state, connections.
@@ -97,7 +99,7 @@ class PropagateWidget(QWidget):
     def start(self) -> None:
         """Follow the chosen objects."""
         if self.segment is None:
-            self.segment = open_dock(self._viewer, SegmentWidget, "Segment")
+            self.segment = open_dock(self._viewer, "Segment")
             self._follow_segment()
         self.controller.start(self.form.choices, self.form.settings)
 
@@ -148,12 +150,12 @@ class PropagateWidget(QWidget):
     def _connect(self) -> None:
         self._follow_segment()
         self.form.axis.changed.connect(self.form.axis_changed)
-        self.controller.changed.connect(self._show)
-        self.controller.strip_changed.connect(self._show_strip)
-        self.strip.plane_picked.connect(self.controller.go_to)
+        self.desk.changed.connect(self._show)
+        self.desk.strip_changed.connect(self._show_strip)
+        self.strip.plane_picked.connect(self.desk.go_to)
         self.strip.object_picked.connect(self.controller.choose)
-        self.changes.plane_picked.connect(self.controller.go_to)
-        self.divisions.plane_picked.connect(self.controller.go_to)
+        self.changes.plane_picked.connect(self.desk.go_to)
+        self.divisions.plane_picked.connect(self.desk.go_to)
         dims = self._viewer.dims.events
         for emitter in (dims.current_step, dims.order, dims.ndim):
             emitter.connect(self._plane_moved)
@@ -170,8 +172,8 @@ class PropagateWidget(QWidget):
         dims = self._viewer.dims.events
         for emitter in (dims.current_step, dims.order, dims.ndim):
             emitter.disconnect(self._plane_moved)
-        self.controller.changed.disconnect(self._show)
-        self.controller.strip_changed.disconnect(self._show_strip)
+        self.desk.changed.disconnect(self._show)
+        self.desk.strip_changed.disconnect(self._show_strip)
         self._leave_segment()
 
     def _leave_segment(self) -> None:
@@ -180,18 +182,18 @@ class PropagateWidget(QWidget):
             self.segment.controller.changed.disconnect(self._show_axes)
 
     def _segment_closed(self) -> None:
-        if not (isalive(self) and isalive(self.controller.bridge)):
+        if not (isalive(self) and isalive(self.desk.bridge)):
             return  # the whole window is going
         self._leave_segment()
         self.controller.attach(None)
         self.segment = None
-        self.controller.tell("Segment was closed; Propagate opens it again.")
+        self.desk.tell("Segment was closed; Propagate opens it again.")
 
     # --- showing ---------------------------------------------------------------------
 
     def _show_axes(self) -> None:
         """Offer the axes of the image that is segmented."""
-        if self.segment is None or self.controller.run is not None:
+        if self.segment is None or self.desk.run is not None:
             return
         segment = self.segment.controller
         image = segment.chosen.image
@@ -208,36 +210,34 @@ class PropagateWidget(QWidget):
 
     def _plane_moved(self, event: Any = None) -> None:
         self._show_axes()
-        self.strip.show_current(self.controller.plane)
+        self.strip.show_current(self.desk.plane)
 
     def _show(self) -> None:
         """Bring buttons, lists and keys up to date."""
-        controller = self.controller
-        looking = controller.review.active
-        self.panel.show_state(controller)
-        self.form.top.setEnabled(controller.run is None or controller.stage == "announced")
+        looking = self.controller.review.active
+        self.panel.show_state(self.desk)
+        self.form.top.setEnabled(self.desk.run is None or self.desk.stage == "announced")
         self.form.more.setEnabled(self.form.top.isEnabled())
         self._strip_area.setVisible(looking)
         self.panel.plane_row.setVisible(looking)
-        self.panel.end_row.setVisible(looking or controller.stage == "announced")
+        self.panel.end_row.setVisible(looking or self.desk.stage == "announced")
         self.changes.offer(self._change_entries())
         self.divisions.offer(self._division_entries())
         self._bind_keys(looking)
 
     def _show_strip(self) -> None:
-        controller = self.controller
-        run = controller.run
+        run = self.desk.run
         self.strip.show_rows(
             rows_of(run),
             0 if run is None else len(run.stack),
-            chosen=controller.object_id,
+            chosen=self.desk.object_id,
             axis="plane" if run is None else run.stack.axis.plane_word,
         )
-        self.strip.show_current(controller.plane)
+        self.strip.show_current(self.desk.plane)
         self._strip_area.setFixedHeight(min(self.strip.sizeHint().height() + 4, 220))
 
     def _change_entries(self) -> list[tuple[str, int, Any]]:
-        if self.controller.stage != "changes":
+        if self.desk.stage != "changes":
             return []
         word = self._word
         return [
@@ -261,7 +261,7 @@ class PropagateWidget(QWidget):
 
     @property
     def _word(self) -> str:
-        run = self.controller.run
+        run = self.desk.run
         return "Plane" if run is None else run.stack.axis.plane_word.capitalize()
 
     def _divide(self) -> None:
@@ -276,7 +276,7 @@ class PropagateWidget(QWidget):
         """Bind while there is something to look through, and give the keys back after."""
         segment = self.segment
         layers = [] if segment is None else segment.controller.chosen.prompts
-        preview = self.controller.preview.layer
+        preview = self.desk.preview.layer
         if preview is not None:
             layers = [*layers, preview]
         wanted = [self._viewer, *layers] if looking else []

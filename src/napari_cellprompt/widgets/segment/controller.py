@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.model import Shown
     from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.session.history import Step
-    from napari_cellprompt.session.segment import LoadedSegmenter, ModelView, SegmentSession
+    from napari_cellprompt.session.segment import LoadedSegmenter, SegmentSession
 
     from .contrast import Limits
 
@@ -375,7 +376,7 @@ class SegmentController:
             centre = view_centre(self._viewer, image, state.view, source.shape)
             prompts = replace(prompts, points=(centre,), labels=(1,))
 
-        def arrived(future: Future[ModelView]) -> None:
+        def arrived(future: Future[Shown]) -> None:
             seen = self._result(future)
             if (
                 seen is not None

@@ -12,8 +12,8 @@ from napari_cellprompt.layers.grids import layer_kwargs
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_cellprompt.core.inference.model import Shown
     from napari_cellprompt.layers.coordinates import PlaneView
-    from napari_cellprompt.session.segment import ModelView
 
 __all__ = ["VIEW_NAME", "ModelViewLayer"]
 
@@ -38,7 +38,7 @@ class ModelViewLayer:
         """The layer while it is in the viewer."""
         return self._layer if self._layer in self._viewer.layers else None
 
-    def show(self, image: Image, view: PlaneView, seen: ModelView) -> None:
+    def show(self, image: Image, view: PlaneView, seen: Shown) -> None:
         """Put the pixels of a tile where they belong."""
         self.close()
         origin = np.zeros(image.ndim)
@@ -50,12 +50,12 @@ class ModelViewLayer:
             span[view.channel_axis] = data.shape[view.channel_axis]
         shape = [1] * image.ndim
         for axis, start, side in zip(
-            view.axes, (seen.tile.y0, seen.tile.x0), seen.image.shape, strict=False
+            view.axes, (seen.tile.y0, seen.tile.x0), seen.pixels.shape, strict=False
         ):
             origin[axis], span[axis], shape[axis] = start, 1 / seen.tile.magnification, side
         active = self._viewer.layers.selection.active
         layer = Image(
-            seen.image.reshape(*shape, 3),
+            seen.pixels.reshape(*shape, 3),
             rgb=True,
             name=VIEW_NAME,
             **layer_kwargs(image, origin=origin, span=span),

@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.session.segment import SegmentSession, load_segmenter
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.zoo import models_changed
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
@@ -60,8 +61,7 @@ class SegmentWidget(QWidget):
         self._made: list[Layer] = []
         self._busy = self._closed = False
         self._session = session or SegmentSession(
-            cache_bytes=settings.cache_bytes,
-            loader=partial(load_segmenter, disk_bytes=settings.disk_bytes),
+            cache_bytes=settings.cache_bytes, disk_bytes=settings.disk_bytes
         )
         # Children.
         self.form = SegmentForm(
@@ -186,17 +186,11 @@ class SegmentWidget(QWidget):
             self.exporter.ask(self, labels, self.form.image.value)
 
     def _show_models(self) -> None:
-        # Here, since that module imports this one.
-        from napari_cellprompt.widgets.models import ModelsWidget
-
-        open_dock(self._viewer, ModelsWidget, "Models")
+        open_dock(self._viewer, "Models")
 
     def propagate(self) -> None:
         """Open the widget that follows objects through the stack."""
-        # Here, since that widget opens this one as well.
-        from napari_cellprompt.widgets.propagate.widget import PropagateWidget
-
-        open_dock(self._viewer, PropagateWidget, "Propagate")
+        open_dock(self._viewer, "Propagate")
 
     # --- life ----------------------------------------------------------------------
 
@@ -239,9 +233,11 @@ class SegmentWidget(QWidget):
         self.controller.changed.connect(self._show)
         self.controller.target_changed.connect(self._target_changed)
         self._later.timeout.connect(self._image_picked)
+        models_changed.connect(self.look_for_models)
         self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
 
     def _disconnect(self) -> None:
+        models_changed.disconnect(self.look_for_models)
         self.controller.target_changed.disconnect(self._target_changed)
         self.controller.changed.disconnect(self._show)
         self._viewer.layers.selection.events.active.disconnect(self._show)

@@ -1,44 +1,66 @@
-"""The widgets of this plugin that are open in one window."""
+"""The widgets of this plugin that are open in one window, by the titles of the manifest.
+
+Widgets open one another by title, so that none has to import another one's module.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
-from qtpy.QtWidgets import QWidget
+from importlib import import_module
+from inspect import unwrap
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import napari.viewer
 
-__all__ = ["find_dock", "open_dock"]
+__all__ = ["WIDGETS", "find_dock", "open_dock"]
 
-Docked = TypeVar("Docked", bound=QWidget)
+_WIDGETS = "napari_cellprompt.widgets"
+
+WIDGETS = {
+    "Segment": f"{_WIDGETS}.segment.widget:SegmentWidget",
+    "Propagate": f"{_WIDGETS}.propagate.widget:PropagateWidget",
+    "Everything": f"{_WIDGETS}.everything.widget:EverythingWidget",
+    "Few-shot": f"{_WIDGETS}.fewshot.widget:FewshotWidget",
+    "Series": f"{_WIDGETS}.series:SeriesWidget",
+    "Models": f"{_WIDGETS}.models:ModelsWidget",
+}
+"""Module and class by the title that the manifest has."""
 
 
-def find_dock(viewer: napari.viewer.Viewer, kind: type[Docked]) -> Docked | None:
-    """The widget of a kind in the viewer's window; None when there is none."""
+def find_dock(viewer: napari.viewer.Viewer, title: str) -> Any:
+    """The widget of a title in the viewer's window; None when there is none.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        In whose window. napari wraps what it hands to plugins, and with it every widget
+        that is found there; the widget comes without the wrapping, since signals of Qt
+        and psygnal do not work through it.
+    title : str
+        A key of ``WIDGETS``.
+    """
     docked = viewer.window.dock_widgets
     for name in list(docked):
-        widget = docked[name]
-        if isinstance(widget, kind):
+        widget = unwrap(docked[name])
+        if f"{type(widget).__module__}:{type(widget).__qualname__}" == WIDGETS[title]:
             return widget
     return None
 
 
-def open_dock(viewer: napari.viewer.Viewer, kind: type[Docked], title: str) -> Docked:
+def open_dock(viewer: napari.viewer.Viewer, title: str) -> Any:
     """Bring a widget to the front, after docking a new one where there is none.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
         In whose window.
-    kind : type
-        Called with the viewer.
     title : str
-        As the manifest has it; napari's menu then finds the widget.
+        A key of ``WIDGETS``; napari's menu then finds the widget.
     """
-    widget = find_dock(viewer, kind)
+    widget = find_dock(viewer, title)
     if widget is None:
-        widget = kind(viewer)
+        module, _, name = WIDGETS[title].partition(":")
+        widget = getattr(import_module(module), name)(viewer)
         viewer.window.add_dock_widget(
             widget, name=f"{title} (Cellprompt)", area="right", tabify=True
         )

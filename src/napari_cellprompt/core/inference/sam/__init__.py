@@ -1,0 +1,1 @@
+"""The SAM family: a tile encoded once, prompts decoded against it, memories of frames."""

@@ -1,0 +1,421 @@
+"""Draws training samples: a crop, its prompts, and what the network should answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from clicks import (
+    answer_like,
+    correction,
+    inner_click,
+    loosened,
+    rough,
+    stroke,
+    wrong_answer,
+)
+from following import Follower
+from napari_cellprompt.core.inference.crops import (
+    CHANNELS,
+    Crop,
+    crop_around,
+    draw_box,
+    draw_points,
+    draw_stroke,
+)
+from scenes import ScenePool
+from views import View, dense_target, look_at, random_look, warped
+from warps import random_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from data import Plane, Stack
+
+    Floats = NDArray[np.float32]
+
+__all__ = ["BatchStream", "Sample", "Sampler", "collate"]
+
+WIDE = 1.5
+"""How much larger a crop is read when it is turned or bent afterwards."""
+UNLABELLED = frozenset(("electron microscopy", "neurites", "neurons"))
+"""Kinds of image in which there are objects that nobody outlined."""
+
+
+@dataclass(slots=True, eq=False)
+class Sample:
+    """One crop with prompts and the right answers."""
+
+    image: Floats
+    """``(3, S, S)``."""
+    prompts: Floats
+    """``(11, S, S)``."""
+    cover: Floats
+    """``(S, S)``, the share of each pixel that the object covers."""
+    whole: float
+    """Area of the whole object in pixels of the crop; 0 where it is absent."""
+    kind: str
+    dense: Floats | None = None
+    """``(3, S, S)``; None where it is not trained."""
+    chain_image: Floats | None = None
+    """``(3, S, S)``, the plane between the known and the asked one."""
+    chain_prompts: Floats | None = None
+    """Its prompts; the answer to them replaces ``before_mask``."""
+    weight: float = 1.0
+    """Of the mask in the loss."""
+
+
+def turned(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Flip and turn everything by quarters."""
+    quarter, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
+
+    def change(array: Floats | None) -> Floats | None:
+        if array is None:
+            return None
+        array = np.rot90(array, quarter, axes=(-2, -1))
+        return np.ascontiguousarray(array[..., ::-1] if flip else array)
+
+    for name in ("image", "prompts", "cover", "dense", "chain_image", "chain_prompts"):
+        setattr(sample, name, change(getattr(sample, name)))
+    return sample
+
+
+class Sampler:
+    """Draws samples of all kinds.
+
+    Parameters
+    ----------
+    planes, stacks
+        The training part of the data.
+    recipe
+        Section ``samples`` of ``recipe.json``.
+    """
+
+    def __init__(
+        self, planes: list[Plane], stacks: list[Stack], recipe: dict[str, Any]
+    ) -> None:
+        self.recipe = recipe
+        self.size = int(recipe["size"])
+        weights = recipe["modalities"]
+        self._modalities = sorted(weights)
+        share = np.array([weights[name] for name in self._modalities])
+        self._shares = share / share.sum()
+        self._planes = {
+            name: [p for p in planes if p.modality == name] for name in self._modalities
+        }
+        self._counts = {}
+        for name, some in self._planes.items():
+            number = np.sqrt([len(plane.ids) for plane in some])
+            self._counts[name] = number / number.sum()
+        self._scenes = ScenePool(planes)
+        self._kinds = list(recipe["kinds"])
+        kinds = np.array([recipe["kinds"][name] for name in self._kinds])
+        self._kind_shares = kinds / kinds.sum()
+        self._follower = Follower(stacks, recipe, self.draw_plane)
+
+    def draw_plane(self, rng: np.random.Generator, made_up: float) -> Plane:
+        """A plane, a share ``made_up`` of them painted."""
+        if rng.random() < made_up:
+            return self._scenes.draw(rng)
+        name = self._modalities[int(rng.choice(len(self._modalities), p=self._shares))]
+        planes = self._planes[name]
+        return planes[int(rng.choice(len(planes), p=self._counts[name]))]
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """One sample."""
+        while True:
+            kind = self._kinds[int(rng.choice(len(self._kinds), p=self._kind_shares))]
+            sample = getattr(self, f"_{kind}")(rng)
+            if sample is not None:
+                return turned(sample, rng)
+
+    # one method for each kind of prompt
+
+    def _click(self, rng: np.random.Generator) -> Sample | None:
+        plane = self.draw_plane(rng, self.recipe["made_up"])
+        row = int(rng.integers(len(plane.ids)))
+        box = plane.boxes[row]
+        extent = float(max(box[2] - box[0], box[3] - box[1]))
+        if rng.random() < 0.55:
+            share = float(np.exp(rng.normal(np.log(0.42), 0.3)))
+        else:
+            share = float(np.exp(rng.uniform(np.log(0.03), np.log(2.0))))
+        at_click = rng.random() < (0.65 if share < 0.75 else 1.0)
+        if not at_click:
+            view = self._view(plane, row, share, rng)
+            click = inner_click(view.cover > 0.5, rng)
+            if click is None:
+                return None
+            prompts = self._empty()
+            prompts[CHANNELS["positive"]] = draw_points([click], self._frame())
+            return self._finish(view, prompts, "click", plane, rng)
+        x0, y0, x1, y1 = box
+        click = inner_click(plane.labels[y0:y1, x0:x1] == plane.ids[row], rng)
+        if click is None:
+            return None
+        point = (x0 + click[0], y0 + click[1])
+        side = max(extent / share, 8.0)
+        away = rng.normal(0.0, 0.03 * side, 2)
+        crop = Crop(
+            point[1] + 0.5 - side / 2 + away[0],
+            point[0] + 0.5 - side / 2 + away[1],
+            side,
+            self.size,
+        )
+        view = look_at(plane, int(plane.ids[row]), crop)
+        prompts = self._empty()
+        prompts[CHANNELS["positive"]] = draw_points([point], crop)
+        return self._finish(view, prompts, "click", plane, rng)
+
+    def _box(self, rng: np.random.Generator) -> Sample | None:
+        plane = self.draw_plane(rng, self.recipe["made_up"])
+        row = int(rng.integers(len(plane.ids)))
+        share = float(np.clip(np.exp(rng.normal(np.log(0.47), 0.15)), 0.3, 0.75))
+        prompts = self._empty()
+        if rng.random() < 0.6:
+            box = loosened(tuple(float(v) for v in plane.boxes[row]), rng)
+            crop = crop_around(box, share, self.size)
+            crop = self._shifted(crop, rng, 0.03)
+            view = look_at(plane, int(plane.ids[row]), crop)
+            prompts[CHANNELS["box"]] = draw_box(box, crop)
+        else:
+            view = self._view(plane, row, share, rng, turn=1.0)
+            rows, columns = np.nonzero(view.cover > 0.5)
+            if len(rows) < 4:
+                return None
+            exact = (columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1.0)
+            box = loosened(tuple(float(v) for v in exact), rng)
+            prompts[CHANNELS["box"]] = draw_box(box, self._frame())
+        if rng.random() < 0.08:
+            click = inner_click(view.cover > 0.5, rng)
+            if click is not None:
+                prompts[CHANNELS["positive"]] = draw_points([click], self._frame())
+        return self._finish(view, prompts, "box", plane, rng)
+
+    def _mask(self, rng: np.random.Generator) -> Sample | None:
+        """A rough mask, or strokes."""
+        plane = self.draw_plane(rng, self.recipe["made_up"])
+        row = int(rng.integers(len(plane.ids)))
+        share = float(np.clip(np.exp(rng.normal(np.log(0.47), 0.2)), 0.25, 0.8))
+        view = self._view(plane, row, share, rng)
+        prompts, frame = self._empty(), self._frame()
+        if rng.random() < 0.55:
+            if rng.random() < 0.5:
+                prompts[CHANNELS["mask"]] = rough(view.cover, rng)
+            else:
+                number = int(plane.ids[row])
+                prompts[CHANNELS["mask"]] = answer_like(view.cover, view.ids, number, rng)
+            return self._finish(view, prompts, "mask", plane, rng)
+        path = stroke(view.cover > 0.5, rng)
+        if path is None:
+            return None
+        prompts[CHANNELS["positive"]] = draw_stroke(path, frame)
+        if rng.random() < 0.4:
+            others = view.ids * (view.cover < 0.2)
+            seen = np.unique(others[others > 0])
+            other = others == int(rng.choice(seen)) if len(seen) else view.cover < 0.1
+            second = stroke(other, rng)
+            if second is not None:
+                # people do not cross what they want
+                drawn = draw_stroke(second, frame) * (view.cover < 0.1)
+                prompts[CHANNELS["negative"]] = drawn
+        return self._finish(view, prompts, "stroke", plane, rng)
+
+    def _fix(self, rng: np.random.Generator) -> Sample | None:
+        """A wrong answer with the clicks that correct it, or with the first click alone."""
+        plane = self.draw_plane(rng, self.recipe["made_up"])
+        row = int(rng.integers(len(plane.ids)))
+        share = float(np.clip(np.exp(rng.normal(np.log(0.5), 0.22)), 0.2, 0.9))
+        view = self._view(plane, row, share, rng)
+        number, frame = int(plane.ids[row]), self._frame()
+        truth = view.cover > 0.5
+        first = inner_click(truth, rng)
+        if first is None:
+            return None
+        previous = wrong_answer(view.cover, view.ids, number, rng)
+        clicks: list[tuple[float, float]] = [first]
+        refused: list[tuple[float, float]] = []
+        if rng.random() < 0.75:
+            fix = correction(previous > 0.5, truth, rng)
+            if fix is not None:
+                (clicks if fix[2] else refused).append(fix[:2])
+            # clicks of earlier rounds
+            for _ in range(int(rng.integers(0, 3))):
+                inside = rng.random() < 0.5
+                more = inner_click(truth if inside else view.cover < 0.05, rng)
+                if more is not None:
+                    (clicks if inside else refused).append(more)
+        prompts = self._empty()
+        prompts[CHANNELS["positive"]] = draw_points(clicks, frame)
+        if refused:
+            prompts[CHANNELS["negative"]] = draw_points(refused, frame)
+        prompts[CHANNELS["previous"]] = previous
+        return self._finish(view, prompts, "fix", plane, rng)
+
+    def _nothing(self, rng: np.random.Generator) -> Sample | None:
+        """A click, or a small box, where no object is."""
+        for _ in range(8):
+            sample = self._once_nothing(rng)
+            if sample is not None:
+                return sample
+        return None
+
+    def _once_nothing(self, rng: np.random.Generator) -> Sample | None:
+        plane = self.draw_plane(rng, self.recipe["made_up"])
+        if plane.modality in UNLABELLED:
+            return None
+        row = int(rng.integers(len(plane.ids)))
+        box = plane.boxes[row]
+        extent = float(max(box[2] - box[0], box[3] - box[1]))
+        side = max(extent / float(np.exp(rng.uniform(np.log(0.06), np.log(1.5)))), 8.0)
+        height, width = plane.labels.shape
+        y, x = rng.uniform(0, height), rng.uniform(0, width)
+        if rng.random() < 0.6:
+            # near an object, where a click is meant for it
+            reach = extent * rng.uniform(0.5, 1.5)
+            angle = rng.uniform(0, 2 * np.pi)
+            y = (box[1] + box[3]) / 2 + np.sin(angle) * reach
+            x = (box[0] + box[2]) / 2 + np.cos(angle) * reach
+        crop = Crop(y - side / 2, x - side / 2, side, self.size)
+        view = look_at(plane, 0, crop)
+        centre = self.size // 2
+        around = view.ids[centre - 3 : centre + 4, centre - 3 : centre + 4]
+        if around.any() or not (0 <= y < height and 0 <= x < width):
+            return None
+        prompts = self._empty()
+        if rng.random() < 0.85:
+            prompts[CHANNELS["positive"]] = draw_points([(x - 0.5, y - 0.5)], crop)
+        else:
+            half = side * rng.uniform(0.1, 0.25, 2)
+            inside = (x - half[0], y - half[1], x + half[0], y + half[1])
+            drawn = draw_box(inside, crop)
+            if (view.ids[drawn > 0.5] > 0).mean() > 0.05:
+                return None
+            prompts[CHANNELS["box"]] = drawn
+        return self._finish(view, prompts, "nothing", plane, rng)
+
+    def _dense(self, rng: np.random.Generator) -> Sample | None:
+        """No prompt at all: only the dense map is trained."""
+        plane = self.draw_plane(rng, self.recipe["made_up"])
+        row = int(rng.integers(len(plane.ids)))
+        share = float(np.exp(rng.uniform(np.log(0.08), np.log(0.5))))
+        view = self._view(plane, row, share, rng)
+        sample = self._finish(view, self._empty(), "dense", plane, rng)
+        sample.dense = dense_target(view.ids)
+        sample.weight = 0.0
+        return sample
+
+    def _follow(self, rng: np.random.Generator) -> Sample | None:
+        return self._follower.draw(rng)
+
+    # what they share
+
+    def _frame(self) -> Crop:
+        """The crop's own coordinates."""
+        return Crop(0.0, 0.0, float(self.size), self.size)
+
+    def _empty(self) -> Floats:
+        return np.zeros((len(CHANNELS), self.size, self.size), np.float32)
+
+    def _shifted(self, crop: Crop, rng: np.random.Generator, amount: float) -> Crop:
+        down, right = rng.normal(0.0, amount * crop.side, 2)
+        return Crop(crop.y0 + down, crop.x0 + right, crop.side, crop.size)
+
+    def _view(
+        self,
+        plane: Plane,
+        row: int,
+        share: float,
+        rng: np.random.Generator,
+        *,
+        turn: float = 0.4,
+    ) -> View:
+        """An object somewhere near the middle, in a part ``turn`` of cases turned."""
+        number = int(plane.ids[row])
+        box = tuple(float(value) for value in plane.boxes[row])
+        crop = self._shifted(crop_around(box, share, self.size), rng, 0.06)
+        if rng.random() >= turn:
+            return look_at(plane, number, crop)
+        grown = (WIDE - 1) / 2 * crop.side
+        large = Crop(
+            crop.y0 - grown, crop.x0 - grown, WIDE * crop.side, round(WIDE * self.size)
+        )
+        return warped(look_at(plane, number, large), random_turn(rng, self.size), self.size)
+
+    def _finish(
+        self,
+        view: View,
+        prompts: Floats,
+        kind: str,
+        plane: Plane,
+        rng: np.random.Generator,
+    ) -> Sample:
+        look = random_look(rng, plane.image.ndim == 3)
+        dense = None
+        if rng.random() < self.recipe["dense_share"]:
+            dense = dense_target(view.ids)
+        weight = 1.0
+        if kind == "nothing":
+            weight = 0.3
+        else:
+            # little can be said of a mask of a few pixels, or of one that fills the crop
+            pixels = float(view.cover.sum())
+            weight = min(1.0, 0.15 + pixels / 150) * (
+                0.3 if pixels < 0.4 * view.whole else 1
+            )
+        return Sample(
+            look.apply(view.image, rng),
+            prompts,
+            view.cover,
+            view.whole,
+            kind,
+            dense=dense,
+            weight=weight,
+        )
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Samples as tensors; what only some have comes with the rows that it belongs to."""
+
+    def stacked(arrays: Sequence[Floats]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(arrays))
+
+    batch: dict[str, Any] = {
+        "image": stacked([s.image for s in samples]),
+        "prompts": stacked([s.prompts for s in samples]),
+        "cover": stacked([s.cover for s in samples]),
+        "whole": torch.tensor([s.whole for s in samples], dtype=torch.float32),
+        "weight": torch.tensor([s.weight for s in samples], dtype=torch.float32),
+        "kind": [s.kind for s in samples],
+    }
+    rows = [i for i, s in enumerate(samples) if s.dense is not None]
+    if rows:
+        batch["dense_rows"] = torch.tensor(rows)
+        batch["dense"] = stacked([samples[i].dense for i in rows])  # type: ignore[misc]
+    rows = [i for i, s in enumerate(samples) if s.chain_image is not None]
+    if rows:
+        batch["chain_rows"] = torch.tensor(rows)
+        batch["chain_image"] = stacked([samples[i].chain_image for i in rows])  # type: ignore[misc]
+        batch["chain_prompts"] = stacked(
+            [samples[i].chain_prompts for i in rows]  # type: ignore[misc]
+        )
+    return batch
+
+
+class BatchStream(torch.utils.data.IterableDataset[dict[str, Any]]):
+    """Batches without end; every worker draws its own."""
+
+    def __init__(self, sampler: Sampler, batch: int, seed: int) -> None:
+        self._sampler, self._batch, self._seed = sampler, batch, seed
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Draw batches."""
+        info = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng((self._seed, 0 if info is None else info.id))
+        while True:
+            yield collate([self._sampler.draw(rng) for _ in range(self._batch)])
