@@ -24,7 +24,7 @@ from napari_cellprompt.io.sources import open_image
 
 from . import loading
 from .divisions import LARGEST_PARENT, divide, write_tracks
-from .following import Seed, Span, announce, follow_objects, prompt_planes
+from .following import Seed, Span, announce, follow_objects, prompt_seeds
 from .placing import outer_axes, place_objects
 from .prompts import prompts_of
 from .reading import (
@@ -199,7 +199,7 @@ def propagate(
         loading.load_segmenter(model, device, keep=True), planes, settings
     )
     seeds = [Seed(object_id, plane, item) for (object_id, plane), item in known.items()]
-    for _ in prompt_planes(engine, seeds):
+    for _ in prompt_seeds(engine, seeds):
         pass
     follow_objects(engine, Span(None, start, stop, direction))
     outcomes = engine.outcomes()
@@ -320,7 +320,7 @@ def _groups(
             groups[key] = _Group(at, StackPropagator(segmenter, stack, request.settings))
         seeds.setdefault(key, []).append(Seed(item.item.id, plane, item.item.prompts))
     for key, group in groups.items():
-        for plane, outcomes in prompt_planes(group.engine, seeds[key]):
+        for plane, outcomes in prompt_seeds(group.engine, seeds[key]):
             for outcome in outcomes:
                 if outcome.mask is None:
                     report.say(f"object {outcome.id} was not found on plane {plane}")
