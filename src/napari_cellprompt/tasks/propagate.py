@@ -29,7 +29,7 @@ from .placing import outer_axes, place_objects
 from .prompts import prompts_of
 from .reading import (
     axis_lengths,
-    limits_of,
+    contrast_of,
     load_model_of,
     model_file,
     say_what_is_read,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.io.image_files import ImageFile
 
     from .placing import PlacedObject
-    from .reading import Limits
+    from .reading import ContrastLimits
     from .requests import PropagateRequest
 
 __all__ = ["propagate", "run"]
@@ -91,7 +91,7 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
     check_label_file(request.output, inputs)
     if request.divisions:
         check_output(tracks_file, inputs)
-    limits = limits_of(request)
+    limits = contrast_of(request)
     image = read_image(request.image, request.axes, series=request.series)
     along = _axis(request, image)
     placed = _placed(request, image, along, source)
@@ -138,7 +138,7 @@ def propagate(
     at: Mapping[str, int] | None = None,
     channel: int | None = None,
     series: int | None = None,
-    contrast_limits: Limits = None,
+    contrast_limits: ContrastLimits = None,
     settings: PropagationSettings | None = None,
 ) -> NDArray[Any]:
     """Follow objects through a z-stack or a movie.
@@ -295,7 +295,7 @@ def _groups(
     image: ImageFile,
     along: str,
     placed: list[PlacedObject],
-    limits: Limits,
+    limits: ContrastLimits,
     report: Report,
 ) -> list[_Group]:
     """Load the model and prompt every object in the stack that it belongs to."""
