@@ -19,7 +19,7 @@ from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.io.outputs import check_label_file, check_output, save_labels
-from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompts
+from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
 
 from . import loading
@@ -243,7 +243,7 @@ def _placed(
     if request.divisions and along != "T":
         raise PromptError("Divisions are looked for in time: they need --axis t.")
     _check_range(request, axis_lengths(image)[along], along)
-    objects = read_prompts(source) if request.prompts else _seeds(request, image)
+    objects = read_prompt_file(source) if request.prompts else _seeds(request, image)
     if not objects:
         raise PromptError(f"{source.name} holds no objects.")
     placed = place_objects(

@@ -19,7 +19,7 @@ from napari_cellprompt.core.results import Results
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
-from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompts
+from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
 
 from . import loading
@@ -81,7 +81,7 @@ def run(request: SegmentRequest, report: Report = SILENT) -> None:
     inputs = (request.image, request.prompts, model_file(request))
     check_label_file(request.output, inputs)
     limits = contrast_of(request)
-    objects = read_prompts(request.prompts)
+    objects = read_prompt_file(request.prompts)
     if not objects:
         raise PromptError(f"{request.prompts.name} holds no objects.")
     image = read_image(request.image, request.axes, series=request.series)
