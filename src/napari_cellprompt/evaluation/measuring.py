@@ -17,7 +17,7 @@ from .everything import find_all
 from .objects import evaluate, pick_cases
 from .overlay import save_png
 from .picture import contact_sheet
-from .stacks import STARTS, follow, tracks_of
+from .stacks import STARTS, score_tracks, tracks_of
 from .table import summarise
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _measure(
             report.say(
                 f"{known.stack.dataset}: following {len(tracks)} objects from the {start}"
             )
-            measured.stacks.append(follow(segmenter, known.stack, tracks, start))
+            measured.stacks.append(score_tracks(segmenter, known.stack, tracks, start))
 
 
 def _write(path: Path, measured: Measured, model: str, limit: int | None) -> None:

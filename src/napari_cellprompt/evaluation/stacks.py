@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.propagate.types import PropagationSettings
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
-__all__ = ["STARTS", "KnownStack", "StackScore", "Track", "follow", "tracks_of"]
+__all__ = ["STARTS", "KnownStack", "StackScore", "Track", "score_tracks", "tracks_of"]
 
 Start = Literal["box", "mask"]
 STARTS: tuple[Start, ...] = ("box", "mask")
@@ -128,7 +128,7 @@ def prompt_of(mask: NDArray[np.bool_], start: Start) -> Prompts:
     return Prompts(box=(float(columns.min()), float(rows.min()), x1, y1))
 
 
-def follow(
+def score_tracks(
     segmenter: PlaneSegmenter,
     known: KnownStack,
     tracks: Sequence[Track],
