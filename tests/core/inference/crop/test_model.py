@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.random_focus import bright_focus, random_focus
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.planes import PlaneSource
@@ -20,7 +21,6 @@ from napari_cellprompt.core.inference.searching import SearchSettings
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import CroppedMask, Prompts
-from tests.random_focus import bright_focus, random_focus
 
 
 @pytest.fixture(scope="module")
