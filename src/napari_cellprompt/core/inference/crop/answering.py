@@ -64,12 +64,19 @@ class Manner:
         x, y = point[0] + 0.5, point[1] + 0.5
         return whole(Crop(y - side / 2, x - side / 2, side, self.size))
 
-    # -- one look ----------------------------------------------------------------
+    # -- known extent ------------------------------------------------------------
     def _from_box(self, prompts: Prompts) -> Asking:
         if prompts.box is None:
             raise ValueError("there is no box")
-        crop = self.around(prompts.box, self.settings.box_share)
-        return (yield [Ask(crop, _drawn(prompts))])
+        drawn, settings = _drawn(prompts), self.settings
+        around = _joined([prompts.box], prompts)
+        [seen] = yield [Ask(self.around(around, settings.box_share), drawn)]
+        found = seen.box()
+        if found is None:
+            return [seen]
+        crop = self.around(_joined([prompts.box, found], prompts), settings.box_again_share)
+        [again] = yield [Ask(crop, drawn | {"previous": self._known(seen)})]
+        return [seen if again.box() is None else again]
 
     def _from_mask(self, prompts: Prompts) -> Asking:
         mask, origin = _window_of(prompts)

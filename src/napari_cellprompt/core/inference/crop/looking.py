@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.crops import (
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ask", "Looker", "Seen", "Window", "crop_of", "tile_of", "whole", "windows_of"]
 
-_BATCH = 32
+_BATCH = 8
+"""Crops looked at together: larger batches leave the processor's caches, and take longer
+a crop (12 ms at 8, 16 ms at 32)."""
 _JOINED = 2**22
 """Pixels up to which what several crops need is read in one go."""
 
@@ -98,6 +103,20 @@ class Window:
         """The network's image input of a crop, ``(3, S, S)``."""
         moved = Crop(crop.y0 - self.y0, crop.x0 - self.x0, crop.side, crop.size)
         return image_planes(self.pixels, moved)
+
+
+def fused(network: FocusNet) -> FocusNet:
+    """A copy whose batch normalisations are part of the convolutions before them."""
+    copied = copy.deepcopy(network).eval()
+    for module in copied.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for row in range(len(module) - 1):
+            pair = module[row], module[row + 1]
+            if isinstance(pair[0], nn.Conv2d) and isinstance(pair[1], nn.BatchNorm2d):
+                module[row] = fuse_conv_bn_eval(*pair)
+                module[row + 1] = nn.Identity()
+    return copied
 
 
 def whole(crop: Crop) -> Crop:
@@ -170,9 +189,10 @@ class Looker:
 
     def __init__(self, network: FocusNet, size: int) -> None:
         self.size = size
-        self.network = network.to(memory_format=torch.channels_last)
         self.device = next(network.parameters()).device
-        network.half_decoder = self.device.type == "cpu" and computes_bfloat16()
+        # a copy: the loaded network stays what its file says
+        self.network = fused(network).to(memory_format=torch.channels_last)
+        self.network.half_decoder = self.device.type == "cpu" and computes_bfloat16()
 
     def look(
         self,
