@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 def limits_of(planes: list[Plane], root: Path) -> list[tuple[float, float]]:
     """Contrast of each plane, as headless prediction finds it: of a whole stack, or of
-    each of unrelated images."""
+    each of unrelated images.
+    """
     axes = {e["name"]: e["axes"] for e in json.loads((root / "manifest.json").read_text())}
     found: dict[str, tuple[float, float]] = {}
     limits = []
@@ -84,7 +85,8 @@ def main() -> None:
             kind
             for part in options.parts
             for kind in by_kind(load_raw(root, part)[0], part, root)
-            if options.kinds is None or kind.planes[0].dataset.split(": ")[1] in options.kinds
+            if options.kinds is None
+            or kind.planes[0].dataset.split(": ")[1] in options.kinds
         ),
         options.out,
         model=options.model,

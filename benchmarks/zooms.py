@@ -81,12 +81,16 @@ def main() -> None:
 
     def mean(settings: CropSettings) -> float:
         means = [
-            np.mean([true[chosen(answers, agree, settings)] for answers, agree, true in group])
+            np.mean(
+                [true[chosen(answers, agree, settings)] for answers, agree, true in group]
+            )
             for group in seen.values()
         ]
         return float(np.mean(means))
 
-    best = np.mean([np.mean([max(true) for _, _, true in group]) for group in seen.values()])
+    best = np.mean(
+        [np.mean([max(true) for _, _, true in group]) for group in seen.values()]
+    )
     print(f"best zoom {best:.4f}, as it is {mean(model.settings):.4f}")
     grid = product((0.1, 0.3, 0.5), (0.08, 0.14, 0.2), (0.6, 0.72, 0.8), (0.0, 0.3, 0.6))
     rows = []

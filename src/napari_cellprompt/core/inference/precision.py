@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Precision", "choose_precision", "computes_bfloat16", "gpu_bytes", "precision_of"]
+__all__ = [
+    "Precision",
+    "choose_precision",
+    "computes_bfloat16",
+    "gpu_bytes",
+    "precision_of",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,9 +280,7 @@ def _build(spec: ModelSpec) -> SAM1 | SAM2 | FocusNet:
         ) from error
 
 
-def _fill(
-    network: SAM1 | SAM2 | FocusNet, state: Mapping[str, Tensor], path: Path
-) -> None:
+def _fill(network: SAM1 | SAM2 | FocusNet, state: Mapping[str, Tensor], path: Path) -> None:
     """Load strictly: each tensor has its place, and each place its tensor."""
     # how many batches a normalisation was trained on is of no use here
     state = {name: value for name, value in state.items() if not name.endswith(_COUNTER)}

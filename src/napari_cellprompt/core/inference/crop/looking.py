@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["Ask", "Looker", "Seen", "Window", "crop_of", "tile_of", "whole", "windows_of"]
+__all__ = ["Ask", "Looker", "Seen", "Window", "crop_of", "probability", "tile_of", "whole", "windows_of"]
 
 _BATCH = 8
 """Crops looked at together: larger batches leave the processor's caches, and take longer
@@ -67,8 +67,7 @@ class Seen:
     @property
     def probability(self) -> Floats:
         """``(S, S)``, 0 to 1."""
-        values: Floats = 1 / (1 + np.exp(-np.clip(self.logits, -30, 30)))
-        return values
+        return probability(self.logits)
 
     def window(self, shape: tuple[int, int]) -> tuple[Floats, tuple[int, int]]:
         """Logits of pixels of the plane, and row and column of the first."""
@@ -105,6 +104,12 @@ class Window:
         return image_planes(self.pixels, moved)
 
 
+def probability(logits: Floats) -> Floats:
+    """Of logits, 0 to 1."""
+    values = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+    return np.asarray(values, dtype=np.float32)
+
+
 def fused(network: FocusNet) -> FocusNet:
     """A copy whose batch normalisations are part of the convolutions before them."""
     copied = copy.deepcopy(network).eval()
@@ -112,9 +117,9 @@ def fused(network: FocusNet) -> FocusNet:
         if not isinstance(module, nn.Sequential):
             continue
         for row in range(len(module) - 1):
-            pair = module[row], module[row + 1]
-            if isinstance(pair[0], nn.Conv2d) and isinstance(pair[1], nn.BatchNorm2d):
-                module[row] = fuse_conv_bn_eval(*pair)
+            convolution, norm = module[row], module[row + 1]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module[row] = fuse_conv_bn_eval(convolution, norm)
                 module[row + 1] = nn.Identity()
     return copied
 
@@ -191,7 +196,12 @@ class Looker:
         self.size = size
         self.device = next(network.parameters()).device
         # a copy: the loaded network stays what its file says
-        self.network = fused(network).to(memory_format=torch.channels_last)
+        self.network = fused(network)
+        for parameter in self.network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(
+                    memory_format=torch.channels_last
+                )
         self.network.half_decoder = self.device.type == "cpu" and computes_bfloat16()
 
     def look(
@@ -232,7 +242,9 @@ class Looker:
         return tensor.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def run(self, image: torch.Tensor, prompts: torch.Tensor, *, dense: bool = False) -> Any:
+    def run(
+        self, image: torch.Tensor, prompts: torch.Tensor, *, dense: bool = False
+    ) -> Any:
         """What the network says, see :class:`~.focus.FocusOutput`."""
         # tiny numbers in the tails of activations are many times slower than zeros
         torch.set_flush_denormal(True)

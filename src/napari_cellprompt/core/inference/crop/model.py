@@ -201,8 +201,6 @@ def _answer(answers: Sequence[Seen], shape: tuple[int, int], seconds: float) -> 
     candidates = []
     for seen in answers:
         logits, origin = seen.window(shape)
-        candidates.append(
-            cut_candidate(logits, seen.iou, origin=origin, plane_shape=shape)
-        )
+        candidates.append(cut_candidate(logits, seen.iou, origin=origin, plane_shape=shape))
     prediction = Prediction(tuple(candidates), best.presence, tile_of(best.crop), seconds)
     return Answer(prediction, best, best.logits.nbytes)

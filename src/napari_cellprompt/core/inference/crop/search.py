@@ -2,7 +2,7 @@
 
 A few clicks where the dense map says foreground tell how large the objects are. The plane
 is then gone through in tiles in which such objects have the size that the dense map knows;
-its peaks of distance are clicked, with the region around each as a first answer, and the
+its peaks of distance are clicked, each in a crop that fits the region around it, and the
 network looks at every one of them as at a click of a user.
 """
 
@@ -174,9 +174,7 @@ def _tiles(
     return tiles
 
 
-def _peaks(
-    model: CropModel, plane: PlaneSource, crop: Crop, core: Region
-) -> list[_Peak]:
+def _peaks(model: CropModel, plane: PlaneSource, crop: Crop, core: Region) -> list[_Peak]:
     """Middles of objects in a tile's own part, with the regions around them."""
     dense = model.dense
     looker = model.looker
@@ -222,7 +220,7 @@ def _looked_at(
     manner = model.manner(plane)
     clicks = [Prompts(points=(peak.point,), labels=(1,)) for peak in peaks]
     askings = [
-        manner.refined(click, peak.rough)
+        manner.located(click, peak.rough.box() or (*peak.point, *peak.point))
         for click, peak in zip(clicks, peaks, strict=True)
     ]
     found = []

@@ -12,8 +12,8 @@ class CropSettings:
     """How one object is asked for.
 
     Shares are of the crop's side. The rule that chooses a zoom was chosen on training
-    images by ``benchmarks/zooms.py``; the shares, and that a box is looked at twice (which
-    gives 0.03 of IoU), by ``benchmarks/quality.py --parts train --limit 6``.
+    images by ``benchmarks/zooms.py``; the shares, and that a doubtful box is looked at twice
+    (which gives 0.015 of IoU), by ``benchmarks/quality.py --parts train --limit 6``.
     """
 
     zooms: tuple[float, ...] = (20.0, 32.0, 52.0, 84.0, 136.0, 220.0, 360.0, 580.0)
@@ -23,10 +23,12 @@ class CropSettings:
     fit."""
     reach: float = 2.2
     """Zooms are smaller than so many longer sides of the plane."""
-    second_share: float = 0.42
+    second_share: float = 0.4
     """At which an object is looked at once more after its size was found."""
     box_share: float = 0.52
     """Of a box, at the first look."""
+    sure: float = 0.8
+    """Predicted IoU from which a box is not looked at twice: about half of them."""
     box_again_share: float = 0.52
     """Of box and first answer, at the second look."""
     mask_share: float = 0.47
