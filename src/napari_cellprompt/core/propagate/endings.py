@@ -40,10 +40,13 @@ class Endings:
     ----------
     stack
         The planes.
+    certain
+        Probability of being there from which on contrast and growth are not asked.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, certain: float) -> None:
         self.stack = stack
+        self._certain = certain
         self._contrasts: dict[tuple[int, int], tuple[float, float]] = {}
 
     def forget(self, object_id: int | None = None, plane: int | None = None) -> None:
@@ -63,8 +66,11 @@ class Endings:
         """Whether a mask is the object, and whether the object has ended before."""
         known = [*item.recent[:-1], item.expected]
         share = self._contrast_share(plane, item, mask)
-        gone = has_left(mask, presence, known, settings)
-        gone = gone or self._has_faded(item, share, settings)
+        if has_left(mask, presence, known, settings):
+            return Verdict(True, None, share)
+        if presence >= self._certain:
+            return Verdict(False, None, share)
+        gone = self._has_faded(item, share, settings)
         gone = gone or self._has_grown_again(item, mask, settings)
         lost = None if gone else self._taken_for_it(plane, item, share, settings)
         return Verdict(gone, lost, share)
