@@ -41,7 +41,7 @@ class Endings:
     stack
         The planes.
     certain
-        Probability of being there from which on contrast and growth are not asked.
+        Probability of being there from which on an object has not faded away.
     """
 
     def __init__(self, stack: Stack, certain: float) -> None:
@@ -68,9 +68,7 @@ class Endings:
         share = self._contrast_share(plane, item, mask)
         if has_left(mask, presence, known, settings):
             return Verdict(True, None, share)
-        if presence >= self._certain:
-            return Verdict(False, None, share)
-        gone = self._has_faded(item, share, settings)
+        gone = presence < self._certain and self._has_faded(item, share, settings)
         gone = gone or self._has_grown_again(item, mask, settings)
         lost = None if gone else self._taken_for_it(plane, item, share, settings)
         return Verdict(gone, lost, share)

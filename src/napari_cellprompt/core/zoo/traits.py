@@ -39,7 +39,7 @@ class Traits:
     (``benchmarks/propagation.py``)."""
     certain: float = 1.01
     """Probability of being there from which on a followed object is not taken to have ended
-    because it has faded or grown again; above 1: always asked."""
+    because it has faded; above 1: always asked."""
     best_of_three: bool = True
     """Whether the best of three masks is taken for a single click on a followed frame."""
 

@@ -12,7 +12,7 @@ class CropSettings:
     """How one object is asked for.
 
     Shares are of the crop's side. The rule that chooses a zoom was chosen on training
-    images by ``benchmarks/zooms.py``; the shares, and that a doubtful box is looked at twice
+    images by ``benchmarks/zooms.py``; the shares, and that a doubtful box is seen twice
     (which gives 0.015 of IoU), by ``benchmarks/quality.py --parts train --limit 6``.
     """
 
