@@ -58,7 +58,5 @@ DRAWN_PROMPTS = Traits(
 )
 """Of small models that take their prompts as a drawing, such as the bundled SAM 2."""
 
-CROP_WISE = Traits(
-    ambiguous=False, refines_by_box=False, best_of_three=False, certain=0.7
-)
+CROP_WISE = Traits(ambiguous=False, refines_by_box=False, best_of_three=False, certain=0.7)
 """Of models that look at a crop zoomed to one object: one answer, made for it."""
