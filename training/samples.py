@@ -18,7 +18,14 @@ from clicks import (
     wrong_answer,
 )
 from following import Follower
-from napari_cellprompt.core.inference.crops import CHANNELS, Crop, crop_around, draw_box, draw_points, draw_stroke
+from napari_cellprompt.core.inference.crops import (
+    CHANNELS,
+    Crop,
+    crop_around,
+    draw_box,
+    draw_points,
+    draw_stroke,
+)
 from scenes import ScenePool
 from views import View, dense_target, look_at, random_look, warped
 from warps import random_turn

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
 
-    from .reading import Limits
+    from .reading import ContrastLimits
 
 __all__ = [
     "OTHER",
@@ -180,7 +180,7 @@ def apply_to_stack(
     *,
     axes: str | None = None,
     channel: int | None = None,
-    limits: Limits = None,
+    limits: ContrastLimits = None,
     threshold: float = 0.5,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[tuple[int, ...], NDArray[Any], list[ScoredObject]]]:
@@ -208,7 +208,7 @@ def apply_to_image(
     bank: ExampleBank,
     *,
     channel: int | None = None,
-    limits: Limits = None,
+    limits: ContrastLimits = None,
     threshold: float = 0.5,
     cancelled: Callable[[], bool] | None = None,
 ) -> LabelledImage:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
     from .applying import ScoredObject
-    from .reading import Limits
+    from .reading import ContrastLimits
     from .series import Series
 
 __all__ = ["LabelledFile", "channel_of", "label_file", "label_series"]
@@ -56,7 +56,7 @@ def label_series(
     axes: str | None = None,
     channel: int | None = None,
     series_number: int | None = None,
-    limits: Limits = "auto",
+    limits: ContrastLimits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[LabelledFile]:
     """Label images one after the other; a bad one does not keep the others from it.
@@ -121,7 +121,7 @@ def label_file(
     axes: str | None = None,
     channel: int | None = None,
     series_number: int | None = None,
-    limits: Limits = "auto",
+    limits: ContrastLimits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[int, tuple[str, ...]]:
     """Label one image file.

@@ -37,6 +37,9 @@ class Traits:
     look: float = 0.0
     """Weight of the grey values in each next mask, in logits
     (``benchmarks/propagation.py``)."""
+    certain: float = 1.01
+    """Probability of being there from which on a followed object is not taken to have ended
+    because it has faded; above 1: always asked."""
     best_of_three: bool = True
     """Whether the best of three masks is taken for a single click on a followed frame."""
 
