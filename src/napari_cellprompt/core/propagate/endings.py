@@ -40,10 +40,13 @@ class Endings:
     ----------
     stack
         The planes.
+    certain
+        Probability of being there from which on an object has not faded away.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, certain: float) -> None:
         self.stack = stack
+        self._certain = certain
         self._contrasts: dict[tuple[int, int], tuple[float, float]] = {}
 
     def forget(self, object_id: int | None = None, plane: int | None = None) -> None:
@@ -63,8 +66,9 @@ class Endings:
         """Whether a mask is the object, and whether the object has ended before."""
         known = [*item.recent[:-1], item.expected]
         share = self._contrast_share(plane, item, mask)
-        gone = has_left(mask, presence, known, settings)
-        gone = gone or self._has_faded(item, share, settings)
+        if has_left(mask, presence, known, settings):
+            return Verdict(True, None, share)
+        gone = presence < self._certain and self._has_faded(item, share, settings)
         gone = gone or self._has_grown_again(item, mask, settings)
         lost = None if gone else self._taken_for_it(plane, item, share, settings)
         return Verdict(gone, lost, share)

@@ -51,12 +51,13 @@ class Tracker:
         """Of one object on one plane, lately; None before the first."""
         self.follower: Follower = model.follower(stack, settings.following)
         self._passes: dict[tuple[int, int, int], Pass] = {}
-        self._endings = Endings(stack)
+        self._endings = Endings(stack, model.traits.certain)
 
     def use(self, model: Model) -> None:
         """Go on with another model; what the old one remembered is dropped."""
         self.follower = model.follower(self.stack, self.settings.following)
         self.model = model
+        self._endings = Endings(self.stack, model.traits.certain)
         self.seconds = None
         self.forget_all()
 

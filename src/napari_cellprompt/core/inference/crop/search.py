@@ -2,7 +2,7 @@
 
 A few clicks where the dense map says foreground tell how large the objects are. The plane
 is then gone through in tiles in which such objects have the size that the dense map knows;
-its peaks of distance are clicked, with the region around each as a first answer, and the
+its peaks of distance are clicked, each in a crop that fits the region around it, and the
 network looks at every one of them as at a click of a user.
 """
 
@@ -220,7 +220,8 @@ def _looked_at(
     manner = model.manner(plane)
     clicks = [Prompts(points=(peak.point,), labels=(1,)) for peak in peaks]
     askings = [
-        manner.refined(click, peak.rough) for click, peak in zip(clicks, peaks, strict=True)
+        manner.located(click, peak.rough.box() or (*peak.point, *peak.point))
+        for click, peak in zip(clicks, peaks, strict=True)
     ]
     found = []
     for peak, (seen, *_) in zip(
