@@ -15,6 +15,7 @@ from napari_cellprompt.core.errors import SaveError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.labels import resolve_overlaps
 from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.label_tiff import write_labels
 from napari_cellprompt.tasks import loading
 
@@ -50,7 +51,7 @@ class _Case:
     truth: NDArray[Any] | None = None
 
 
-def run_demo(folder: Path, *, model: str = "cellprompt-nano", device: str = "auto") -> None:
+def run_demo(folder: Path, *, model: str = DEFAULT_MODEL, device: str = "auto") -> None:
     """Segment, print quality and timings, and write labels and pictures to ``folder``.
 
     Raises

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     import argparse
 
@@ -20,7 +22,7 @@ class EvaluateRequest:
 
     folder: Path
     output: Path
-    model: str = "cellprompt-nano"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     limit: int | None = None
     """At most so many objects of each data set; None for all."""

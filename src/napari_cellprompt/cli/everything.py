@@ -12,6 +12,7 @@ from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import check_limits
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.labels import smallest_dtype
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.tasks import loading
@@ -36,7 +37,7 @@ class EverythingRequest:
     image: Path
     output: Path
     mode: Mode = "auto"
-    model: str = "cellprompt-nano"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     axes: str | None = None
     channel: int | None = None

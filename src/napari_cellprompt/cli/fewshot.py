@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import check_limits
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.io.outputs import check_output, make_folder
@@ -43,7 +44,7 @@ class FewshotRequest:
     threshold: float = 0.5
     again: bool = False
     """Also images whose labels are there."""
-    model: str = "cellprompt-nano"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     axes: str | None = None
     channel: int | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 
 from .doctor import add_doctor, run_doctor
 from .evaluate_arguments import add_evaluate, evaluate_request
@@ -144,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--model", default="cellprompt-nano", help=_MODEL_HELP)
+    shared.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL_HELP)
     shared.add_argument("--device", default="auto", help=_DEVICE_HELP)
     shared.add_argument(
         "--debug", action="store_true", help="show where an error came from"

@@ -20,6 +20,7 @@ from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.io.outputs import (
@@ -69,7 +70,7 @@ class PropagateRequest:
     direction: Direction = "both"
     start: int | None = None
     stop: int | None = None
-    model: str = "cellprompt-nano"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     axes: str | None = None
     channel: int | None = None

@@ -15,6 +15,7 @@ from napari_cellprompt.core.images.contrast import check_limits
 from napari_cellprompt.core.images.fingerprint import fingerprint
 from napari_cellprompt.core.images.planes import PlaneSource, image_limits
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.prompts_json import read_prompts
@@ -59,7 +60,7 @@ class SegmentRequest:
     image: Path
     prompts: Path
     output: Path
-    model: str = "cellprompt-nano"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     axes: str | None = None
     along: str | None = None

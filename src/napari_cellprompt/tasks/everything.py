@@ -20,6 +20,7 @@ from napari_cellprompt.core.masks.found import (
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.masks.linking import PlaneLinker
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.sources import as_given, open_image
 
 from .walk import walk_planes
@@ -56,7 +57,7 @@ class EverythingSettings:
 
 def everything(
     image: ArrayData | str | Path,
-    model: str | Path = "cellprompt-nano",
+    model: str | Path = DEFAULT_MODEL,
     device: str | None = None,
     *,
     mode: Mode = "auto",

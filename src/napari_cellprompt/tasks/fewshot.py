@@ -30,6 +30,7 @@ from napari_cellprompt.core.masks.found import (
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.sources import as_given, open_image
 
 from .walk import walk_planes
@@ -326,7 +327,7 @@ def apply_to_stack(
 def fewshot(
     examples: Sequence[tuple[ArrayData | str | Path, Any]],
     images: Iterable[ArrayData | str | Path],
-    model: str | Path = "cellprompt-nano",
+    model: str | Path = DEFAULT_MODEL,
     device: str | None = None,
     *,
     others: Sequence[tuple[ArrayData | str | Path, Any]] = (),

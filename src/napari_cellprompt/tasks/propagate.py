@@ -11,6 +11,7 @@ from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.core.propagate.propagator import StackPropagator
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.sources import open_image
 
 from . import loading
@@ -33,7 +34,7 @@ def propagate(
     start: int | None = None,
     stop: int | None = None,
     direction: Direction = "both",
-    model: str | Path = "cellprompt-nano",
+    model: str | Path = DEFAULT_MODEL,
     device: str | None = None,
     *,
     axes: str | None = None,

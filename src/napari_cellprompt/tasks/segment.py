@@ -12,6 +12,7 @@ from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.sam.decoding import gather_prompts
 from napari_cellprompt.core.results import Results
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.sources import open_image
 
 from . import loading
@@ -29,7 +30,7 @@ def segment(
     labels: Any = None,
     bboxes: Any = None,
     masks: Any = None,
-    model: str | Path = "cellprompt-nano",
+    model: str | Path = DEFAULT_MODEL,
     device: str | None = None,
     *,
     series: int | None = None,

@@ -34,7 +34,17 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["Ask", "Looker", "Seen", "Window", "crop_of", "probability", "tile_of", "whole", "windows_of"]
+__all__ = [
+    "Ask",
+    "Looker",
+    "Seen",
+    "Window",
+    "crop_of",
+    "probability",
+    "tile_of",
+    "whole",
+    "windows_of",
+]
 
 _BATCH = 8
 """Crops looked at together: larger batches leave the processor's caches, and take longer
