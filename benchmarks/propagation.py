@@ -23,7 +23,7 @@ from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.inference.cache import FeatureCache
 from napari_cellprompt.core.propagate.types import PropagationSettings
 from napari_cellprompt.evaluation.data import find_sets, read_set
-from napari_cellprompt.evaluation.stacks import STARTS, KnownStack, follow, tracks_of
+from napari_cellprompt.evaluation.stacks import STARTS, KnownStack, score_tracks, tracks_of
 
 STACKS = (
     "chloroplast_sbfsem_left",
@@ -100,7 +100,7 @@ def main() -> None:
                     settings, method=method, track=replace(settings.track, **economy)
                 )
                 segmenter = PlaneSegmenter(model, cache=FeatureCache(1 << 30))
-                found = follow(segmenter, known, tracks, kind, chosen)
+                found = score_tracks(segmenter, known, tracks, kind, chosen)
                 usage = resource.getrusage(resource.RUSAGE_SELF)
                 rows.append(
                     {

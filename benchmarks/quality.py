@@ -23,9 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from data import Plane, load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
-from napari_cellprompt.cli.evaluate import write_report
+from napari_cellprompt.cli.evaluate import format_table
+from napari_cellprompt.cli.printing import printed_report
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.evaluation.data import KnownSet
+from napari_cellprompt.evaluation.measuring import measure_sets
 from napari_cellprompt.evaluation.objects import KnownPlane
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     segmenter = PlaneSegmenter(load_model(options.model))
     root = Path(os.environ["CELLPROMPT_DATA"])
-    write_report(
+    evaluation = measure_sets(
         segmenter,
         (
             kind
@@ -92,7 +94,10 @@ def main() -> None:
         model=options.model,
         limit=options.limit,
         count_clicks=options.noc,
+        report=printed_report(),
     )
+    print(format_table(evaluation.table))
+    print(f"{evaluation.seconds:.0f} s")
 
 
 if __name__ == "__main__":

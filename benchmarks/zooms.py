@@ -29,7 +29,7 @@ from napari_cellprompt.core.inference.crop.looking import Ask, Seen
 from napari_cellprompt.core.inference.crop.model import CropModel
 from napari_cellprompt.core.inference.crop.settings import CropSettings
 from napari_cellprompt.core.inference.crop.zooms import agreements, zoom_scores
-from napari_cellprompt.evaluation.objects import Case, KnownPlane, choose
+from napari_cellprompt.evaluation.objects import Case, KnownPlane, pick_cases
 from quality import limits_of
 
 
@@ -70,7 +70,7 @@ def main() -> None:
     seen = {
         name: [
             looked_at(model, case)
-            for group in choose(members, options.limit)
+            for group in pick_cases(members, options.limit)
             for case in group
         ]
         for name, members in kinds.items()

@@ -63,9 +63,9 @@ class Sample:
     dense: Floats | None = None
     """``(3, S, S)``; None where it is not trained."""
     chain_image: Floats | None = None
-    """``(3, S, S)``, the plane between the known and the asked one."""
+    """``(K, 3, S, S)``, planes between the one where the object is known and the asked."""
     chain_prompts: Floats | None = None
-    """Its prompts; the answer to them replaces ``before_mask``."""
+    """``(K, 11, S, S)``; the answer to each replaces ``before_mask`` of what follows."""
     weight: float = 1.0
     """Of the mask in the loss."""
 
@@ -160,13 +160,7 @@ class Sampler:
             return None
         point = (x0 + click[0], y0 + click[1])
         side = max(extent / share, 8.0)
-        away = rng.normal(0.0, 0.03 * side, 2)
-        crop = Crop(
-            point[1] + 0.5 - side / 2 + away[0],
-            point[0] + 0.5 - side / 2 + away[1],
-            side,
-            self.size,
-        )
+        crop = self._around_click(point[0] + 0.5, point[1] + 0.5, side, rng)
         view = look_at(plane, int(plane.ids[row]), crop)
         prompts = self._empty()
         prompts[CHANNELS["positive"]] = draw_points([point], crop)
@@ -281,10 +275,11 @@ class Sampler:
             angle = rng.uniform(0, 2 * np.pi)
             y = (box[1] + box[3]) / 2 + np.sin(angle) * reach
             x = (box[0] + box[2]) / 2 + np.cos(angle) * reach
-        crop = Crop(y - side / 2, x - side / 2, side, self.size)
+        crop = self._around_click(x, y, side, rng)
         view = look_at(plane, 0, crop)
-        centre = self.size // 2
-        around = view.ids[centre - 3 : centre + 4, centre - 3 : centre + 4]
+        row = int(np.clip((y - crop.y0) / crop.step, 3, self.size - 4))
+        column = int(np.clip((x - crop.x0) / crop.step, 3, self.size - 4))
+        around = view.ids[row - 3 : row + 4, column - 3 : column + 4]
         if around.any() or not (0 <= y < height and 0 <= x < width):
             return None
         prompts = self._empty()
@@ -325,6 +320,18 @@ class Sampler:
     def _shifted(self, crop: Crop, rng: np.random.Generator, amount: float) -> Crop:
         down, right = rng.normal(0.0, amount * crop.side, 2)
         return Crop(crop.y0 + down, crop.x0 + right, crop.side, crop.size)
+
+    def _around_click(
+        self, x: float, y: float, side: float, rng: np.random.Generator
+    ) -> Crop:
+        """A crop around a click, x and y as edges of pixels; half of them exactly.
+
+        On an object and on nothing alike: the place in the crop must not tell.
+        """
+        away = np.zeros(2)
+        if rng.random() < 0.5:
+            away = rng.normal(0.0, 0.03 * side, 2)
+        return Crop(y - side / 2 + away[0], x - side / 2 + away[1], side, self.size)
 
     def _view(
         self,
@@ -397,13 +404,11 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     if rows:
         batch["dense_rows"] = torch.tensor(rows)
         batch["dense"] = stacked([samples[i].dense for i in rows])  # type: ignore[misc]
-    rows = [i for i, s in enumerate(samples) if s.chain_image is not None]
-    if rows:
-        batch["chain_rows"] = torch.tensor(rows)
-        batch["chain_image"] = stacked([samples[i].chain_image for i in rows])  # type: ignore[misc]
-        batch["chain_prompts"] = stacked(
-            [samples[i].chain_prompts for i in rows]  # type: ignore[misc]
-        )
+    batch["chains"] = [
+        (row, torch.from_numpy(s.chain_image), torch.from_numpy(s.chain_prompts))
+        for row, s in enumerate(samples)
+        if s.chain_image is not None and s.chain_prompts is not None
+    ]
     return batch
 
 

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import CheckpointError
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from napari_cellprompt.core.zoo.registry import ModelSpec
+
+    from .flags import Commands
 
 __all__ = ["add_models", "run_models"]
 
 
-def add_models(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    shared: argparse.ArgumentParser,
-) -> None:
+def add_models(commands: Commands, shared: argparse.ArgumentParser) -> None:
     """Add ``models`` and its own commands to the parser."""
-    from pathlib import Path
-
     models = commands.add_parser(
         "models",
         help="list, download, import and remove models",
         description="Models and their weights on this computer.",
     )
+    models.set_defaults(run=run_models)
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[shared], help="all models, and which are here")
     for name, text in (
@@ -64,7 +62,7 @@ def run_models(arguments: argparse.Namespace) -> int:
     if action == "list":
         print(models_table())
     elif action == "info":
-        print(describe(arguments.name))
+        print(model_facts(arguments.name))
     elif action == "path":
         print(_path_of(arguments.name))
     elif action == "download":
@@ -120,7 +118,7 @@ def _megabytes(spec: ModelSpec) -> str:
     return f"{known / 1e6:.0f} MB" if known else "-"
 
 
-def describe(name: str) -> str:
+def model_facts(name: str) -> str:
     """What is known of one model, a line each."""
     from napari_cellprompt.core.zoo.registry import get_spec
     from napari_cellprompt.core.zoo.user_models import local_file, user_models

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "Box",
     "Candidate",
     "CroppedMask",
     "MaskRLE",
@@ -31,6 +32,49 @@ __all__ = [
     "box_outside",
     "points_outside",
 ]
+
+
+class Box(NamedTuple):
+    """A rectangle of whole pixels of a plane; unpacks as a tuple of four."""
+
+    x0: int
+    y0: int
+    x1: int
+    """Exclusive, as y1."""
+    y1: int
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.y1 - self.y0
+
+    @property
+    def side(self) -> int:
+        """The longer side."""
+        return max(self.width, self.height)
+
+    def union(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        return Box(
+            min(self.x0, other.x0),
+            min(self.y0, other.y0),
+            max(self.x1, other.x1),
+            max(self.y1, other.y1),
+        )
+
+    def meets(self, other: Box) -> bool:
+        """Whether both have a pixel in common."""
+        return (
+            self.x0 < other.x1
+            and other.x0 < self.x1
+            and self.y0 < other.y1
+            and other.y0 < self.y1
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +158,7 @@ def points_outside(points: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool
     if xy.shape == (0,):
         xy = xy.reshape(0, 2)
     last = np.array([shape[1], shape[0]]) - 0.5
-    outside: NDArray[np.bool_] = ((xy < -0.5) | (xy > last)).any(axis=-1)
-    return outside
+    return np.asarray(((xy < -0.5) | (xy > last)).any(axis=-1))
 
 
 def box_outside(box: Sequence[float], shape: tuple[int, int]) -> bool:
@@ -157,19 +200,25 @@ class CroppedMask:
         return int(np.count_nonzero(self.data))
 
     @property
-    def box(self) -> tuple[int, int, int, int] | None:
+    def box(self) -> Box | None:
         """Tight ``x0, y0, x1, y1`` in the plane (x1, y1 exclusive); None when empty."""
         rows = np.flatnonzero(self.data.any(axis=1))
         if rows.size == 0:
             return None
         columns = np.flatnonzero(self.data.any(axis=0))
         y0, x0 = self.origin
-        return (
+        return Box(
             int(x0 + columns[0]),
             int(y0 + rows[0]),
             int(x0 + columns[-1] + 1),
             int(y0 + rows[-1] + 1),
         )
+
+    @property
+    def side(self) -> int:
+        """Longer side of the box; 0 when empty."""
+        box = self.box
+        return 0 if box is None else box.side
 
     def indices(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column indices of the object's pixels in the plane."""
@@ -199,9 +248,9 @@ class Tile:
     """Side in pixels of the plane; the tile may reach beyond the plane's end."""
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """``x0, y0, x1, y1`` in the plane, x1 and y1 exclusive, overhang included."""
-        return self.x0, self.y0, self.x0 + self.size, self.y0 + self.size
+    def box(self) -> Box:
+        """In the plane, overhang included."""
+        return Box(self.x0, self.y0, self.x0 + self.size, self.y0 + self.size)
 
     def holds(self, x: float, y: float) -> bool:
         """Whether a pixel of the plane lies in the tile."""

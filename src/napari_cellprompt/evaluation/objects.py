@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.types import Box, Prompts
 
 from .prompts import correction, ellipse_iou, innermost, iou, loosened, moved
 
@@ -35,8 +35,8 @@ __all__ = [
     "KnownPlane",
     "ManySegmenter",
     "ObjectScore",
-    "choose",
     "evaluate",
+    "pick_cases",
     "renumbered",
 ]
 
@@ -80,7 +80,7 @@ class Case:
 
     plane: KnownPlane
     id: int
-    box: tuple[int, int, int, int]
+    box: Box
     """Tight ``x0, y0, x1, y1`` of the object, exclusive at the end."""
 
     @property
@@ -155,12 +155,12 @@ def objects_of(plane: KnownPlane) -> list[Case]:
         if np.count_nonzero(dense[slices] == position + 1) < SMALLEST_AREA:
             continue
         rows, columns = slices
-        box = (columns.start, rows.start, columns.stop, rows.stop)
+        box = Box(columns.start, rows.start, columns.stop, rows.stop)
         cases.append(Case(plane, int(numbers[position]), box))
     return cases
 
 
-def choose(planes: Sequence[KnownPlane], limit: int | None = None) -> list[list[Case]]:
+def pick_cases(planes: Sequence[KnownPlane], limit: int | None = None) -> list[list[Case]]:
     """The objects to measure, by plane: all, or a fixed choice of at most ``limit``.
 
     The choice is spread over the planes, and the same each time. It looks at few planes
@@ -195,7 +195,7 @@ def evaluate(
     segmenter
         What is measured.
     groups
-        Objects by plane, from :func:`choose`.
+        Objects by plane, from :func:`pick_cases`.
     count_clicks
         Whether clicks go on until an object is well outlined.
     progress
@@ -243,7 +243,7 @@ def _measure(
         scores.append(
             ObjectScore(
                 case.plane.dataset,
-                size=max(x1 - x0, y1 - y0),
+                size=case.box.side,
                 click=clicked[1][row],
                 clicks3=clicked[3][row],
                 clicks5=clicked[5][row],

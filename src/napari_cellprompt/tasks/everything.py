@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +22,13 @@ from napari_cellprompt.core.masks.found import (
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.masks.linking import PlaneLinker
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
+from napari_cellprompt.io.image_files import read_image
+from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.sources import as_given, open_image
 
+from . import loading
+from .reading import contrast_of, load_model_of, model_file, say_what_is_read, valid_channel
+from .report import SILENT, Report, counted
 from .walk import walk_planes
 
 if TYPE_CHECKING:
@@ -32,16 +38,20 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.sampling import ArrayData
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+    from napari_cellprompt.io.image_files import ImageFile
+
+    from .reading import ContrastLimits
+    from .requests import EverythingRequest
 
 __all__ = [
     "EverythingSettings",
     "everything",
     "find_on_plane",
+    "label_image",
     "label_plane",
     "label_stack",
+    "run",
 ]
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,48 @@ class EverythingSettings:
     link: bool = True
     """One id per object through a stack, by overlap from plane to plane."""
     link_min_iou: float = 0.3
+
+
+def run(request: EverythingRequest, report: Report = SILENT) -> None:
+    """Label all objects of an image file; write a label TIFF.
+
+    Everything that can be wrong with the files is found before the model is loaded.
+
+    Parameters
+    ----------
+    request
+        The files, and what to look for.
+    report
+        Told plane by plane. Where it says to stop nothing is written.
+
+    Raises
+    ------
+    CellpromptError
+        With a sentence on what was wrong.
+    concurrent.futures.CancelledError
+        Where ``report`` says so.
+    """
+    inputs = (request.image, model_file(request))
+    check_label_file(request.output, inputs)
+    if request.size is not None and not request.size > 0:
+        raise ImageError(f"The size of the objects must be positive: got {request.size:g}.")
+    limits = contrast_of(request)
+    image = read_image(request.image, request.axes, series=request.series)
+    channel = valid_channel(request.image.name, image, request.channel)
+    say_what_is_read(request.image, image, report)
+    check_label_file(request.output, inputs, image.grid)
+    segmenter = load_model_of(request, report)
+    settings = EverythingSettings(
+        search=SearchSettings(mode=request.mode, size=request.size),
+        filters=request.filters or FilterSettings(),
+        link=request.link,
+    )
+    labels = label_image(
+        segmenter, image, settings, channel=channel, limits=limits, report=report
+    )
+    save_labels(request.output, labels, image.grid)
+    count = len(np.unique(labels[labels > 0]))
+    report.say(f"{counted(count)} written to {request.output}")
 
 
 def everything(
@@ -67,7 +119,7 @@ def everything(
     axes: str | None = None,
     channel: int | None = None,
     series: int | None = None,
-    contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
+    contrast_limits: ContrastLimits = None,
 ) -> NDArray[Any]:
     """Label everything in an image, without a prompt.
 
@@ -109,25 +161,79 @@ def everything(
     ImageError, CheckpointError
         With a sentence on what was wrong.
     """
-    from . import loading
-
     file = open_image(image, axes, series=series)
     settings = EverythingSettings(
         search=SearchSettings(mode=mode, size=size),
-        filters=FilterSettings() if filters is None else filters,
+        filters=filters or FilterSettings(),
         link=link,
     )
-    planes = label_stack(
+    labels = label_image(
         loading.load_segmenter(model, device, keep=True),
-        file.data,
+        file,
         settings,
-        axes=file.axes,
         channel=channel,
         limits=contrast_limits,
     )
-    labels = np.stack([plane for _, plane in planes]).reshape(file.grid.shape)
-    labels = labels.astype(smallest_dtype(int(labels.max(initial=0))))
     return as_given(labels, file, image, axes)
+
+
+def label_image(
+    segmenter: PlaneSegmenter,
+    image: ImageFile,
+    settings: EverythingSettings,
+    *,
+    channel: int | None = None,
+    limits: ContrastLimits = None,
+    report: Report = SILENT,
+) -> NDArray[Any]:
+    """Label all planes of an opened image.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    image
+        As ``read_image`` and ``open_image`` give it.
+    settings
+        What to look for, and which objects to keep.
+    channel
+        Needed where there is an axis C of more than one channel.
+    limits
+        Contrast, see ``image_limits``.
+    report
+        Told after each plane.
+
+    Returns
+    -------
+    ndarray
+        Labels on the grid of the image, 0 = background, in the smallest unsigned type that
+        holds the ids.
+
+    Raises
+    ------
+    concurrent.futures.CancelledError
+        Where ``report`` says so.
+    """
+    count = int(np.prod(image.grid.shape[:-2]))
+    labels: NDArray[np.uint32] = np.zeros(image.grid.shape, np.uint32)
+    planes = label_stack(
+        segmenter,
+        image.data,
+        settings,
+        axes=image.axes,
+        channel=channel,
+        limits=limits,
+        cancelled=report.cancelled,
+    )
+    started = time.perf_counter()
+    for number, (position, plane) in enumerate(planes, start=1):
+        labels[position] = plane
+        now = time.perf_counter()
+        there = len(np.unique(plane[plane > 0]))
+        report.say(f"plane {number} of {count}: {counted(there)} in {now - started:.1f} s")
+        report.progress(number, count)
+        started = now
+    return labels.astype(smallest_dtype(int(labels.max(initial=0))))
 
 
 def label_stack(
@@ -137,7 +243,7 @@ def label_stack(
     *,
     axes: str | None = None,
     channel: int | None = None,
-    limits: tuple[float, float] | Literal["auto"] | None = None,
+    limits: ContrastLimits = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[tuple[int, ...], NDArray[np.uint32]]]:
     """Label the planes of an image one after the other.
@@ -160,7 +266,7 @@ def label_stack(
         labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
         if size is None and kept.kept:
             # the cells of a stack are of one size: look for it once
-            size = float(np.median([_longer_side(item) for item in kept.kept]))
+            size = float(np.median([item.mask.side for item in kept.kept]))
         if not position or position[-1] == 0 or linker is None or not settings.link:
             linker = PlaneLinker(settings.link_min_iou, first_id=largest + 1)
         linked = linker.add(labels)
@@ -188,7 +294,7 @@ def find_on_plane(
     plane: PlaneSource,
     settings: EverythingSettings,
     *,
-    region: Box | None = None,
+    region: tuple[int, int, int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
@@ -206,8 +312,3 @@ def find_on_plane(
     return segmenter.model.find(
         plane, settings.search, region=region, progress=progress, cancelled=cancelled
     )
-
-
-def _longer_side(item: FoundObject) -> float:
-    x0, y0, x1, y1 = item.mask.box or (0, 0, 0, 0)
-    return max(x1 - x0, y1 - y0)

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.images.stack import Stack
     from napari_cellprompt.core.masks.found import FoundObject
     from napari_cellprompt.core.types import CroppedMask, Prediction, Prompts, Tile
     from napari_cellprompt.core.zoo.traits import Traits
 
+    from .following import Follower, FollowSettings
     from .searching import SearchSettings
 
 __all__ = ["Answer", "Model", "Query", "Shown", "Sight"]
@@ -148,3 +150,12 @@ class Model(Protocol):
         memories: Sequence[NDArray[np.float16]],
     ) -> NDArray[np.float64]:
         """How well objects are recognised from memories of one kind, logits ``(N,)``."""
+
+    def follower(self, stack: Stack, settings: FollowSettings) -> Follower:
+        """What follows objects through a stack with this model.
+
+        Raises
+        ------
+        PromptError
+            Where the model does not offer the method; it says what can be used instead.
+        """

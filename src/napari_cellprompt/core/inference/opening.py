@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .crop.model import CropModel
-from .sam.model import SamModel
+from napari_cellprompt.core.inference.crop.model import CropModel
+from napari_cellprompt.core.inference.sam.model import SamModel
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.zoo.load import LoadedModel

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.fewshot.examples import ExampleBank
-    from napari_cellprompt.tasks.fewshot import ScoredObject
-    from napari_cellprompt.tasks.fewshot_files import FileLimits, LabelledFile
+    from napari_cellprompt.tasks.applying import ScoredObject
+    from napari_cellprompt.tasks.fewshot_files import LabelledFile
+    from napari_cellprompt.tasks.reading import ContrastLimits
     from napari_cellprompt.widgets.segment.workplace import Workplace
 
 __all__ = ["FewshotController"]
@@ -97,7 +98,7 @@ class FewshotController(FoundController):
         pixels = np.array(pixels[max(top, 0) : top + height, max(left, 0) : left + width])
 
         def job(segmenter: Any, context: Any) -> tuple[ExampleBank, int]:
-            from napari_cellprompt.tasks.fewshot import empty_bank, teach
+            from napari_cellprompt.tasks.teaching import empty_bank, teach
 
             known = bank
             if known is None or known.model != segmenter.model.fingerprint:
@@ -353,7 +354,7 @@ class FewshotController(FoundController):
         number = shown if shown in left else left[0]
 
         def job(segmenter: Any, context: Any) -> list[ScoredObject]:
-            from napari_cellprompt.tasks.fewshot import apply_to_plane
+            from napari_cellprompt.tasks.applying import apply_to_plane
 
             return apply_to_plane(
                 segmenter,
@@ -386,7 +387,7 @@ class FewshotController(FoundController):
 
         self._start(run.job, labelled, f"{path.name}, image {done + 1} of {total} ...")
 
-    def _limits(self) -> FileLimits:
+    def _limits(self) -> ContrastLimits:
         """How files are to be shown to the model: as the image on screen is."""
         place = self._place
         image = place.chosen.image
@@ -413,7 +414,7 @@ class FewshotController(FoundController):
         chosen, shape = self.chosen, run.target.shape
 
         def work() -> NDArray[Any]:
-            from napari_cellprompt.tasks.fewshot import label_planes
+            from napari_cellprompt.tasks.applying import label_planes
 
             return label_planes(chosen, shape)
 

@@ -12,8 +12,8 @@ class CropSettings:
     """How one object is asked for.
 
     Shares are of the crop's side. The rule that chooses a zoom was chosen on training
-    images by ``benchmarks/zooms.py``; the shares, and that a doubtful box is looked at
-    twice (which gives 0.015 of IoU), by ``benchmarks/quality.py --parts train --limit 6``.
+    images by ``benchmarks/zooms.py``; the shares, and that a doubtful box is seen twice
+    (which gives 0.015 of IoU), by ``benchmarks/quality.py --parts train --limit 6``.
     """
 
     zooms: tuple[float, ...] = (20.0, 32.0, 52.0, 84.0, 136.0, 220.0, 360.0, 580.0)

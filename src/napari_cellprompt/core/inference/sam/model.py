@@ -8,6 +8,7 @@ decides :mod:`.aim`.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.tiles import (
     choose_magnification,
     read_tile,
@@ -33,6 +35,7 @@ from .aim import Aim, Look
 from .clicks import carried, near_click
 from .decoding import decode_prompts, mask_to_logits
 from .encoder import PlaneEncoder
+from .following.follower import SamFollower
 from .grid import find_by_grid
 from .recognition import describe, object_logits, remember
 from .search import find_candidates
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.images.stack import Stack
+    from napari_cellprompt.core.inference.following import FollowSettings
     from napari_cellprompt.core.inference.model import Sight
     from napari_cellprompt.core.inference.searching import SearchSettings
     from napari_cellprompt.core.masks.found import FoundObject
@@ -189,6 +194,19 @@ class SamModel(PlaneEncoder):
             )
             for mask, tile in sights
         ]
+
+    # -- following -------------------------------------------------------------
+    def follower(self, stack: Stack, settings: FollowSettings) -> SamFollower:
+        """Follows by memory where the network has one, else by the neighbour's mask."""
+        remembers = self.loaded.spec.family == "sam2"
+        if settings.method == "memory" and not remembers:
+            raise PromptError(
+                f"The model {self.name} has no memory to follow objects with: use "
+                "cellprompt-nano or one of SAM 2, or the method neighbour."
+            )
+        if settings.method == "auto":
+            settings = replace(settings, method="memory" if remembers else "neighbour")
+        return SamFollower(self, stack, settings)
 
     # -- looking ---------------------------------------------------------------
     @torch.inference_mode()
