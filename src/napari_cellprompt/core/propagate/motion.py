@@ -24,10 +24,8 @@ __all__ = ["displacement", "shifted"]
 _MARGIN = 0.25
 """Of the object's longer side: so much around it is compared. More finds drift better,
 but neighbours that move otherwise count too."""
-_REACH = 0.5
-"""Of the object's longer side: as far as it is looked for in each direction."""
 _LEAST = (4, 6)
-"""Pixels of both at least."""
+"""Pixels of it, and of how far an object is looked for (half its longer side), at least."""
 _GAIN = 0.05
 """The correlation must be better by this than where the object was: else it has stayed."""
 _CORRELATED = 0.3

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.core.masks.packed import PackedMask
 
 from .endings import Endings
+from .frames import Frames
 from .motion import displacement
 from .objects import StoredPlane
 from .passes import Pass
@@ -52,6 +53,7 @@ class Tracker:
         self.follower: Follower = model.follower(stack, settings.following)
         self._passes: dict[tuple[int, int, int], Pass] = {}
         self._endings = Endings(stack, model.traits.certain)
+        self._frames = Frames(stack)
 
     def use(self, model: Model) -> None:
         """Go on with another model; what the old one remembered is dropped."""
@@ -130,6 +132,9 @@ class Tracker:
             Where ``cancelled`` said so; passes not taken can go on from here.
         """
         started = time.perf_counter()
+        due = [item for item in due if not self._passed_over(plane, item, touched)]
+        if not due:
+            return
         if self.settings.motion and self.stack.is_time:
             for item in due:
                 self._foresee(item)
@@ -168,9 +173,22 @@ class Tracker:
         seconds = looks * cost.shared_seconds + planes * cost.seconds
         if self.seconds is not None:
             seconds = planes * self.seconds
-        return Estimate(
-            planes, seconds, looks * cost.shared_nbytes + len(passes) * cost.nbytes
-        )
+        shared = looks * cost.shared_nbytes
+        if cost.most_shared_nbytes is not None:
+            shared = min(cost.most_shared_nbytes, shared)
+        return Estimate(planes, seconds, shared + len(passes) * cost.nbytes)
+
+    def _passed_over(self, plane: int, item: Pass, touched: dict[int, set[int]]) -> bool:
+        """Whether the plane is at fault: a blank frame, behind which an object goes on."""
+        away = abs(plane - item.last_plane)
+        if not self.stack.is_time or away > self.settings.close_gaps:
+            return False
+        if not self._frames.is_blank(plane, item.last_plane):
+            return False
+        item.object.track(plane, StoredPlane(None, 0.0, 0.0, "absent", 0, item.step))
+        item.next = plane + item.step
+        touched.setdefault(plane, set()).add(item.id)
+        return True
 
     def _foresee(self, item: Pass) -> None:
         """Look where an object has gone."""

@@ -80,6 +80,9 @@ class PropagationSettings:
     ended. Not asked in movies. 0 switches this off."""
     stop_patience: int = 1
     """Planes in a row that must fail before an object is given up in that direction."""
+    close_gaps: int = 2
+    """So many frames of a movie in a row that show nothing (blank, dark or not a number)
+    are passed over: objects go on behind them. 0: they end there."""
     non_overlap: bool = True
     """A pixel that two objects want goes to the higher logit; never in memory."""
 
@@ -109,6 +112,8 @@ class PropagationSettings:
             )
         if self.stop_patience < 1:
             raise PromptError(f"stop_patience must be 1 or more: got {self.stop_patience}.")
+        if self.close_gaps < 0:
+            raise PromptError(f"close_gaps must be 0 or more: got {self.close_gaps}.")
 
     @property
     def following(self) -> FollowSettings:
