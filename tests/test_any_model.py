@@ -115,14 +115,6 @@ def test_a_frame_that_is_not_a_number_is_passed_over(segmenter) -> None:
     assert states(engine)[7] == "tracked"
 
 
-def test_longer_gaps_and_gaps_along_z_end_objects(segmenter) -> None:
-    long = followed(segmenter, moving(away=(3, 4, 5)))
-    assert states(long)[5] == "ended"
-    assert 6 not in states(long)
-    assert states(followed(segmenter, moving(away=(4,)), "ZYX"))[4] == "ended"
-    assert states(followed(segmenter, moving(away=(4,)), close_gaps=0))[4] == "ended"
-
-
 def test_a_run_that_stopped_in_a_gap_goes_on_behind_it(segmenter) -> None:
     stack = moving(away=(4,))
     engine = StackPropagator(segmenter, ImageStack(stack, axes="TYX"))

@@ -27,7 +27,7 @@ but neighbours that move otherwise count too."""
 _LEAST = (4, 6)
 """Pixels of it, and of how far an object is looked for (half its longer side), at least."""
 _GAIN = 0.05
-"""The correlation must be better by this than where the object was: else it has stayed ..."""
+"""The correlation must be better by this than where the object was: else it stays ..."""
 _CLEARER = 0.1
 """... or its inverse hyperbolic tangent by this, where both are high: a large object that
 moves a little still correlates well with where it was."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.core.masks.packed import PackedMask
 
 from .endings import Endings
-from .frames import Frames
 from .motion import displacement
 from .objects import StoredPlane
 from .passes import Pass
@@ -53,7 +52,6 @@ class Tracker:
         self.follower: Follower = model.follower(stack, settings.following)
         self._passes: dict[tuple[int, int, int], Pass] = {}
         self._endings = Endings(stack, model.traits.certain)
-        self._frames = Frames(stack)
 
     def use(self, model: Model) -> None:
         """Go on with another model; what the old one remembered is dropped."""
@@ -132,13 +130,15 @@ class Tracker:
             Where ``cancelled`` said so; passes not taken can go on from here.
         """
         started = time.perf_counter()
-        due = [item for item in due if not self._passed_over(plane, item, touched)]
-        if not due:
-            return
         if self.settings.motion and self.stack.is_time:
             for item in due:
                 self._foresee(item)
         passes = {id(item): item for item in due}
+        if self.stack.is_time and self._endings.shows_nothing(plane):
+            for item in due:
+                self._pass_over(plane, item)
+                touched.setdefault(plane, set()).add(item.id)
+            return
         waiting, looks = list(due), 0
         while waiting:
             again = []
@@ -150,6 +150,10 @@ class Tracker:
                 for known in taken:
                     touched.setdefault(known, set()).add(item.id)
             waiting, looks = again, looks + 1
+        if self.stack.is_time and len(due) > 1 and all(item.failed for item in due):
+            # that all are gone at once is the frame's fault
+            for item in due:
+                item.failed -= 1
         seconds = (time.perf_counter() - started) / max(len(due), 1)
         # the latest planes count most: the first may have been in the cache
         self.seconds = (
@@ -178,18 +182,6 @@ class Tracker:
             shared = min(cost.most_shared_nbytes, shared)
         return Estimate(planes, seconds, shared + len(passes) * cost.nbytes)
 
-    def _passed_over(self, plane: int, item: Pass, touched: dict[int, set[int]]) -> bool:
-        """Whether the plane is at fault: a blank frame, behind which an object goes on."""
-        away = abs(plane - item.last_plane)
-        if not self.stack.is_time or away > self.settings.close_gaps:
-            return False
-        if not self._frames.is_blank(plane, item.last_plane):
-            return False
-        item.object.track(plane, StoredPlane(None, 0.0, 0.0, "absent", 0, item.step))
-        item.next = plane + item.step
-        touched.setdefault(plane, set()).add(item.id)
-        return True
-
     def _foresee(self, item: Pass) -> None:
         """Look where an object has gone."""
         before, here = self.stack.plane(item.last_plane), self.stack.plane(item.next)
@@ -198,6 +190,12 @@ class Tracker:
             item.moved = (0, 0)
             return
         self.follower.foresee(item)
+
+    def _pass_over(self, plane: int, item: Pass) -> None:
+        """Leave out a plane on which there is nothing to see."""
+        item.object.track(plane, StoredPlane(None, 0.0, 0.0, "absent", 0, item.step))
+        item.moved = (0, 0)
+        item.next = plane + item.step
 
     def _take(
         self, plane: int, item: Pass, sighting: Sighting, *, final: bool
@@ -218,7 +216,9 @@ class Tracker:
         ended = False
         if not kept:
             item.failed += 1
-            ended = lost is not None or item.failed >= self.settings.stop_patience
+            ended = lost is not None or item.failed >= self.settings.patience(
+                is_time=self.stack.is_time
+            )
             state: State = "ended" if ended else "absent"
             stored = StoredPlane(None, found.score, sighting.presence, state, 0, step)
             item.next = item.reach.last + step if ended else plane + step

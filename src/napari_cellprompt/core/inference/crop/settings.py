@@ -58,7 +58,7 @@ class DenseSettings:
     Chosen on training images by ``benchmarks/everything.py --parts train``.
     """
 
-    share: float = 0.22
+    share: float = 0.3
     """Of a crop's side that the longer side of the objects takes where they are searched
     for; the map was trained between 0.08 and 0.5."""
     tile: int = 256
@@ -74,8 +74,8 @@ class DenseSettings:
     """The strongest peaks of each scale that are clicked."""
     smoothing: float = 1.0
     """Deviation of the Gaussian over the map, network pixels."""
-    apart: float = 0.2
+    apart: float = 0.12
     """Least distance of two peaks, as a share of the objects' size."""
-    least_height: float = 0.25
+    least_height: float = 0.15
     """Of a peak: foreground times relative distance to the boundary."""
     foreground: float = 0.5
