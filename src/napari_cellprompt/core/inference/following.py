@@ -109,6 +109,8 @@ class Cost:
     shared_nbytes: int
     nbytes: int
     """Memory that is held while it is followed."""
+    most_shared_nbytes: int | None = None
+    """What is shared never takes more than this altogether; None: it is not limited."""
 
 
 class Follower(Protocol):

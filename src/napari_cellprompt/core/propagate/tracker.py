@@ -177,9 +177,10 @@ class Tracker:
         seconds = looks * cost.shared_seconds + planes * cost.seconds
         if self.seconds is not None:
             seconds = planes * self.seconds
-        return Estimate(
-            planes, seconds, looks * cost.shared_nbytes + len(passes) * cost.nbytes
-        )
+        shared = looks * cost.shared_nbytes
+        if cost.most_shared_nbytes is not None:
+            shared = min(cost.most_shared_nbytes, shared)
+        return Estimate(planes, seconds, shared + len(passes) * cost.nbytes)
 
     def _foresee(self, item: Pass) -> None:
         """Look where an object has gone."""
