@@ -20,6 +20,7 @@ from .applying import apply_to_image
 from .fewshot_files import channel_of, label_series
 from .reading import contrast_of, load_model_of, model_file
 from .report import SILENT, Report, counted
+from .requests import DEFAULT_THRESHOLD
 from .series import Series
 from .teaching import WANTED, empty_bank, teach_stack
 
@@ -116,7 +117,7 @@ def fewshot(
     device: str | None = None,
     *,
     others: Sequence[tuple[ArrayData | str | Path, Any]] = (),
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     axes: str | None = None,
     channel: int | None = None,
     contrast_limits: ContrastLimits = None,

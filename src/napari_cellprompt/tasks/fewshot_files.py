@@ -14,6 +14,7 @@ from napari_cellprompt.io.outputs import check_label_file, save_labels, write_or
 
 from .applying import apply_to_image
 from .placing import outer_axes
+from .requests import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +53,7 @@ def label_series(
     images: Sequence[Path],
     bank: ExampleBank,
     *,
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     axes: str | None = None,
     channel: int | None = None,
     series_number: int | None = None,
@@ -117,7 +118,7 @@ def label_file(
     target: Path,
     bank: ExampleBank,
     *,
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     axes: str | None = None,
     channel: int | None = None,
     series_number: int | None = None,

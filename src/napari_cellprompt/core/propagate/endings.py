@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .rules import contrast, has_faded, has_left, reappears, stands_out
 
 if TYPE_CHECKING:
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Endings", "Verdict"]
 
+_PATCH = 64
+"""Side in pixels of the parts of a plane that tell whether there is anything to see ..."""
+_PATCHES = 6
+"""... and how many of them there are in each direction."""
 _SHRUNK = 0.6
 """Share of its area at the start below which an object has shrunk towards its end."""
 
@@ -54,6 +60,21 @@ class Endings:
         for place in list(self._contrasts):
             if object_id in (None, place[0]) and plane in (None, place[1]):
                 del self._contrasts[place]
+
+    def shows_nothing(self, plane: int) -> bool:
+        """Whether a plane is of one value: dark, or lost; parts of large ones are read."""
+        source = self.stack.plane(plane)
+        height, width = source.shape
+        lowest, highest = np.inf, -np.inf
+        for y in np.linspace(0, max(height - _PATCH, 0), _PATCHES).astype(int):
+            for x in np.linspace(0, max(width - _PATCH, 0), _PATCHES).astype(int):
+                grey = source.read_grey(
+                    y, min(y + _PATCH, height), x, min(x + _PATCH, width)
+                )
+                lowest, highest = min(lowest, grey.min()), max(highest, grey.max())
+                if highest > lowest:
+                    return False
+        return True
 
     def judge(
         self,

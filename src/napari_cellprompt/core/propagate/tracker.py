@@ -134,6 +134,11 @@ class Tracker:
             for item in due:
                 self._foresee(item)
         passes = {id(item): item for item in due}
+        if self.stack.is_time and self._endings.shows_nothing(plane):
+            for item in due:
+                self._pass_over(plane, item)
+                touched.setdefault(plane, set()).add(item.id)
+            return
         waiting, looks = list(due), 0
         while waiting:
             again = []
@@ -145,6 +150,10 @@ class Tracker:
                 for known in taken:
                     touched.setdefault(known, set()).add(item.id)
             waiting, looks = again, looks + 1
+        if self.stack.is_time and len(due) > 1 and all(item.failed for item in due):
+            # that all are gone at once is the frame's fault
+            for item in due:
+                item.failed -= 1
         seconds = (time.perf_counter() - started) / max(len(due), 1)
         # the latest planes count most: the first may have been in the cache
         self.seconds = (
@@ -181,6 +190,12 @@ class Tracker:
             return
         self.follower.foresee(item)
 
+    def _pass_over(self, plane: int, item: Pass) -> None:
+        """Leave out a plane on which there is nothing to see."""
+        item.object.track(plane, StoredPlane(None, 0.0, 0.0, "absent", 0, item.step))
+        item.moved = (0, 0)
+        item.next = plane + item.step
+
     def _take(
         self, plane: int, item: Pass, sighting: Sighting, *, final: bool
     ) -> list[int]:
@@ -200,7 +215,9 @@ class Tracker:
         ended = False
         if not kept:
             item.failed += 1
-            ended = lost is not None or item.failed >= self.settings.stop_patience
+            ended = lost is not None or item.failed >= self.settings.patience(
+                is_time=self.stack.is_time
+            )
             state: State = "ended" if ended else "absent"
             stored = StoredPlane(None, found.score, sighting.presence, state, 0, step)
             item.next = item.reach.last + step if ended else plane + step

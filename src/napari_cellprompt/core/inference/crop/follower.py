@@ -186,5 +186,5 @@ class CropFollower:
             0.5 - ndimage.distance_transform_edt(~inside),
         )
         reach = max(self.settings.pull * np.sqrt(mask.area), 1e-6)
-        pull = self.settings.lean * np.clip(distance / reach, -1, 1)
-        return pull.astype(np.float32)
+        pull: NDArray[np.float32] = np.clip(distance / reach, -1, 1).astype(np.float32)
+        return self.settings.lean * pull
