@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.following import FollowSettings, Geometry, Method
-from napari_cellprompt.core.inference.sam.tracking import TrackSettings
+from napari_cellprompt.core.inference.following import (
+    FollowSettings,
+    Geometry,
+    Method,
+    TrackSettings,
+)
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask

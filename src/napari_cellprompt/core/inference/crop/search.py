@@ -9,7 +9,7 @@ network looks at every one of them as at a click of a user.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -34,12 +34,36 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.searching import SearchSettings
 
-    from .model import CropModel
+    from .answering import Asking, Manner
+    from .looking import Looker
+    from .settings import DenseSettings
 
     Floats = NDArray[np.float32]
     Region = tuple[int, int, int, int]
 
-__all__ = ["find_objects", "find_size"]
+__all__ = ["Searcher", "find_objects", "find_size"]
+
+
+class Searcher(Protocol):
+    """What the search needs of the model."""
+
+    looker: Looker
+    dense: DenseSettings
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    def manner(self, plane: PlaneSource) -> Manner:
+        """How objects of a plane are asked for."""
+
+    def answer(
+        self,
+        plane: PlaneSource,
+        askings: Sequence[Asking],
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[list[Seen]]:
+        """Go through ways of asking side by side until each has its answer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +78,7 @@ class _Peak:
 
 
 def find_objects(
-    model: CropModel,
+    model: Searcher,
     plane: PlaneSource,
     settings: SearchSettings,
     *,
@@ -111,7 +135,7 @@ def find_objects(
 
 
 def find_size(
-    model: CropModel,
+    model: Searcher,
     plane: PlaneSource,
     settings: SearchSettings,
     *,
@@ -157,7 +181,7 @@ def find_size(
 
 
 def _tiles(
-    model: CropModel, shape: tuple[int, int], region: Region | None, step: float
+    model: Searcher, shape: tuple[int, int], region: Region | None, step: float
 ) -> list[tuple[Crop, Region]]:
     """Overlapping crops over a region, each with the part that only it answers for."""
     dense = model.dense
@@ -174,7 +198,7 @@ def _tiles(
     return tiles
 
 
-def _peaks(model: CropModel, plane: PlaneSource, crop: Crop, core: Region) -> list[_Peak]:
+def _peaks(model: Searcher, plane: PlaneSource, crop: Crop, core: Region) -> list[_Peak]:
     """Middles of objects in a tile's own part, with the regions around them."""
     dense = model.dense
     looker = model.looker
@@ -210,7 +234,7 @@ def _peaks(model: CropModel, plane: PlaneSource, crop: Crop, core: Region) -> li
 
 
 def _looked_at(
-    model: CropModel,
+    model: Searcher,
     plane: PlaneSource,
     peaks: Sequence[_Peak],
     settings: SearchSettings,
