@@ -118,7 +118,9 @@ def test_first_and_further_objects(
         assert not others.any()
 
     path = tmp_path / "out.tif"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *arguments: (str(path), ""))
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *arguments, **options: (str(path), "")
+    )
     widget.panel.buttons["export"].click()
     window.wait(path.exists)
     np.testing.assert_array_equal(read_labels(path).labels, labels)

@@ -104,7 +104,7 @@ def test_mask_wholly_on_other_objects_is_kept_for_another_try(
     desk.click(FIRST)
     desk.see()
     desk.widget.accept()
-    assert "already belong to other objects" in desk.status
+    assert "it is that object once more" in desk.status
     assert len(desk.form.points.value.data) == 1
 
 

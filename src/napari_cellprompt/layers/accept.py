@@ -10,7 +10,9 @@ import numpy as np
 from napari_cellprompt.session.objects import Change, ObjectPlane, ObjectRecord, ObjectStore
 
 from .commit import (
+    SAME_OBJECT,
     LabelIds,
+    LabelsError,
     Policy,
     check_writable,
     commit,
@@ -18,15 +20,18 @@ from .commit import (
     widen,
     widening_note,
 )
+from .commit_stack import PlaneMask, commit_many
 from .grids import match_grid
 from .ownership import ownership_of
 from .prompts import add_labels_layer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_cellprompt.core.types import Candidate, CroppedMask
+    from napari_cellprompt.core.types import Candidate, CroppedMask, Prompts
 
     from .coordinates import PlaneView
     from .resolve import SegmentState
@@ -40,11 +45,18 @@ Region = tuple[slice | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An object that was written."""
+    """Objects that were written, as one step of undo."""
 
     layer: Labels
-    record: ObjectRecord
+    records: tuple[ObjectRecord, ...]
+    written: tuple[int, ...]
+    """Which of the objects that were to be accepted, by their number from 0."""
     message: str
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Of the objects."""
+        return tuple(record.id for record in self.records)
 
 
 class Acceptor:
@@ -74,41 +86,77 @@ class Acceptor:
         labels: Labels,
         image: Image,
         state: SegmentState,
-        candidate: Candidate,
+        found: Sequence[tuple[Prompts, Candidate]],
         overlap: Overlap,
     ) -> Accepted:
-        """Write one object as one undo step, and remember how it was made.
+        """Write objects of one plane as one undo step, and remember how they were made.
+
+        Of several objects those that other objects have already are left out.
 
         Raises
         ------
         CellpromptError
             Nothing was written; the message says why.
         """
-        view, mask = state.view, candidate.mask
+        view = state.view
         check_writable(labels)
-        if overlap == "new layer" and _touches_others(labels, image, view, mask):
+        if overlap == "new layer" and any(
+            _touches_others(labels, image, view, candidate.mask) for _, candidate in found
+        ):
             labels = self.new_layer(image, view)
         store = self.store(labels)
         self._sync(labels, store)
-        object_id = store.next_id(self.ids.largest(labels))
+        first = store.next_id(self.ids.largest(labels))
         notes = []
-        if needs_widening(labels, object_id):
+        if needs_widening(labels, first + len(found) - 1):
             narrow = labels
             labels, store = self.widen(narrow)
             notes.append(widening_note(narrow, labels))
         policy: Policy = "replace" if overlap == "replace" else "keep"
-        result = commit(labels, mask, view, object_id, policy, image=image)
-        self.ids.know(labels, object_id)
-        if result.kept_out:
-            notes.append(f"{result.kept_out} pixels stayed with other objects.")
-        box = mask.box or (0, 0, 0, 0)
-        plane = ObjectPlane(
-            state.plane, state.prompts, candidate.score, result.written, box
-        )
-        record = ObjectRecord(object_id, (plane,))
-        self.remember(labels, record, region_of(labels, image, view, box))
-        first = f"Object {object_id}: {result.written} pixels in '{labels.name}'."
-        return Accepted(labels, record, " ".join([first, *notes]))
+        if len(found) == 1:
+            results = [commit(labels, found[0][1].mask, view, first, policy, image=image)]
+        else:
+            masks = (
+                PlaneMask(first + number, view, candidate.mask)
+                for number, (_, candidate) in enumerate(found)
+            )
+            writing = commit_many(labels, masks, policy, image=image, skip_covered=True)
+            results = list(writing)
+        written = [number for number, result in enumerate(results) if result.written]
+        if not written:
+            raise LabelsError(
+                f"All of these masks belong to objects of '{labels.name}' already, which "
+                "are kept."
+            )
+        records = []
+        for number in written:
+            prompts, candidate = found[number]
+            box, result = candidate.mask.box or (0, 0, 0, 0), results[number]
+            plane = ObjectPlane(state.plane, prompts, candidate.score, result.written, box)
+            record = ObjectRecord(result.object_id, (plane,))
+            self.ids.know(labels, result.object_id)
+            self.remember(labels, record, region_of(labels, image, view, box))
+            records.append(record)
+        kept_out = sum(results[number].kept_out for number in written)
+        if kept_out:
+            notes.append(f"{kept_out} pixels stayed with other objects.")
+        if len(written) < len(found):
+            notes.append(
+                f"{len(found) - len(written)} not: other objects have more than "
+                f"{SAME_OBJECT:.0%} of the same pixels."
+            )
+        text = _accepted_text(records, labels)
+        return Accepted(labels, tuple(records), tuple(written), " ".join([text, *notes]))
+
+    def is_shown(self, labels: Labels) -> bool:
+        """Whether a layer is in the viewer."""
+        return labels in self._viewer.layers
+
+    def holds(self, labels: Labels, ids: Sequence[int]) -> bool:
+        """Whether all of these objects are in a layer, undone ones not."""
+        self.sync(labels)
+        store = self.store(labels)
+        return all(object_id in store for object_id in ids)
 
     def remember(self, labels: Labels, record: ObjectRecord, region: Region) -> None:
         """Take over an object that was written.
@@ -195,6 +243,15 @@ class Acceptor:
                 self._where[new, record] = region
         self.ids.know(wide, largest)
         return wide, store
+
+
+def _accepted_text(records: Sequence[ObjectRecord], labels: Labels) -> str:
+    pixels = sum(plane.area for record in records for plane in record.planes)
+    if len(records) == 1:
+        return f"Object {records[0].id}: {pixels} pixels in '{labels.name}'."
+    names = ", ".join(str(record.id) for record in records[:8])
+    more = ", ..." if len(records) > 8 else ""
+    return f"{len(records)} objects ({names}{more}) in '{labels.name}'."
 
 
 def _names(ids: list[int]) -> str:

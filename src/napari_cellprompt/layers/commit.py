@@ -31,6 +31,7 @@ __all__ = [
     "check_id",
     "check_writable",
     "commit",
+    "covering",
     "find_grid",
     "first_change",
     "max_label",
@@ -42,6 +43,11 @@ __all__ = [
 ]
 
 Policy = Literal["keep", "replace"]
+
+SAME_OBJECT = 0.75
+"""A mask of which one object has more than this share is that object once more."""
+NOTHING_LEFT = 0.9
+"""Of a mask of which several objects have more than this share a sliver would be left."""
 
 
 class LabelsError(CellpromptError, ValueError):
@@ -61,6 +67,8 @@ class CommitResult:
     """Pixels of the mask that stayed with the objects that had them."""
     changed: tuple[int, ...] | None = None
     """Index of one pixel that did not carry the id before; None where all did."""
+    covered_by: tuple[int, ...] = ()
+    """Objects that have nearly all of the mask, so that it was not written."""
 
 
 def commit(
@@ -95,8 +103,8 @@ def commit(
     Raises
     ------
     LabelsError
-        The layer cannot be written to, does not fit the image, or nothing of the mask
-        is left to write.
+        The layer cannot be written to, does not fit the image, or nearly all of the mask
+        belongs to other objects that are kept.
     """
     check_writable(layer)
     check_id(layer, object_id)
@@ -106,20 +114,54 @@ def commit(
     current = np.asarray(layer.data[indices])
     total = int(indices[0].size)
     if policy == "keep":
+        owners = covering(current, object_id)
+        if owners:
+            raise LabelsError(_covered_text(current, owners, layer.name))
         # -1 is background as well, in the labels of some programs.
         free = (current <= 0) | (current == object_id)
-        if not free.any():
-            others = ", ".join(str(other) for other in np.unique(current)[:3])
-            raise LabelsError(
-                f"All {total} pixels of this mask already belong to other objects "
-                f"({others}) of '{layer.name}', which are kept."
-            )
         indices = tuple(axis_indices[free] for axis_indices in indices)
     changed = first_change(layer, indices, object_id)
     with layer.block_history():
         layer.data_setitem(indices, object_id)
     written = int(indices[0].size)
     return CommitResult(layer, object_id, written, total - written, changed)
+
+
+def covering(current: NDArray[Any], object_id: int) -> tuple[int, ...]:
+    """Other objects that have so much of a mask that it is no object of its own.
+
+    Parameters
+    ----------
+    current : ndarray, shape (N,)
+        What the layer holds at the pixels of the mask.
+    object_id : int
+        The mask's own id.
+    """
+    others, counts = np.unique(
+        current[(current > 0) & (current != object_id)], return_counts=True
+    )
+    if not others.size:
+        return ()
+    order = np.argsort(-counts, kind="stable")
+    if counts[order[0]] > SAME_OBJECT * current.size:
+        return (int(others[order[0]]),)
+    if counts.sum() > NOTHING_LEFT * current.size:
+        return tuple(int(number) for number in others[order])
+    return ()
+
+
+def _covered_text(current: NDArray[Any], owners: tuple[int, ...], name: str) -> str:
+    share = float(np.isin(current, owners).mean())
+    names = ", ".join(str(owner) for owner in owners[:3])
+    first = (
+        f"{share:.0%} of this mask is object {names} of '{name}', which is kept: it is "
+        "that object once more."
+        if len(owners) == 1
+        else f"{share:.0%} of this mask already belongs to objects {names} of '{name}', "
+        "which are kept."
+    )
+    whose = "its" if len(owners) == 1 else "their"
+    return f"{first} Q discards it; with Overlaps on 'replace' it takes {whose} place."
 
 
 def first_change(

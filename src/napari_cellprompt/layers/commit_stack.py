@@ -13,6 +13,7 @@ from .commit import (
     Policy,
     check_id,
     check_writable,
+    covering,
     find_grid,
     first_change,
     nd_indices,
@@ -45,7 +46,12 @@ class PlaneMask:
 
 
 def commit_many(
-    layer: Labels, masks: Iterable[PlaneMask], policy: Policy = "keep", *, image: Image
+    layer: Labels,
+    masks: Iterable[PlaneMask],
+    policy: Policy = "keep",
+    *,
+    image: Image,
+    skip_covered: bool = False,
 ) -> Generator[CommitResult, None, None]:
     """Write masks one by one, all of them together one step of the layer's undo.
 
@@ -57,6 +63,8 @@ def commit_many(
         As for ``commit``.
     masks : iterable of PlaneMask
         What to write; a mask that others leave no pixel to is no error here.
+    skip_covered : bool
+        Leave out masks that are, by ``commit.covering``, objects that are there already.
 
     Yields
     ------
@@ -72,7 +80,7 @@ def commit_many(
     with layer.block_history():
         for item in masks:
             try:
-                result = _write(layer, item, policy, image)
+                result = _write(layer, item, policy, image, skip_covered)
                 yield result
             except (GeneratorExit, LabelsError) as error:
                 # Leave the block as usual, which keeps what was written undoable.
@@ -83,7 +91,9 @@ def commit_many(
     raise stopped
 
 
-def _write(layer: Labels, item: PlaneMask, policy: Policy, image: Image) -> CommitResult:
+def _write(
+    layer: Labels, item: PlaneMask, policy: Policy, image: Image, skip_covered: bool
+) -> CommitResult:
     check_id(layer, item.object_id)
     if item.mask is None:
         empty = np.empty(0, dtype=np.intp)
@@ -93,6 +103,9 @@ def _write(layer: Labels, item: PlaneMask, policy: Policy, image: Image) -> Comm
     total = int(indices[0].size)
     if total and policy == "keep":
         current = np.asarray(layer.data[indices])
+        owners = covering(current, item.object_id) if skip_covered else ()
+        if owners:
+            return CommitResult(layer, item.object_id, 0, total, covered_by=owners)
         free = (current <= 0) | (current == item.object_id)
         indices = tuple(axis_indices[free] for axis_indices in indices)
     if item.erase:

@@ -25,9 +25,13 @@ __all__ = ["PREVIEW_NAME", "Preview", "is_preview", "preview_metadata"]
 
 PREVIEW_NAME = "Preview"
 _METADATA_KEY = "napari-cellprompt"
+_FILLED, _OUTLINED = 0.5, 1.0
+"""Opacity: an outline hides little, and a faint one is not seen on bright cells."""
 # Planes up to this side are covered whole; larger ones by a window of this side that
 # moves with the object, since a redraw costs time by the pixel.
 _WINDOW = 1024
+_VALUES = 8
+"""Masks next to each other are told apart by so many values, all of one colour."""
 
 
 def is_preview(layer: Layer) -> bool:
@@ -95,6 +99,7 @@ class Preview:
         self._contour = width
         if self._layer is not None:
             self._layer.contour = width
+            self._layer.opacity = _OUTLINED if width else _FILLED
 
     def prepare(self, image: Image, view: PlaneView) -> None:
         """Add the empty layer ahead of the first mask.
@@ -107,13 +112,15 @@ class Preview:
         plane = plane_shape(image, view)
         self._move(image, view, (_window(plane[0], 1), _window(plane[1], 1)), (0, 0))
 
-    def show(self, image: Image, view: PlaneView, mask: CroppedMask) -> None:
-        """Draw a mask over the plane ``view`` of ``image`` in place of the last one."""
-        box = mask.box
-        if box is None:
+    def show(self, image: Image, view: PlaneView, *masks: CroppedMask) -> None:
+        """Draw masks over the plane ``view`` of ``image`` in place of the last ones."""
+        boxes = [(mask, mask.box) for mask in masks]
+        drawn = [(mask, box) for mask, box in boxes if box is not None]
+        if not drawn:
             self.hide()
             return
-        x0, y0, x1, y1 = box
+        x0, y0 = (min(box[n] for _, box in drawn) for n in (0, 1))
+        x1, y1 = (max(box[n] for _, box in drawn) for n in (2, 3))
         plane = plane_shape(image, view)
         window = self._window_for(image, view, (y1 - y0, x1 - x0))
         corner = (
@@ -122,11 +129,18 @@ class Preview:
         )
         self._move(image, view, window, corner)
         self._clear()
-        top, left = y0 - corner[0], x0 - corner[1]
-        target = (slice(top, top + y1 - y0), slice(left, left + x1 - x0))
-        my, mx = mask.origin
-        self._buffer[target] = mask.data[y0 - my : y1 - my, x0 - mx : x1 - mx]
-        self._filled = target
+        for number, (mask, (left, top, right, bottom)) in enumerate(drawn):
+            target = self._buffer[
+                top - corner[0] : bottom - corner[0], left - corner[1] : right - corner[1]
+            ]
+            my, mx = mask.origin
+            inside = mask.data[top - my : bottom - my, left - mx : right - mx]
+            # Different values, so that outlines of neighbours do not run together.
+            target[inside] = 1 + number % _VALUES
+        self._filled = (
+            slice(y0 - corner[0], y1 - corner[0]),
+            slice(x0 - corner[1], x1 - corner[1]),
+        )
         self._redraw()
 
     def hide(self) -> None:
@@ -217,11 +231,13 @@ class Preview:
         shape = [1] * ndim
         shape[place.axes[0]], shape[place.axes[1]] = place.window
         data = np.zeros(shape, dtype=np.uint8)
+        colours: dict[int | None, Any] = dict.fromkeys(range(1, _VALUES + 1), self._colour)
+        colours[None] = "transparent"
         self._layer = Labels(
             data,
             name=PREVIEW_NAME,
-            opacity=0.5,
-            colormap=DirectLabelColormap(color_dict={None: "transparent", 1: self._colour}),
+            opacity=_OUTLINED if self._contour else _FILLED,
+            colormap=DirectLabelColormap(color_dict=colours),
             metadata=preview_metadata(),
             **kwargs,
         )

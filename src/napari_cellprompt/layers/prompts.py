@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.types import Prompts
-
-from .coordinates import array_shape, plane_shape, points_to_plane
+from .coordinates import array_shape, points_to_plane
 from .grids import layer_kwargs
 
 if TYPE_CHECKING:
@@ -28,9 +25,11 @@ __all__ = [
     "add_boxes_layer",
     "add_labels_layer",
     "add_points_layer",
+    "clip_box",
+    "fit_points",
     "read_box",
     "read_points",
-    "read_prompts",
+    "shape_boxes",
 ]
 
 POLARITY = "polarity"
@@ -44,64 +43,10 @@ LABELS_NAME = "Cells"
 _COLOURS = {POSITIVE: "#2ecc40", NEGATIVE: "#ff4136"}
 _CLOSED_SHAPES = ("rectangle", "ellipse", "polygon", "path")
 # Screen pixels between which a point is drawn, whatever the zoom: large enough to be
-# grabbed and small enough to leave a nucleus visible.
-_POINT_ON_SCREEN = (8, 14)
-
-
-def read_prompts(
-    points: Points | None, boxes: Shapes | None, image: Image, view: PlaneView
-) -> Prompts:
-    """What the layers say about one plane of an image.
-
-    Parameters
-    ----------
-    points : napari.layers.Points, optional
-        Clicks; their sign is the feature ``polarity`` ("positive" or "negative"),
-        positive where there is none.
-    boxes : napari.layers.Shapes, optional
-        Rectangles, ellipses, polygons or closed paths; the last one on the plane
-        counts, by its bounding box.
-    image, view
-        The image and its plane, from ``coordinates.plane_of``.
-
-    Returns
-    -------
-    Prompts
-        Empty when nothing lies on the plane. What lies outside the image is left out
-        as long as something else is inside.
-
-    Raises
-    ------
-    PromptError
-        All points and boxes of this plane are outside the image, or there are only
-        negative points.
-    """
-    xy, labels = read_points(points, image, view) if points is not None else ([], [])
-    box = read_box(boxes, image, view) if boxes is not None else None
-    height, width = plane_shape(image, view)
-    inside = [-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5 for x, y in xy]
-    clipped = _clip_box(box, height, width) if box is not None else None
-    if (xy or box is not None) and clipped is None and not any(inside):
-        what = "box" if not xy else "point" if len(xy) == 1 else "prompts"
-        verb = "lie" if what == "prompts" else "lies"
-        raise PromptError(
-            f"The {what} {verb} outside '{image.name}', which is {width} x {height} "
-            "pixels here: move or delete it."
-        )
-    kept = [
-        (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0))
-        for (x, y), is_inside in zip(xy, inside, strict=True)
-        if is_inside
-    ]
-    kept_labels = [
-        label for label, is_inside in zip(labels, inside, strict=True) if is_inside
-    ]
-    if kept and clipped is None and 1 not in kept_labels:
-        raise PromptError(
-            "There are only negative points on this plane: add a point on the object or "
-            "a box around it."
-        )
-    return Prompts(points=tuple(kept), labels=tuple(kept_labels), box=clipped)
+# seen, and small enough to leave a nucleus visible.
+_POINT_ON_SCREEN = (4, 14)
+# Between these, a point is as large as this share of the object that it is on.
+_POINT_ON_OBJECT = 0.2
 
 
 def read_points(
@@ -137,8 +82,17 @@ def read_box(
         box, so the corners move by half a pixel and the area stays. Shapes thinner
         than a pixel, which a click without a drag leaves behind, do not count.
     """
-    for vertices, kind in zip(
-        reversed(boxes.data), reversed(boxes.shape_type), strict=True
+    found = shape_boxes(boxes, image, view)
+    return found[-1][1] if found else None
+
+
+def shape_boxes(
+    boxes: Shapes, image: Image, view: PlaneView
+) -> list[tuple[int, tuple[float, float, float, float]]]:
+    """Number and bounding box of each closed shape on a plane, as ``read_box`` has them."""
+    found = []
+    for number, (vertices, kind) in enumerate(
+        zip(boxes.data, boxes.shape_type, strict=True)
     ):
         if kind not in _CLOSED_SHAPES:
             continue
@@ -148,11 +102,11 @@ def read_box(
         x0, y0 = (float(value) for value in xy.min(axis=0) + 0.5)
         x1, y1 = (float(value) for value in xy.max(axis=0) + 0.5)
         if x1 - x0 >= 1 and y1 - y0 >= 1:
-            return x0, y0, x1, y1
-    return None
+            found.append((number, (x0, y0, x1, y1)))
+    return found
 
 
-def _clip_box(
+def clip_box(
     box: tuple[float, float, float, float], height: int, width: int
 ) -> tuple[float, float, float, float] | None:
     """The part of a box inside the image; None when there is none."""
@@ -183,6 +137,28 @@ def add_points_layer(viewer: ViewerModel, image: Image) -> Points:
     )
     viewer.add_layer(layer)
     return layer
+
+
+def fit_points(points: Points, side: float) -> None:
+    """Draw clicks small enough for objects of a size; layers of the user's stay alone.
+
+    Parameters
+    ----------
+    points : napari.layers.Points
+        From ``add_points_layer``.
+    side : float
+        Longer side of an object in pixels of the image.
+    """
+    if tuple(points.canvas_size_limits) != _POINT_ON_SCREEN:
+        return
+    wanted = min(max(_POINT_ON_OBJECT * side, 1.0), float(_POINT_ON_SCREEN[1]))
+    # A mask that changes by a pixel is no reason to draw everything anew.
+    if abs(points.current_size - wanted) < 0.2 * wanted:
+        return
+    with points.events.current_size.blocker():
+        points.current_size = wanted
+    if len(points.data):
+        points.size = wanted
 
 
 def add_boxes_layer(viewer: ViewerModel, image: Image) -> Shapes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.core.types import PlaneKey, Prompts
 
 from .coordinates import PlaneView, plane_of
-from .prompts import read_prompts
+from .drawn import DrawnObject, read_objects, shape_note
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -28,16 +28,30 @@ class SegmentState:
     """The plane as the model sees it."""
     view: PlaneView
     """The same plane in the viewer."""
-    prompts: Prompts
+    drawn: tuple[DrawnObject, ...]
+    """What is drawn on the plane, the object drawn last at the end."""
     target: str | None
     """Unique id of the Labels layer that takes the object; None when there is none."""
+
+    note: str = ""
+    """How shapes count that are no rectangles."""
+
+    @property
+    def prompts(self) -> Prompts:
+        """Those of the object drawn last; empty where nothing is drawn."""
+        return self.drawn[-1].prompts if self.drawn else Prompts()
+
+    @property
+    def objects(self) -> tuple[Prompts, ...]:
+        """Prompts of each object."""
+        return tuple(drawn.prompts for drawn in self.drawn)
 
     def same_request(self, other: SegmentState | None) -> bool:
         """True when a prediction for ``other`` answers this state too."""
         return (
             other is not None
             and self.plane == other.plane
-            and self.prompts == other.prompts
+            and self.objects == other.objects
         )
 
 
@@ -81,6 +95,7 @@ def resolve(
     return SegmentState(
         plane=PlaneKey(image_id, view.index, view.axes, channel, limits),
         view=view,
-        prompts=read_prompts(points, boxes, image, view),
+        drawn=read_objects(points, boxes, image, view),
         target=None if labels is None else str(labels.unique_id),
+        note=shape_note(boxes, image, view),
     )

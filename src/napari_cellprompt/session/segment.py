@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.model import Model, Shown
-    from napari_cellprompt.core.types import Prediction, Prompts, Tile
+    from napari_cellprompt.core.types import PlaneKey, Prediction, Prompts, Tile
 
 __all__ = [
     "LoadedSegmenter",
@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_MOST_CHECKED = 10_000
+"""Planes that are known to hold something, before that is forgotten."""
 
 
 class Segmenter(Protocol):
@@ -122,6 +125,7 @@ class SegmentSession:
         self._load_error: CellpromptError | None = None
         self._asked_for = ""
         self._generations = itertools.count(1)
+        self._checked: set[PlaneKey] = set()
         self._number = next(self._numbers)
 
     @property
@@ -161,9 +165,30 @@ class SegmentSession:
         """
 
         def job(context: JobContext) -> Prediction:
+            self._check(plane)
             return self._segmenter().predict(
                 plane, prompts, size_hint=size_hint, cancelled=context.cancelled
             )
+
+        return self._submit(self._again_on_cpu(job), "predict", Priority.CLICK)
+
+    def predict_all(
+        self,
+        plane: PlaneSource,
+        objects: Sequence[Prompts],
+        *,
+        size_hint: float | None = None,
+    ) -> Future[list[Prediction]]:
+        """Masks for several objects of a plane, as ``predict`` gives them for one."""
+
+        def job(context: JobContext) -> list[Prediction]:
+            self._check(plane)
+            return [
+                self._segmenter().predict(
+                    plane, prompts, size_hint=size_hint, cancelled=context.cancelled
+                )
+                for prompts in objects
+            ]
 
         return self._submit(self._again_on_cpu(job), "predict", Priority.CLICK)
 
@@ -307,6 +332,14 @@ class SegmentSession:
             raise
         # napari shows it as a notification, the terminal as a line
         warnings.warn(_MOVED, RuntimeWarning, stacklevel=2)
+
+    def _check(self, plane: PlaneSource) -> None:
+        """Raise ``ImageError`` where a plane holds nothing; each plane is read once."""
+        if plane.key not in self._checked:
+            plane.check_finite()
+            if len(self._checked) >= _MOST_CHECKED:
+                self._checked.clear()
+            self._checked.add(plane.key)
 
     def _segmenter(self) -> Segmenter:
         if self._loaded is None:

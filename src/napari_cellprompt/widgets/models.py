@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QApplication,
     QFileDialog,
-    QHBoxLayout,
-    QHeaderView,
     QLabel,
     QMessageBox,
     QPlainTextEdit,
     QProgressBar,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,7 +24,11 @@ from napari_cellprompt.session.zoo import (
     models_changed,
 )
 from napari_cellprompt.tasks.doctor import report
+from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
+from napari_cellprompt.widgets.shared.looks import grid_of, push_button
+
+from .model_table import ModelTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +38,6 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent
 
 __all__ = ["ModelsWidget"]
-
-_COLUMNS = ("Model", "Here", "Runs", "Size", "Licence", "Family", "Good for")
 
 
 def _confirm(parent: QWidget, question: str) -> bool:
@@ -76,34 +71,23 @@ class ModelsWidget(QWidget):
         self._bridge = ResultBridge()
         # a download may outlive the window; what it tells must not reach a deleted one
         self.destroyed.connect(self._bridge.close)
-        self._rows: list[ModelRow] = []
         self._download: Download | None = None
         self._told = 0
 
-        self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels(_COLUMNS)
-        numbers, header = self.table.verticalHeader(), self.table.horizontalHeader()
-        if numbers is None or header is None:
-            raise RuntimeError("a table has no headers")
-        numbers.setVisible(False)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
-        self.table.setWordWrap(False)
+        self.list = ModelTable()
+        self.table = self.list.table
         self.details = QLabel()
         self.details.setWordWrap(True)
         self.details.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.fetch = QPushButton("Download…")
-        self.bring = QPushButton("Import file…")
-        self.remove = QPushButton("Remove…")
-        self.copy_path = QPushButton("Copy path")
+        self.fetch = push_button("Download…")
+        self.bring = push_button("Import file…")
+        self.remove = push_button("Remove…")
+        self.copy_path = push_button("Copy path")
         self.bar = QProgressBar()
         self.bar.setVisible(False)
         self.message = QLabel()
         self.message.setWordWrap(True)
-        self.doctor = QPushButton("Check this computer")
+        self.doctor = push_button("Check this computer")
         self.doctor.setToolTip(
             "Versions, devices and the time of a click, as text to paste"
         )
@@ -112,27 +96,24 @@ class ModelsWidget(QWidget):
         # it is a table of two columns
         self.report.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.report.setVisible(False)
-        self.copy_report = QPushButton("Copy report")
+        self.copy_report = push_button("Copy report")
         self.copy_report.setVisible(False)
 
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.table, 3)
+        layout = Body(self).rows
+        layout.addWidget(self.list, 3)
         layout.addWidget(self.details)
-        buttons = QHBoxLayout()
-        for button in (self.fetch, self.bring, self.remove, self.copy_path):
-            buttons.addWidget(button)
-        layout.addLayout(buttons)
+        layout.addLayout(grid_of([self.fetch, self.bring, self.remove, self.copy_path]))
         layout.addWidget(self.bar)
         layout.addWidget(self.message)
         layout.addWidget(self.doctor)
         layout.addWidget(self.report, 2)
         layout.addWidget(self.copy_report)
 
-        self.table.itemSelectionChanged.connect(self._show_details)
+        self.list.chosen.connect(self._show_details)
         self.fetch.clicked.connect(self._fetch_or_cancel)
         self.bring.clicked.connect(self._ask_for_file)
         self.remove.clicked.connect(self._remove)
-        self.copy_path.clicked.connect(lambda: self._copy(self.selected().path))
+        self.copy_path.clicked.connect(self._copy_path)
         self.doctor.clicked.connect(self._examine)
         self.copy_report.clicked.connect(lambda: self._copy(self.report.toPlainText()))
         self.refresh()
@@ -142,47 +123,28 @@ class ModelsWidget(QWidget):
         """Read again which models there are."""
         self._bridge.deliver(in_background(model_rows), self._fill)
 
-    def selected(self) -> ModelRow:
+    def selected(self) -> ModelRow | None:
         """The model of the chosen line; the first where none is chosen."""
-        return self._rows[max(self.table.currentRow(), 0)]
+        return self.list.selected
 
     def choose(self, name: str) -> None:
         """Choose the line of a model."""
-        names = [row.name for row in self._rows]
-        if name in names:
-            self.table.selectRow(names.index(name))
+        self.list.choose(name)
 
     def _fill(self, future: Future[list[ModelRow]]) -> None:
         problem = complaint(future)
         if problem is not None:
             self.message.setText(problem)
             return
-        name = self.selected().name if self._rows else ""
-        self._rows = future.result()
-        self.table.setRowCount(len(self._rows))
-        for line, row in enumerate(self._rows):
-            here = {"bundled": "bundled", "yours": "yours"}.get(row.kind)
-            size = f"{row.nbytes / 1e6:.0f} MB" if row.nbytes else ""
-            cells = (
-                row.name,
-                here or ("yes" if row.here else ""),
-                row.fit,
-                size,
-                row.licence,
-                row.family,
-                row.good_for,
-            )
-            for column, text in enumerate(cells):
-                item = QTableWidgetItem(text)
-                item.setToolTip(text)
-                self.table.setItem(line, column, item)
-        self.choose(name or self._rows[0].name)
+        self.list.fill(future.result())
         self._show_details()
 
     def _show_details(self) -> None:
-        if not self._rows:
-            return
         row = self.selected()
+        self._enable()
+        if row is None:
+            self.details.setText("No model has all these words." if self.list.rows else "")
+            return
         parts = [f"<b>{row.name}</b> ({row.family}): {row.good_for}."]
         if row.fit:
             parts.append(f"An image on this computer: {row.fit}.")
@@ -193,14 +155,15 @@ class ModelsWidget(QWidget):
         elif row.url:
             parts.append(f"From {row.url}")
         self.details.setText("<br>".join(parts))
-        self._enable()
 
     def _enable(self) -> None:
         row, busy = self.selected(), self._download is not None
         self.fetch.setText("Cancel" if busy else "Download…")
-        self.fetch.setEnabled(busy or (bool(row.url) and not row.here))
-        self.remove.setEnabled(not busy and bool(row.path))
-        self.copy_path.setEnabled(bool(row.path))
+        path = "" if row is None else row.path
+        there = row is None or row.here or not row.url
+        self.fetch.setEnabled(busy or not there)
+        self.remove.setEnabled(not busy and bool(path))
+        self.copy_path.setEnabled(bool(path))
 
     # -- download ----------------------------------------------------------------
     def _fetch_or_cancel(self) -> None:
@@ -209,6 +172,8 @@ class ModelsWidget(QWidget):
             self.message.setText("Cancelling…")
             return
         row = self.selected()
+        if row is None:
+            return
         size = f" ({row.nbytes / 1e6:.0f} MB)" if row.nbytes else ""
         question = (
             f"Download {row.name}{size} from {row.url}?\n\nIts licence: {row.licence}."
@@ -273,6 +238,8 @@ class ModelsWidget(QWidget):
         from napari_cellprompt.core.zoo.user_models import forget_model
 
         row = self.selected()
+        if row is None:
+            return
         mine = row.kind == "yours"
         question = (
             f"Forget {row.name}? The file stays at {row.path}."
@@ -311,6 +278,11 @@ class ModelsWidget(QWidget):
                 self.copy_report.setVisible(True)
 
         self._bridge.deliver(in_background(self._report), done)
+
+    def _copy_path(self, _: bool = False) -> None:
+        row = self.selected()
+        if row is not None:
+            self._copy(row.path)
 
     def _copy(self, text: str) -> None:
         clipboard = QApplication.clipboard()

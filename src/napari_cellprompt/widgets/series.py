@@ -14,21 +14,25 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
-    QGridLayout,
     QProgressBar,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.layers.files import FILE_KEY
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.tasks.series import Series
 from napari_cellprompt.widgets.segment.export import Exporter
-from napari_cellprompt.widgets.segment.panel import text_line
+from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 from napari_cellprompt.widgets.shared.keys import SERIES_KEYS, KeyBinder, name_of
+from napari_cellprompt.widgets.shared.looks import (
+    Accent,
+    grid_of,
+    push_button,
+    text_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,10 +80,10 @@ class SeriesWidget(QWidget):
         self._reviewed: Labels | None = None
         """Labels that came from a file and are as they were there."""
         self.buttons = {
-            "open": QPushButton("Open a folder ..."),
-            "save": QPushButton("Save and next"),
-            "back": QPushButton("Previous"),
-            "skip": QPushButton("Skip"),
+            "open": push_button("Open a folder ..."),
+            "save": push_button("Save and next"),
+            "back": push_button("Previous"),
+            "skip": push_button("Skip"),
         }
         for key in SERIES_KEYS:
             tip = f"{key.text[0].upper()}{key.text[1:]} ({name_of(key)})"
@@ -92,11 +96,11 @@ class SeriesWidget(QWidget):
         self.bar.setFormat("%v of %m finished")
         self.status_line = text_line()
         # Layout, state, connections.
-        grid = QGridLayout()
-        for number, button in enumerate(self.buttons.values()):
-            grid.addWidget(button, number // 2, number % 2)
-        layout = QVBoxLayout(self)
-        layout.addLayout(grid)
+        self._accent = Accent(viewer, self.buttons["save"])
+        layout = Body(self).rows
+        layout.addWidget(self.buttons["open"])
+        layout.addWidget(self.buttons["save"])
+        layout.addLayout(grid_of([self.buttons["back"], self.buttons["skip"]]))
         layout.addWidget(self.apply)
         layout.addWidget(self.finished)
         layout.addWidget(self.bar)
@@ -212,6 +216,7 @@ class SeriesWidget(QWidget):
             options["contrast_limits"] = before.contrast_limits
         self._remove((*layers, self._reviewed, *self._prompts_of(before), before))
         self._reviewed = None
+        options["metadata"] = {"napari-cellprompt": {FILE_KEY: str(path)}}
         self._image = self._viewer.add_image(data, name=path.stem, **options)
         self.current = path
         segment.follower.take(self._image)
@@ -278,6 +283,7 @@ class SeriesWidget(QWidget):
             self._segment.closed.disconnect(self.shut_down)
         self._segment = None
         self.keys.unbind()
+        self._accent.close()
         self._exporter.close()
         self._bridge.close()
         self._pool.shutdown(wait=False)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.masks.rle import decode, encode
+from napari_cellprompt.core.masks.rle import area, decode, encode
 from napari_cellprompt.core.types import MaskRLE
 
 
@@ -71,3 +71,10 @@ def test_damaged_strings_are_refused(counts: str) -> None:
 def test_a_mask_has_two_axes() -> None:
     with pytest.raises(PromptError, match="two axes"):
         encode(np.zeros((2, 3, 4), bool))
+
+
+def test_area_without_unpacking() -> None:
+    mask = np.random.default_rng(5).random((37, 53)) > 0.6
+    assert area(encode(mask)) == np.count_nonzero(mask)
+    assert area(encode(np.zeros((4, 5), bool))) == 0
+    assert area(encode(np.ones((4, 5), bool))) == 20

@@ -258,11 +258,12 @@ def test_the_last_object_up_to_here(desk: PropagateDesk) -> None:
 def test_what_takes_long_is_announced(
     desk: PropagateDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_cellprompt.widgets.propagate.controller._LONG", 0.0)
+    monkeypatch.setattr("napari_cellprompt.widgets.propagate.run.LONG", 0.0)
     desk.see_object(3, 33, 30)
     desk.widget.start()
     desk.until("announced")
-    assert "7 planes in all: about" in desk.controller.desk.status
+    assert "planes in all: about" in desk.controller.desk.status
+    assert "Press Propagate now" in desk.controller.desk.status
     assert desk.widget.panel.buttons["start"].text() == "Propagate now"
     desk.widget.start()
     desk.until("review")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tests.widgets.conftest import FIRST, SECOND, Desk, blobs
 
 from napari_cellprompt.io.label_tiff import read_labels
@@ -29,11 +29,15 @@ def desk(make_napari_viewer: Any, session: SegmentSession, wait: Wait) -> Desk:
 def choose(monkeypatch: pytest.MonkeyPatch, path: str) -> list[str]:
     asked: list[str] = []
 
-    def dialog(parent: Any, caption: str, start: str, *rest: Any) -> tuple[str, str]:
+    def dialog(
+        parent: Any, caption: str, start: str, *rest: Any, **options: Any
+    ) -> tuple[str, str]:
         asked.append(start)
         return path, ""
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", dialog)
+    yes = QMessageBox.StandardButton.Yes
+    monkeypatch.setattr(QMessageBox, "question", lambda *arguments: yes)
     return asked
 
 

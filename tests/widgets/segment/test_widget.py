@@ -195,13 +195,26 @@ def test_undo_and_redo_of_objects(desk: Desk) -> None:
     desk.controller.undo()
     assert desk.status == "Object 2 is undone."
     assert sorted(np.unique(desk.labels)) == [0, 1]
+    assert len(desk.form.points.value.data) == 1
     desk.controller.undo()
+    assert desk.status == "The last click is undone."
+    assert len(desk.form.points.value.data) == 0
+    assert sorted(np.unique(desk.labels)) == [0, 1]
+    desk.controller.undo()
+    assert desk.status == "Object 1 is undone."
     assert not desk.labels.any()
+    desk.controller.undo()
+    assert desk.status == "The last click is undone."
     desk.controller.undo()
     assert "no object to undo" in desk.status
     desk.controller.redo()
-    assert desk.status == "Object 1 is back."
+    assert desk.status == "The last click is back."
     desk.controller.redo()
+    assert desk.status == "Object 1 is back."
+    assert sorted(np.unique(desk.labels)) == [0, 1]
+    desk.controller.redo()
+    desk.controller.redo()
+    assert desk.status == "Object 2 is back."
     assert sorted(np.unique(desk.labels)) == [0, 1, 2]
     desk.controller.redo()
     assert "nothing to redo" in desk.status
@@ -241,7 +254,7 @@ def test_undo_takes_back_clicks_first(desk: Desk, fake: FakeSegmenter) -> None:
 @pytest.mark.parametrize(
     ("policy", "first", "second"),
     [
-        pytest.param("keep", 120, 8, id="keep"),
+        pytest.param("keep", 72, 56, id="keep"),
         pytest.param("replace", 0, 128, id="replace"),
     ],
 )
@@ -249,7 +262,7 @@ def test_overlap_policy(
     desk: Desk, fake: FakeSegmenter, policy: str, first: int, second: int
 ) -> None:
     desk.form.overlap.value = policy
-    paint(desk.widget, np.s_[30:38, 40:55], 7)
+    paint(desk.widget, np.s_[30:38, 40:49], 7)
     desk.click(SECOND)
     desk.see()
     desk.widget.accept()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["PlaneSource", "axes_of", "image_limits", "planes_last"]
 
 _LETTERS = "TCZYXS"
+_ROWS = 128
+"""Read at a time in the search for one pixel with a value."""
 
 
 def axes_of(shape: Sequence[int], dtype: Any, axes: str | None = None) -> str:
@@ -304,6 +306,22 @@ class PlaneSource:
             rgb="S" in letters,
             limits=image_limits(image, limits, axes=letters, channel=channel),
             image_id=fingerprint(image) if image_id is None else image_id,
+        )
+
+    def check_finite(self) -> None:
+        """Raise ``ImageError`` where no pixel has a finite value; reads few of them."""
+        if not np.issubdtype(self._data.dtype, np.floating):
+            return
+        height, width = self.shape
+        for top in range(0, height, _ROWS):
+            key = list(self._key)
+            key[self._rows] = slice(top, min(top + _ROWS, height))
+            key[self._columns] = slice(0, width)
+            if np.isfinite(np.asarray(self._data[tuple(key)])).any():
+                return
+        raise ImageError(
+            "Not one pixel of this plane has a finite value (all are NaN or infinite): "
+            "there is nothing to segment."
         )
 
     def read(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:

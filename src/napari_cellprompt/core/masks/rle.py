@@ -18,7 +18,7 @@ from napari_cellprompt.core.types import MaskRLE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["decode", "encode"]
+__all__ = ["area", "decode", "encode"]
 
 # Longest number that can occur has 64 bits; more groups are no mask.
 _MAX_GROUPS = 13
@@ -68,6 +68,11 @@ def decode(rle: MaskRLE) -> NDArray[np.bool_]:
         )
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape((height, width), order="F")
+
+
+def area(rle: MaskRLE) -> int:
+    """Number of pixels of a mask, which is not unpacked for that."""
+    return sum(_runs(rle.counts)[1::2])
 
 
 def _pack(number: int) -> str:

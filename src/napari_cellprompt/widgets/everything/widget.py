@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_cellprompt.layers.ownership import plain
-from napari_cellprompt.widgets.segment.panel import text_line
+from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.looks import (
+    Accent,
+    Section,
+    grid_of,
+    push_button,
+    text_line,
+)
 
 from .controller import EverythingController
 from .form import EverythingForm
@@ -47,28 +54,29 @@ class EverythingWidget(QWidget):
         self.controller = EverythingController(viewer, segment.place)
         self.form = EverythingForm(viewer)
         self.buttons = {
-            "run": QPushButton("Find everything"),
-            "cancel": QPushButton("Stop"),
-            "commit": QPushButton("Accept all"),
-            "discard": QPushButton("Discard"),
-            "propagate": QPushButton("Accept, then propagate ..."),
+            "run": push_button("Find everything", "Look for all objects"),
+            "cancel": push_button("Stop", "Stop soon; what was found stays"),
+            "commit": push_button("Accept all", "Write the objects, as one step of undo"),
+            "discard": push_button("Discard", "Forget what was found"),
+            "propagate": push_button(
+                "Accept, then propagate ...",
+                "Follow the objects of this plane through the stack",
+            ),
         }
-        self.buttons["propagate"].setToolTip(
-            "Follow the objects of this plane through the stack"
-        )
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.status_line = text_line()
         # Layout, state, connections.
-        grid = QGridLayout()
-        for number, button in enumerate(self.buttons.values()):
-            grid.addWidget(button, number // 2, number % 2)
-        layout = QVBoxLayout(self)
+        self._accent = Accent(viewer, self.buttons["commit"])
+        layout = Body(self).rows
         layout.addWidget(self.form.top)
-        layout.addLayout(grid)
+        layout.addLayout(grid_of([self.buttons["run"], self.buttons["cancel"]]))
         layout.addWidget(self.bar)
         layout.addWidget(self.status_line)
-        layout.addWidget(self.form.filters)
+        layout.addWidget(self.buttons["commit"])
+        layout.addWidget(self.buttons["propagate"])
+        layout.addWidget(self.buttons["discard"])
+        layout.addWidget(Section("What to keep", self.form.filters, expanded=True))
         layout.addStretch()
         self._connect()
         self.form.update_layers()
@@ -125,6 +133,7 @@ class EverythingWidget(QWidget):
             return
         self._closed = True
         self._disconnect()
+        self._accent.close()
         self.controller.close(leave_layers=leave_layers)
         self.form.close()
         self._segment = None

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QGridLayout,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QProgressBar, QWidget
 
 from napari_cellprompt.layers.ownership import plain
-from napari_cellprompt.widgets.segment.panel import text_line
+from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.looks import (
+    Accent,
+    Section,
+    grid_of,
+    push_button,
+    text_line,
+)
+from napari_cellprompt.widgets.shared.save_dialog import ask_where_to_save
 
 from .controller import FewshotController
 from .form import ExampleList, FewshotForm
@@ -58,17 +59,17 @@ class FewshotWidget(QWidget):
         self.form = FewshotForm(viewer)
         self.examples = ExampleList()
         self.buttons = {
-            "teach": QPushButton("Add examples"),
-            "remove": QPushButton("Remove chosen"),
-            "save": QPushButton("Save examples ..."),
-            "load": QPushButton("Load examples ..."),
-            "find": QPushButton("Find on this plane"),
-            "find_all": QPushButton("Find on all planes"),
-            "folder": QPushButton("Find in a folder ..."),
-            "cancel": QPushButton("Stop"),
-            "review": QPushButton("Take out by click"),
-            "commit": QPushButton("Accept all"),
-            "discard": QPushButton("Discard"),
+            "teach": push_button("Add examples"),
+            "remove": push_button("Remove chosen"),
+            "save": push_button("Save examples ..."),
+            "load": push_button("Load examples ..."),
+            "find": push_button("Find on this plane"),
+            "find_all": push_button("Find on all planes"),
+            "folder": push_button("Find in a folder ..."),
+            "cancel": push_button("Stop"),
+            "review": push_button("Take out by click"),
+            "commit": push_button("Accept all"),
+            "discard": push_button("Discard"),
         }
         self.buttons["folder"].setToolTip(
             "Labels of each image go beside it, as NAME_labels.tif, with a table of scores"
@@ -77,25 +78,27 @@ class FewshotWidget(QWidget):
         self.bar.setTextVisible(False)
         self.status_line = text_line()
         # Layout, state, connections.
-        layout = QVBoxLayout(self)
+        self._accent = Accent(viewer, self.buttons["commit"])
+        layout = Body(self).rows
         layout.addWidget(self.form.teach)
         layout.addLayout(self._grid("teach", "remove"))
         layout.addWidget(self.examples)
-        layout.addLayout(self._grid("save", "load", "find", "find_all", "folder"))
-        layout.addWidget(self.form.choose)
-        layout.addLayout(self._grid("review", "cancel", "commit", "discard"))
+        layout.addLayout(self._grid("find", "find_all", "folder", "cancel"))
         layout.addWidget(self.bar)
         layout.addWidget(self.status_line)
+        layout.addWidget(self.form.choose)
+        layout.addWidget(self.buttons["commit"])
+        layout.addLayout(self._grid("review", "discard"))
+        files = QWidget()
+        files.setLayout(self._grid("save", "load"))
+        layout.addWidget(Section("Keep examples in a file", files))
         layout.addStretch()
         self._connect()
         self.form.update_layers()
         self._show()
 
     def _grid(self, *names: str) -> QGridLayout:
-        grid = QGridLayout()
-        for number, name in enumerate(names):
-            grid.addWidget(self.buttons[name], number // 2, number % 2)
-        return grid
+        return grid_of([self.buttons[name] for name in names])
 
     def teach(self) -> None:
         """Add what is chosen as examples."""
@@ -121,6 +124,7 @@ class FewshotWidget(QWidget):
         if self._closed:
             return
         self._closed = True
+        self._accent.close()
         self.controller.changed.disconnect(self._show)
         self.controller.taught.disconnect(self._show_examples)
         self.form.threshold.changed.disconnect(self.controller.choose)
@@ -171,11 +175,15 @@ class FewshotWidget(QWidget):
     # --- files -----------------------------------------------------------------------
 
     def _save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save the examples", "examples.safetensors", _FILES
+        path = ask_where_to_save(
+            self,
+            "Save the examples",
+            Path("examples.safetensors"),
+            "Examples",
+            (".safetensors",),
         )
-        if name:
-            self.controller.save(Path(name))
+        if path is not None:
+            self.controller.save(path)
 
     def _load(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Load examples", "", _FILES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.accept import region_of
-from napari_cellprompt.layers.commit import needs_widening, widening_note
+from napari_cellprompt.layers.commit import SAME_OBJECT, needs_widening, widening_note
 from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
 from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
 
@@ -76,6 +76,7 @@ class FoundCommit:
         self._found = found
         self._largest = largest
         self._written: dict[int, _Written] = {}
+        self._there_already: set[int] = set()
         self._name = self._widened = ""
 
     def work(self) -> Generator[None, None, None]:
@@ -101,7 +102,11 @@ class FoundCommit:
         taken: list[FoundMask] = []
         policy: Policy = "replace" if place.overlap == "replace" else "keep"
         writing = commit_many(
-            labels, self._entries(first, taken), policy, image=target.image
+            labels,
+            self._entries(first, taken),
+            policy,
+            image=target.image,
+            skip_covered=True,
         )
         try:
             for result in writing:
@@ -123,6 +128,8 @@ class FoundCommit:
             yield PlaneMask(first + item.number - 1, view, item.mask)
 
     def _note(self, labels: Labels, item: FoundMask, result: CommitResult) -> None:
+        if result.covered_by:
+            self._there_already.add(result.object_id)
         if not result.written:
             return
         target, box = self._target, item.mask.box or (0, 0, 0, 0)
@@ -139,6 +146,13 @@ class FoundCommit:
     @property
     def message(self) -> str:
         """What was done, for the user."""
-        count = len(self._written)
-        text = f"{count} objects in '{self._name}'. One undo (Ctrl+Z) takes all back."
-        return f"{text} {self._widened}".strip()
+        count, skipped = len(self._written), len(self._there_already - set(self._written))
+        parts = [f"{count} object{'s' * (count != 1)} in '{self._name}'."]
+        if count:
+            parts.append("One undo (Ctrl+Z) takes all back.")
+        if skipped:
+            parts.append(
+                f"{skipped} {'was' if skipped == 1 else 'were'} left out: other objects "
+                f"have more than {SAME_OBJECT:.0%} of the same pixels."
+            )
+        return " ".join([*parts, self._widened]).strip()

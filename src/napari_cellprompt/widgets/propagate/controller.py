@@ -16,7 +16,7 @@ from napari_cellprompt.widgets.shared.slices import SlicedWork
 from .commit import StackCommit
 from .desk import READY, Desk
 from .review import Review
-from .run import Run, estimate_text, limits_of, read_stack, summary_text
+from .run import Run, estimate_text, expected, limits_of, read_stack, summary_text
 from .seeds import make_seeds
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PropagateController"]
 
-# A run that is expected to take longer than this is announced before it starts.
-_LONG = 20.0
-
 
 class PropagateController:
     """The interaction of the Propagate widget, apart from its controls.
@@ -51,6 +48,7 @@ class PropagateController:
     def __init__(self, viewer: ViewerModel, *, warn: Callable[[str], None]) -> None:
         self.desk = Desk(viewer, warn=warn)
         self.review = Review(self.desk, follow=self.go_on)
+        self._measured: float | None = None
         viewer.layers.events.removed.connect(self._layer_removed)
         self._work = SlicedWork(self.desk.bridge)
 
@@ -110,15 +108,18 @@ class PropagateController:
         if estimate is None:
             self.desk.run = None
             self.desk.enter("idle")
-        elif estimate.planes == 0:
+            return
+        if estimate.planes == 0:
             self.desk.run = None
             self.desk.enter(
                 "idle",
                 "There is no plane to follow the objects to: choose another range. With "
                 "'up to here', go to the last plane wanted first.",
             )
-        elif estimate.seconds > _LONG:
-            self.desk.enter("announced", estimate_text(run, estimate))
+            return
+        cost = expected(run, estimate, self._measured)
+        if cost.much:
+            self.desk.enter("announced", estimate_text(run, cost))
         else:
             self._follow()
 
@@ -188,6 +189,8 @@ class PropagateController:
             self.desk.enter("review", failure)
             self.review.ready(divisions=False)
             return
+        if summary.done:
+            self._measured = summary.seconds / summary.done
         self.desk.unfinished = summary.remaining
         self.desk.enter("review", summary_text(run, summary))
         self.review.ready(divisions=not summary.cancelled)

@@ -13,12 +13,11 @@ from qtpy.QtWidgets import (
     QListWidgetItem,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_cellprompt.widgets.segment.panel import ignore_state, text_line
+from napari_cellprompt.widgets.shared.looks import push_button, text_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,15 +84,15 @@ class PropagatePanel(QWidget):
             "worst": (self.plane_row, 0, 0, 1, 2),
             "lock": (self.plane_row, 1, 0, 1, 1),
             "clear": (self.plane_row, 1, 1, 1, 1),
-            "accept": (self.end_row, 0, 0, 1, 1),
-            "discard": (self.end_row, 0, 1, 1, 1),
+            "accept": (self.end_row, 0, 0, 1, 2),
+            "discard": (self.end_row, 1, 0, 1, 2),
         }
         for row in (self.start_row, self.plane_row, self.end_row):
             grid = QGridLayout(row)
             grid.setContentsMargins(0, 0, 0, 0)
         self._stages: dict[str, tuple[Stage, ...]] = {}
         for name, text, tip, stages in _BUTTONS:
-            button = _button(text, tip, actions[name])
+            button = push_button(text, tip, actions[name])
             self.buttons[name], self._stages[name] = button, stages
             row, *place = places[name]
             layout = row.layout()
@@ -147,7 +146,7 @@ class ChoiceList(QGroupBox):
         self.items.setMaximumHeight(110)
         self.items.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.items.itemClicked.connect(self._clicked)
-        self.yes, self.no = _button(*yes), _button(*no)
+        self.yes, self.no = push_button(*yes), push_button(*no)
         grid = QGridLayout()
         grid.addWidget(self.yes, 0, 0)
         grid.addWidget(self.no, 0, 1)
@@ -185,14 +184,3 @@ class ChoiceList(QGroupBox):
 
     def _clicked(self, item: QListWidgetItem) -> None:
         self.plane_picked.emit(item.data(Qt.ItemDataRole.UserRole)[0])
-
-
-def _button(text: str, tip: str, action: Callable[[], None]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    # Keys keep going to the canvas after a button was pressed.
-    button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumWidth(120)
-    button.clicked.connect(ignore_state(action))
-    return button

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.core.masks.rle import area
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.stacks import LayerStack
 from napari_cellprompt.widgets.segment.contrast import Pending
@@ -30,14 +34,24 @@ if TYPE_CHECKING:
     from .seeds import Collected
 
 __all__ = [
+    "LARGE",
+    "LONG",
+    "Expected",
     "Run",
     "estimate_text",
+    "expected",
     "limits_of",
     "progress_text",
     "read_stack",
     "rows_of",
     "summary_text",
 ]
+
+LONG, LARGE = 60.0, 2e9
+"""Seconds and bytes beyond which a run is announced before it starts: a shorter one can
+be stopped as soon as the question could be answered."""
+_DEEP = 1.5
+"""Depth of an object in diameters of its widest plane, at most: cells are no columns."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +67,23 @@ class Run:
     """Start, stop and direction."""
     target: Labels | None = None
     """The layer that held the objects, or was to take them, at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run will likely cost."""
+
+    planes: int
+    """Of objects, one per object and plane."""
+    seconds: float
+    at_most: float
+    """Seconds, should no object end before the stack does."""
+    nbytes: int
+
+    @property
+    def much(self) -> bool:
+        """Whether to ask before."""
+        return self.seconds > LONG or self.nbytes > LARGE
 
 
 def read_stack(
@@ -107,14 +138,51 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
-def estimate_text(run: Run, estimate: Estimate) -> str:
-    """What to tell before a run that takes long."""
-    word = run.stack.axis.plane_word
+def estimate_text(run: Run, cost: Expected) -> str:
+    """What to tell before a run that costs much."""
+    word, count = run.stack.axis.plane_word, len(run.collected.ids)
+    objects = f"{count} object{'s' * (count != 1)}"
+    text = f"{objects}, about {cost.planes} {word}s in all: about {_duration(cost.seconds)}"
+    if cost.at_most > 1.5 * cost.seconds:
+        text += f", at most {_duration(cost.at_most)}"
     return (
-        f"{len(run.collected.ids)} object(s), {estimate.planes} {word}s in all: "
-        f"about {_duration(estimate.seconds)} and {estimate.nbytes / 1e6:.0f} MB of "
-        "memory. Press Propagate again to start."
+        f"{text}, and up to {cost.nbytes / 1e6:.0f} MB of memory. Stop keeps what is done. "
+        "Press Propagate now to start."
     )
+
+
+def expected(run: Run, estimate: Estimate, measured: float | None) -> Expected:
+    """What a run will likely take, and what it takes at most.
+
+    Along the depth an object is about as deep as it is wide, and ends; in a movie it is
+    followed to the end.
+
+    Parameters
+    ----------
+    run : Run
+        With its seeds.
+    estimate : Estimate
+        From one plane that was timed, for all planes.
+    measured : float, optional
+        Seconds for an object on a plane in the last run, where there was one: the first
+        plane that is timed is slower than those after it.
+    """
+    each = estimate.seconds / max(estimate.planes, 1)
+    each = each if measured is None else min(each, measured)
+    planes, stack = estimate.planes, run.stack
+    if not stack.is_time:
+        scale = np.abs(np.asarray(stack.image.scale, dtype=float))
+        across = float(np.mean([scale[axis] for axis in stack.view.axes]))
+        step = float(scale[stack.axis.axis]) or 1.0
+        deep = [_DEEP * _side(seed) * across / step + 2 for seed in run.seeds]
+        planes = min(planes, round(sum(deep)))
+    return Expected(planes, planes * each, estimate.planes * each, estimate.nbytes)
+
+
+def _side(seed: Seed) -> float:
+    """Diameter in pixels of a disc with the area of a seed's mask."""
+    mask = seed.prompts.mask
+    return 0.0 if mask is None else 2 * math.sqrt(area(mask) / math.pi)
 
 
 def progress_text(run: Run, progress: Progress) -> str:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.ownership import plain
-from napari_cellprompt.widgets.segment.panel import collapsible, key_label
+from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 from napari_cellprompt.widgets.shared.keys import PROPAGATE_KEYS, KeyBinder, name_of
+from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 
 from .controller import PropagateController
 from .form import PropagateForm
@@ -88,6 +89,7 @@ class PropagateWidget(QWidget):
             viewer, "Segment"
         )
         self._strip_area = QScrollArea()
+        self._accent = Accent(viewer, self.panel.buttons["accept"])
         # Layout, state, connections.
         self._lay_out()
         self._connect()
@@ -119,6 +121,7 @@ class PropagateWidget(QWidget):
             return
         self._closed = True
         self._disconnect()
+        self._accent.close()
         self.controller.close()
         self.form.close()
         self.segment = None
@@ -129,7 +132,7 @@ class PropagateWidget(QWidget):
         area.setWidget(self.strip)
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
-        layout = QVBoxLayout(self)
+        layout = Body(self).rows
         layout.addWidget(self.form.top)
         layout.addWidget(self.panel.start_row)
         layout.addWidget(self.panel.bar)
@@ -139,9 +142,9 @@ class PropagateWidget(QWidget):
         layout.addWidget(self.changes)
         layout.addWidget(self.divisions)
         layout.addWidget(self.panel.end_row)
-        layout.addWidget(collapsible("How objects are followed", self.form.more))
+        layout.addWidget(Section("How objects are followed", self.form.more))
         layout.addWidget(
-            collapsible("Mouse and keys", key_label([*_HELP, *keys]), expanded=True)
+            Section("Mouse and keys", key_label([*_HELP, *keys]), expanded=True)
         )
         layout.addStretch()
 

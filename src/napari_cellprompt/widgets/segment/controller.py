@@ -6,7 +6,6 @@ queued signal and are dropped when the user has moved on.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,20 @@ from psygnal import Signal
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.drawn import remove_drawn
 from napari_cellprompt.layers.images import plane_source
 from napari_cellprompt.layers.on_top import covering
 from napari_cellprompt.layers.preview import Preview
+from napari_cellprompt.layers.prompts import fit_points
 from napari_cellprompt.layers.resolve import SegmentState, resolve
+from napari_cellprompt.layers.stacks import show_plane
+from napari_cellprompt.session.history import History, Moved
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
 from .contrast import ContrastLimits, Pending
-from .prompt_layers import clear_prompts, put_below, remove_last_prompt
+from .prompt_layers import clear_prompts, put_below
+from .proposals import Proposals
+from .undo import DrawingHistory, acceptance
 from .view_layer import ModelViewLayer
 from .watch import LayerWatch, view_centre
 
@@ -29,11 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.model import Shown
     from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
+    from napari_cellprompt.layers.coordinates import PlaneView
+    from napari_cellprompt.session.history import Step
     from napari_cellprompt.session.segment import LoadedSegmenter
 
     from .contrast import Limits
@@ -41,9 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SegmentController"]
 
-# Predictions kept, so that going back to a plane or a sign does not compute again.
-_REMEMBERED = 16
 READY = "Click on an object, or press G and draw a box around it."
+NO_IMAGE = "Open an image to start."
 
 
 class SegmentController:
@@ -77,8 +83,12 @@ class SegmentController:
         self._warn = warn
         self.status = ""
         self.model: LoadedSegmenter | None = None
-        self.prediction: Prediction | None = None
-        self.candidate_number = 0
+        self.proposals = Proposals()
+        self.history = History()
+        """What can be taken back, of Segment and of what writes into its Labels layer."""
+        self._drawing = DrawingHistory(self.history, viewer)
+        self._sure_of: object = None
+        """The doubtful masks that the user was asked about."""
         self._state: SegmentState | None = None
         self._source: PlaneSource | None = None
         self.waiting = False
@@ -88,7 +98,6 @@ class SegmentController:
         self._accept_when_ready = False
         self._generation = 0
         self._size_hint: float | None = None
-        self._answers: OrderedDict[tuple[PlaneKey, Prompts], Prediction] = OrderedDict()
         self.preview = Preview(viewer)
         self.model_view = ModelViewLayer(viewer)
         self.bridge = ResultBridge()
@@ -108,7 +117,7 @@ class SegmentController:
     def load_model(self, name: str, device: str) -> None:
         """Load a model in the background; predictions wait for it."""
         self.model = None
-        self._answers.clear()
+        self.proposals.forget()
         self._ask_again()
         self.tell(f"Loading {name} ...")
         self.bridge.deliver(self._session.load_model(name, device), self._loaded)
@@ -119,6 +128,8 @@ class SegmentController:
         if chosen.image != self._image:
             self.model_view.close()
             self._image = chosen.image
+        if not self.held:
+            self._drawing.look(chosen)
         self._watch.follow(chosen.image, chosen.prompts)
 
     def tell(self, text: str, warn: bool = False) -> None:
@@ -135,6 +146,7 @@ class SegmentController:
 
     def hold(self) -> None:
         """Leave clicks and boxes to someone else, until ``release``."""
+        self._drawing.look(self.place.chosen)
         self.held = True
         self._forget_state()
         self.tell("Clicks correct the propagation until it is accepted or discarded.")
@@ -142,20 +154,30 @@ class SegmentController:
     def release(self) -> None:
         """Answer clicks and boxes again."""
         self.held = False
+        self._drawing.start(self.place.chosen)
         self._ask_again()
         self.released.emit()
 
     @property
+    def prediction(self) -> Prediction | None:
+        """The answer for the object that was drawn last."""
+        return self.proposals.prediction
+
+    @property
+    def candidate_number(self) -> int:
+        """Which of its masks is on screen."""
+        return self.proposals.number
+
+    @property
     def candidate(self) -> Candidate | None:
-        """The mask on screen."""
-        if self.prediction is None:
-            return None
-        return self.prediction.candidates[self.candidate_number]
+        """The mask on screen of the object that was drawn last."""
+        shown = self.proposals.shown
+        return shown[-1][1] if shown else None
 
     # --- what the user does ------------------------------------------------------
 
     def accept(self) -> None:
-        """Write the mask on screen, or the one that is being computed once it is there."""
+        """Write the masks on screen, or those being computed once they are there."""
         if self.held:
             self.tell("Accept or discard the propagation first.", warn=True)
             return
@@ -165,26 +187,101 @@ class SegmentController:
             self._accept_when_ready = True
             self.tell("The mask is accepted as soon as it is there ...")
             return
-        candidate = self.candidate
-        if candidate is None or state is None or chosen.image is None:
+        found = [one for one in self.proposals.shown if one[1].mask.box is not None]
+        if not found or state is None or chosen.image is None:
             self.tell("There is no mask to accept: click on an object first.", warn=True)
             return
+        doubt = self.proposals.doubt
+        if doubt and self._sure_of != (state.plane, tuple(one[0] for one in found)):
+            self._sure_of = state.plane, tuple(one[0] for one in found)
+            self.tell(f"{doubt} Press A again to accept all the same.")
+            return
+        self._write(found, state, chosen.image)
+
+    def _write(
+        self, found: list[tuple[Prompts, Candidate]], state: SegmentState, image: Image
+    ) -> None:
+        """Accept masks of a plane, and be ready for the next objects."""
         place = self.place
         try:
-            labels = place.target(chosen.image, state.view)
-            accepted = place.acceptor.accept(
-                labels, chosen.image, state, candidate, place.overlap
-            )
+            labels = place.target(image, state.view)
+            accepted = place.acceptor.accept(labels, image, state, found, place.overlap)
         except CellpromptError as error:
             self.tell(str(error), warn=True)
             return
+        before = self._drawing.known
         place.target_written(labels, accepted.layer)
-        self._size_hint = accepted.record.size
-        clear_prompts(chosen, state.view)
+        self._size_hint = accepted.records[-1].size
+        used = [found[number][0] for number in accepted.written]
+        drawn = [one for one in state.drawn if one.prompts in used]
+        view, chosen = state.view, place.chosen
+        remove_drawn(chosen.points, chosen.boxes, drawn)
+        self._drawing.start(chosen)
+        after = self._drawing.known
+        self.accepted(
+            accepted.layer,
+            accepted.ids,
+            back=lambda: self._drawing.put(chosen, before),
+            forth=lambda: self._drawing.put(chosen, after),
+            view=view,
+            nbytes=0 if before is None or after is None else before.nbytes + after.nbytes,
+        )
         self.refresh()
         self.tell(accepted.message)
-        x0, y0, x1, y1 = accepted.record.planes[0].box
+        x0, y0, x1, y1 = accepted.records[-1].planes[0].box
         self._prepare_at(((x0 + x1) / 2, (y0 + y1) / 2))
+
+    def accepted(
+        self,
+        labels: Labels,
+        ids: tuple[int, ...],
+        *,
+        back: Callable[[], None] = lambda: None,
+        forth: Callable[[], None] = lambda: None,
+        view: PlaneView | None = None,
+        nbytes: int = 0,
+    ) -> None:
+        """Make objects that were written into a Labels layer the last step of history.
+
+        Parameters
+        ----------
+        labels : napari.layers.Labels
+            Where they are, written as one step of the layer's own undo.
+        ids : tuple of int
+            The objects.
+        back, forth : callable
+            Called after they were taken out again, and after they came back.
+        view : PlaneView, optional
+            The plane to go to where that happens.
+        nbytes : int
+            What these hold.
+        """
+        if not ids:
+            return
+        image = self.place.chosen.image
+
+        def seen(then: Callable[[], None]) -> Callable[[], None]:
+            def run() -> None:
+                if image is not None and image in self._viewer.layers and view is not None:
+                    show_plane(self._viewer, image, view)
+                then()
+
+            return run
+
+        shown = ", ".join(str(number) for number in ids[:5])
+        more = ", ..." if len(ids) > 5 else ""
+        text = f"Object{'s' if len(ids) > 1 else ''} {shown}{more}"
+        self.history.push(
+            acceptance(
+                text,
+                self.place.acceptor,
+                labels,
+                ids,
+                back=seen(back),
+                forth=seen(forth),
+                nbytes=nbytes,
+            )
+        )
 
     def discard(self) -> None:
         """Delete the prompts of this plane."""
@@ -199,30 +296,49 @@ class SegmentController:
         except CellpromptError as error:
             self.tell(str(error))
             return
+        self._drawing.look(self.place.chosen)
         clear_prompts(self.place.chosen, view)
         self.refresh()
 
     def next_candidate(self) -> None:
         """Show the next of the masks that the model offers."""
-        if self.prediction is None:
+        if self.proposals.next():
+            self._show()
+        else:
             self.tell("There is no mask yet: click on an object first.")
-            return
-        count = len(self.prediction.candidates)
-        self.candidate_number = (self.candidate_number + 1) % count
-        self._show()
+
+    def toggle_outline(self) -> None:
+        """Show masks that are not accepted yet as an outline, or filled."""
+        self.preview.contour = 0 if self.preview.contour else 1
+        self.changed.emit()
 
     def undo(self) -> None:
-        """Take back the last prompt of this object, or else the last object."""
-        view = None if self._state is None else self._state.view
-        if view is not None and remove_last_prompt(self.place.chosen, view):
-            self.refresh()
+        """Take back what was done last: a click, a box, a discard, an accepted object."""
+        self._drawing.look(self.place.chosen)
+        moved = self.history.undo()
+        if moved is not None:
+            self._moved(*moved, "undone")
         elif self.place.chosen.labels is not None:
+            # what was painted by hand, or accepted before this widget was opened
             self.tell(self.place.acceptor.undo(self.place.chosen.labels))
 
     def redo(self) -> None:
-        """Bring back the object that was undone last."""
-        if self.place.chosen.labels is not None:
+        """Do again what was taken back last."""
+        self._drawing.look(self.place.chosen)
+        moved = self.history.redo()
+        if moved is not None:
+            self._moved(*moved, "back")
+        elif self.place.chosen.labels is not None:
             self.tell(self.place.acceptor.redo(self.place.chosen.labels))
+
+    def _moved(self, step: Step, moved: Moved, word: str) -> None:
+        """Bring the screen up to date after a step of history, and say what it was."""
+        self.refresh()
+        if moved is Moved.STAYS:
+            self.tell(f"A change by hand after '{step.text}' is undone; that is next.")
+        else:
+            verb = "are" if step.text.startswith("Objects ") else "is"
+            self.tell(f"{step.text} {verb} {word}.")
 
     def show_model_view(self) -> None:
         """Show or hide exactly the pixels that the model gets."""
@@ -265,8 +381,9 @@ class SegmentController:
             self.preview.close()
             self.model_view.close()
         self._image = None
-        self._state = self._source = self.prediction = None
-        self._answers.clear()
+        self._state = self._source = None
+        self.proposals.forget()
+        self.history.clear()
 
     # --- from layers to a request --------------------------------------------------
 
@@ -275,10 +392,11 @@ class SegmentController:
         if self.held:
             return
         chosen = self.place.chosen
+        self._drawing.look(chosen)
         if chosen.image is None:
             self._note = ""
             self._forget_state()
-            self.tell("Open an image to start.")
+            self.tell(NO_IMAGE)
             return
         self._tell_covered(chosen.image, None)
         try:
@@ -342,43 +460,45 @@ class SegmentController:
         self._generation += 1
         generation = self._generation
         self.waiting = self._accept_when_ready = False
-        if state.prompts.is_empty:
-            self._set_prediction(None)
+        objects = state.objects
+        missing = self.proposals.missing(state.plane, objects)
+        self.proposals.show(state.plane, objects)
+        if not objects:
+            self.preview.hide()
             self.tell(READY if self.model is not None else self.status)
             return
-        key = (state.plane, state.prompts)
-        remembered = self._answers.get(key)
-        if remembered is not None:
-            self._answers.move_to_end(key)
-            self._set_prediction(remembered)
+        if not missing:
+            self._show()
             return
         self.waiting = True
         if self.model is not None:
             self.tell("Segmenting ...")
-        future = self._session.predict(source, state.prompts, size_hint=self._size_hint)
+        future = self._session.predict_all(source, missing, size_hint=self._size_hint)
         self.bridge.deliver(
-            future, lambda finished: self._predicted(finished, generation, key)
+            future,
+            lambda finished: self._predicted(finished, generation, state.plane, missing),
         )
 
     def _predicted(
         self,
-        future: Future[Prediction],
+        future: Future[list[Prediction]],
         generation: int,
-        key: tuple[PlaneKey, Prompts],
+        plane: PlaneKey,
+        asked: list[Prompts],
     ) -> None:
         stale = generation != self._generation
-        prediction = self._result(future, quiet=stale)
-        if prediction is not None:
-            self._answers[key] = prediction
-            while len(self._answers) > _REMEMBERED:
-                self._answers.popitem(last=False)
+        predictions = self._result(future, quiet=stale)
+        for prompts, prediction in zip(asked, predictions or (), strict=False):
+            self.proposals.remember(plane, prompts, prediction)
         if stale:
             return
         self.waiting = False
-        self._set_prediction(prediction)
+        state = self._state
+        self.proposals.show(plane, state.objects if state is not None else ())
+        self._show()
         if self._accept_when_ready:
             self._accept_when_ready = False
-            if prediction is not None:
+            if predictions is not None:
                 self.accept()
 
     # --- helpers -------------------------------------------------------------------
@@ -386,35 +506,41 @@ class SegmentController:
     def _loaded(self, future: Future[LoadedSegmenter]) -> None:
         self.model = self._result(future)
         if self.model is not None:
-            self.tell(READY if not self.waiting else "Segmenting ...")
+            ready = NO_IMAGE if self.place.chosen.image is None else READY
+            self.tell("Segmenting ..." if self.waiting else ready)
             self._prepare()
 
-    def _set_prediction(self, prediction: Prediction | None) -> None:
-        self.prediction = prediction
-        self.candidate_number = 0
-        if prediction is None:
+    def _show(self) -> None:
+        shown, state, chosen = self.proposals.shown, self._state, self.place.chosen
+        if not shown or state is None or chosen.image is None:
             self.preview.hide()
             self.changed.emit()
-        else:
-            self._show()
-
-    def _show(self) -> None:
-        candidate, state = self.candidate, self._state
-        if candidate is None or state is None or self.place.chosen.image is None:
             return
-        if candidate.mask.box is None:
+        masks = [candidate.mask for _, candidate in shown if candidate.mask.box is not None]
+        if not masks:
             self.preview.hide()
             self.tell("The model finds nothing here: add a click, or draw a box.")
             return
-        self.preview.show(self.place.chosen.image, state.view, candidate.mask)
-        put_below(self._viewer, self.preview.layer, self.place.chosen.prompts)
-        self.tell("A accepts the mask, N shows the next one, Q discards.")
+        self.preview.show(chosen.image, state.view, *masks)
+        put_below(self._viewer, self.preview.layer, chosen.prompts)
+        x0, y0, x1, y1 = masks[-1].box or (0, 0, 1, 1)
+        if chosen.points is not None:
+            fit_points(chosen.points, max(x1 - x0, y1 - y0))
+        if len(shown) > 1:
+            text = f"{len(shown)} objects: A accepts them all, N and Q as for one."
+        else:
+            text = "A accepts the mask, N shows the next one, Q discards."
+        self.tell(
+            " ".join(part for part in (self.proposals.doubt, text, state.note) if part)
+        )
 
     def _forget_state(self) -> None:
         self._generation += 1
         self.waiting = self._accept_when_ready = False
         self._state = self._source = None
-        self._set_prediction(None)
+        self.proposals.show(None, ())
+        self.preview.hide()
+        self.changed.emit()
 
     def _ask_again(self) -> None:
         """Make the next look at the layers count as a change."""

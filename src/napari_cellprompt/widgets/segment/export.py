@@ -7,16 +7,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QWidget
-
 from napari_cellprompt._writer import write_layer
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.calibration import calibrated_meta
+from napari_cellprompt.widgets.shared.save_dialog import ask_where_to_save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.layers import Image, Labels
+    from qtpy.QtWidgets import QWidget
 
     from napari_cellprompt.widgets.shared.bridge import ResultBridge
 
@@ -51,14 +51,15 @@ class Exporter:
 
     def ask(self, parent: QWidget, labels: Labels, image: Image | None) -> None:
         """Ask for a file name and write there."""
-        name, _ = QFileDialog.getSaveFileName(
+        path = ask_where_to_save(
             parent,
             "Export objects as a label TIFF",
-            str(suggested_path(labels, image)),
-            "TIFF (*.tif *.tiff)",
+            suggested_path(labels, image),
+            "TIFF",
+            (".tif", ".tiff"),
         )
-        if name:
-            self.write(Path(name), labels, image)
+        if path is not None:
+            self.write(path, labels, image)
 
     def write(
         self, path: Path, labels: Labels, image: Image | None = None
@@ -67,8 +68,6 @@ class Exporter:
 
         The voxel size is that of the layer or, where it has none, of the image's file.
         """
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            path = path.with_name(f"{path.name}.tif")
         data, attributes, _ = labels.as_layer_data_tuple()
         meta = calibrated_meta(attributes, labels.ndim, image)
         self._say(f"Writing {path.name} ...", False)

@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QGridLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
-from superqt import QCollapsible
+from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_cellprompt.widgets.shared.looks import grid_of, push_button, rule, text_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from .controller import SegmentController
 
-__all__ = ["ActionPanel", "collapsible", "ignore_state", "key_label", "text_line"]
+__all__ = ["ActionPanel"]
 
-# Name, text, tool tip, and whether the button shows a state; two to a row.
+# Name, text, tool tip, and whether the button shows a state.
 _BUTTONS = (
     ("click", "Clicks (G)", "Click on objects", True),
     ("box", "Boxes (G)", "Draw boxes around objects, close to their outlines", True),
     ("sign", "", "What the next click marks", False),
-    ("next", "Next mask (N)", "Show the next of the masks that the model offers", False),
+    ("outline", "Outline (O)", "Show the mask as an outline, or filled", True),
     ("accept", "Accept (A)", "Write this object and start the next one", False),
-    ("discard", "Discard (Q)", "Delete the clicks and the box of this plane", False),
-    ("undo", "Undo", "Undo the last click, else the last object (Ctrl+Z)", False),
-    ("redo", "Redo", "Bring back the object that was undone (Ctrl+Shift+Z)", False),
+    ("next", "Next mask (N)", "Show the next of the masks that the model offers", False),
+    ("discard", "Discard (Q)", "Delete the clicks and the boxes of this plane", False),
+    ("undo", "Undo", "Take back what was done last (Ctrl+Z)", False),
+    ("redo", "Redo", "Do again what was taken back (Ctrl+Shift+Z)", False),
     ("view", "What model sees", "Show exactly the pixels that the model gets", True),
     ("propagate", "Propagate ...", "Follow objects through the stack", False),
     ("export", "Export ...", "Save the objects as a label TIFF", False),
 )
+_TOOLS = ("click", "box", "sign", "outline")
+_OBJECT = ("next", "discard", "undo", "redo")
+_FURTHER = ("view", "propagate", "export")
 
 
 class ActionPanel(QWidget):
@@ -50,24 +47,24 @@ class ActionPanel(QWidget):
     def __init__(self, actions: Mapping[str, Callable[[], None]]) -> None:
         super().__init__()
         self.buttons: dict[str, QPushButton] = {}
-        grid = QGridLayout()
-        for number, (name, text, tip, has_state) in enumerate(_BUTTONS):
-            button = QPushButton(text)
-            button.setToolTip(tip)
-            button.setCheckable(has_state)
-            # Keys keep going to the canvas after a button was pressed.
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            button.setMinimumWidth(120)
-            button.clicked.connect(ignore_state(actions[name]))
-            self.buttons[name] = button
-            grid.addWidget(button, *divmod(number, 2))
+        for name, text, tip, has_state in _BUTTONS:
+            self.buttons[name] = push_button(text, tip, actions[name])
+            self.buttons[name].setCheckable(has_state)
         self.status_line, self.mask_line, self.model_line = (text_line() for _ in range(3))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(grid)
-        for line in (self.status_line, self.mask_line, self.model_line):
-            layout.addWidget(line)
+        layout.setSpacing(4)
+        layout.addLayout(self._grid(_TOOLS))
+        layout.addWidget(self.status_line)
+        layout.addWidget(self.mask_line)
+        layout.addWidget(self.buttons["accept"])
+        layout.addLayout(self._grid(_OBJECT))
+        layout.addWidget(rule())
+        layout.addLayout(self._grid(_FURTHER))
+        layout.addWidget(self.model_line)
+
+    def _grid(self, names: tuple[str, ...]) -> QGridLayout:
+        return grid_of([self.buttons[name] for name in names])
 
     def show_state(
         self, controller: SegmentController, *, clicking: bool, boxing: bool, positive: bool
@@ -76,7 +73,9 @@ class ActionPanel(QWidget):
         self.buttons["click"].setChecked(clicking)
         self.buttons["box"].setChecked(boxing)
         self.buttons["view"].setChecked(controller.model_view.layer is not None)
+        self.buttons["outline"].setChecked(controller.preview.contour > 0)
         self.buttons["sign"].setText(f"Mark {'object' if positive else 'background'} (T)")
+        self._enable(controller)
         for line, text in (
             (self.status_line, controller.status),
             (self.mask_line, _mask_text(controller)),
@@ -85,40 +84,19 @@ class ActionPanel(QWidget):
             if line.text() != text:
                 line.setText(text)
 
-
-def collapsible(title: str, content: QWidget, *, expanded: bool = False) -> QCollapsible:
-    """A section that can be folded away."""
-    section = QCollapsible(title)
-    section.addWidget(content)
-    if expanded:
-        section.expand(animate=False)
-    return section
-
-
-def key_label(table: Sequence[tuple[str, str]]) -> QLabel:
-    """A table of keys and what they do."""
-    rows = "".join(
-        f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>" for key, text in table
-    )
-    return QLabel(f"<table>{rows}</table>")
-
-
-def text_line() -> QLabel:
-    """An empty text that breaks its lines and never widens the dock."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label
-
-
-def ignore_state(action: Callable[[], None]) -> Callable[[bool], None]:
-    """An action as a button calls it: with whether it is pressed."""
-
-    def run(_: bool = False) -> None:
-        action()
-
-    return run
+    def _enable(self, controller: SegmentController) -> None:
+        """Switch off what could only be answered by a complaint."""
+        there = controller.place.chosen.image is not None
+        masks = there and not controller.held and controller.prediction is not None
+        possible = dict.fromkeys(self.buttons, there)
+        possible["accept"] = masks or (there and controller.waiting)
+        possible["next"] = masks
+        possible["discard"] = there and not controller.held
+        possible["outline"] = True
+        for name in ("export", "undo", "redo"):
+            possible[name] = there or controller.place.chosen.labels is not None
+        for name, button in self.buttons.items():
+            button.setEnabled(possible[name])
 
 
 def _mask_text(controller: SegmentController) -> str:

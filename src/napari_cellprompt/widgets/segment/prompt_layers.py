@@ -24,7 +24,6 @@ __all__ = [
     "drop_unused",
     "put_below",
     "put_in_order",
-    "remove_last_prompt",
     "start_tool",
 ]
 
@@ -101,22 +100,6 @@ def clear_prompts(chosen: Chosen, view: PlaneView) -> None:
         _remove(chosen.points, np.flatnonzero(on_plane).tolist())
     if chosen.boxes is not None:
         _remove(chosen.boxes, _shapes_on_plane(chosen.boxes, chosen.image, view))
-
-
-def remove_last_prompt(chosen: Chosen, view: PlaneView) -> bool:
-    """Delete the last point of a plane, or its last shape when it has no points."""
-    image = chosen.image
-    if image is None:
-        return False
-    if chosen.points is not None and len(chosen.points.data):
-        _, on_plane = points_to_plane(chosen.points, image, view, chosen.points.data)
-        if on_plane.any():
-            _remove(chosen.points, [int(np.flatnonzero(on_plane)[-1])])
-            return True
-    shapes = [] if chosen.boxes is None else _shapes_on_plane(chosen.boxes, image, view)
-    if shapes:
-        _remove(chosen.boxes, shapes[-1:])
-    return bool(shapes)
 
 
 def drop_unused(viewer: ViewerModel, made: list[Layer]) -> None:

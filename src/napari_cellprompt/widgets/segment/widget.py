@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.zoo import models_changed
+from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
+from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 from napari_cellprompt.widgets.shared.questions import agrees
 from napari_cellprompt.widgets.shared.settings import read_settings
 
@@ -24,7 +26,8 @@ from .export import Exporter
 from .follow import ImageFollower
 from .form import SegmentForm
 from .model_choice import ModelChoice
-from .panel import ActionPanel, collapsible, key_label
+from .panel import ActionPanel
+from .peek import Peek
 from .prompt_layers import drop_unused, start_tool
 from .sign import SignSwitch
 from .workplace import Workplace
@@ -94,6 +97,7 @@ class SegmentWidget(QWidget):
             more=self._show_models,
         )
         self.sign = SignSwitch()
+        self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
         self.exporter = Exporter(self.controller.bridge, self.controller.tell)
         self.keys = KeyBinder(
             {
@@ -102,6 +106,8 @@ class SegmentWidget(QWidget):
                 "toggle_sign": self.toggle_sign,
                 "next_candidate": self.controller.next_candidate,
                 "toggle_tool": self.toggle_tool,
+                "outline": self.controller.toggle_outline,
+                "peek": self._peek.hold,
                 "undo": self.controller.undo,
                 "redo": self.controller.redo,
             }
@@ -111,6 +117,7 @@ class SegmentWidget(QWidget):
                 "click": self.start,
                 "box": self.start_boxes,
                 "sign": self.toggle_sign,
+                "outline": self.controller.toggle_outline,
                 "next": self.controller.next_candidate,
                 "accept": self.accept,
                 "discard": self.discard,
@@ -122,13 +129,12 @@ class SegmentWidget(QWidget):
             }
         )
         # Layout, state, connections.
-        layout = QVBoxLayout(self)
+        self._accent = Accent(viewer, self.panel.buttons["accept"])
+        layout = Body(self).rows
         layout.addWidget(self.form.top)
         layout.addWidget(self.panel)
-        layout.addWidget(collapsible("Layers and overlaps", self.form.more))
-        layout.addWidget(
-            collapsible("Mouse and keys", key_label(key_table()), expanded=True)
-        )
+        layout.addWidget(Section("Layers and overlaps", self.form.more))
+        layout.addWidget(Section("Mouse and keys", key_label(key_table()), expanded=True))
         layout.addStretch()
         self.controller.contrast.by_percentiles = settings.contrast == "percentiles"
         self.place.overlap = self.form.overlap.value
@@ -241,6 +247,8 @@ class SegmentWidget(QWidget):
         self.controller.changed.disconnect(self._show)
         self._viewer.layers.selection.events.active.disconnect(self._show)
         self.keys.unbind()
+        self._peek.show()
+        self._accent.close()
         self.sign.detach()
         self.exporter.close()
 

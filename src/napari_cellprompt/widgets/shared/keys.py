@@ -7,7 +7,7 @@ layers use none of them, apart from undo and redo, which do the same there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class Key:
     action: str
     """Name of the action; see ``SegmentWidget``."""
     text: str
+    hold: bool = False
+    """Whether the action is a generator: its second half runs when the key is let go."""
 
 
 KEYS = (
@@ -46,8 +48,10 @@ KEYS = (
     Key("T", "toggle_sign", "clicks mark object / background"),
     Key("N", "next_candidate", "next of the offered masks"),
     Key("G", "toggle_tool", "click / draw a box"),
-    Key("Control-Z", "undo", "undo the last click or object"),
-    Key("Control-Shift-Z", "redo", "redo the object"),
+    Key("O", "outline", "mask as outline / filled"),
+    Key("H", "peek", "held: the bare image, without masks and clicks", hold=True),
+    Key("Control-Z", "undo", "take back what was done last"),
+    Key("Control-Shift-Z", "redo", "do it again"),
 )
 
 
@@ -90,7 +94,7 @@ class KeyBinder:
     def __init__(
         self, actions: Mapping[str, Callable[[], Any]], keys: Sequence[Key] = KEYS
     ) -> None:
-        self._functions = {key.key: _without_argument(actions[key.action]) for key in keys}
+        self._functions = {key.key: _as_bound(actions[key.action], key) for key in keys}
         self._bound: list[tuple[ViewerModel | Layer, dict[str, Any]]] = []
 
     @property
@@ -121,10 +125,14 @@ class KeyBinder:
                     target.bind_key(key, function)
 
 
-def _without_argument(action: Callable[[], Any]) -> Callable[[Any], None]:
+def _as_bound(action: Callable[[], Any], key: Key) -> Callable[[Any], Any]:
     """An action as napari calls it: with the viewer or layer."""
 
     def run(_: Any) -> None:
         action()
 
-    return run
+    def hold(_: Any) -> Generator[None, None, None]:
+        yield from action()
+
+    # napari waits for the key to be let go where it is given a generator function.
+    return hold if key.hold else run

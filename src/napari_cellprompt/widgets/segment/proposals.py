@@ -1,0 +1,130 @@
+"""The masks that are offered for what is drawn on a plane, and how far to trust them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
+
+__all__ = ["LEAST_PRESENCE", "LEAST_TRUST", "Proposals"]
+
+LEAST_PRESENCE = 0.5
+"""Below this probability of being there, an object is probably not there."""
+LEAST_TRUST = 0.25
+"""Below this product of presence and predicted IoU a mask is probably of nothing: clicks
+on cells of four kinds of images were above it, clicks on empty images below."""
+# Predictions kept, so that going back to a plane or a sign does not compute again.
+_REMEMBERED = 16
+
+
+class Proposals:
+    """Answers of the model to each object on screen, and which mask of each is chosen."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[tuple[PlaneKey, Prompts], Prediction] = OrderedDict()
+        self._numbers: dict[tuple[PlaneKey, Prompts], int] = {}
+        self._plane: PlaneKey | None = None
+        self._objects: tuple[Prompts, ...] = ()
+
+    # --- answers ---------------------------------------------------------------------
+
+    def missing(self, plane: PlaneKey, objects: Sequence[Prompts]) -> list[Prompts]:
+        """Which objects the model has still to be asked about, each once."""
+        return list(
+            dict.fromkeys(one for one in objects if (plane, one) not in self._answers)
+        )
+
+    def remember(self, plane: PlaneKey, prompts: Prompts, prediction: Prediction) -> None:
+        """Keep an answer; the oldest that are not on screen are forgotten."""
+        self._answers[plane, prompts] = prediction
+        shown = {(self._plane, one) for one in self._objects}
+        room = _REMEMBERED + len(shown)
+        for key in list(self._answers):
+            if len(self._answers) <= room:
+                break
+            if key not in shown and key != (plane, prompts):
+                del self._answers[key]
+                self._numbers.pop(key, None)
+
+    def forget(self) -> None:
+        """Forget all answers, as another model gives others."""
+        self._answers.clear()
+        self._numbers.clear()
+        self.show(None, ())
+
+    # --- what is shown ---------------------------------------------------------------
+
+    def show(self, plane: PlaneKey | None, objects: Sequence[Prompts]) -> None:
+        """Show the objects of a plane that have an answer; the last one is in hand."""
+        known = [one for one in objects if (plane, one) in self._answers]
+        self._plane, self._objects = plane, tuple(known)
+        for one in known:
+            if plane is not None:
+                self._answers.move_to_end((plane, one))
+
+    @property
+    def shown(self) -> list[tuple[Prompts, Candidate]]:
+        """Each object on screen with the mask that is chosen for it."""
+        return [
+            (one, self._prediction(one).candidates[self._number(one)])
+            for one in self._objects
+        ]
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The answer for the object in hand."""
+        return self._prediction(self._objects[-1]) if self._objects else None
+
+    @property
+    def number(self) -> int:
+        """Which of the masks of the object in hand is chosen."""
+        return self._number(self._objects[-1]) if self._objects else 0
+
+    def next(self) -> bool:
+        """Choose the next mask of the object in hand; False when there is none."""
+        prediction = self.prediction
+        if prediction is None or self._plane is None:
+            return False
+        number = (self.number + 1) % len(prediction.candidates)
+        self._numbers[self._plane, self._objects[-1]] = number
+        return True
+
+    @property
+    def doubt(self) -> str:
+        """What is wrong with the masks on screen, as a sentence; empty when nothing is."""
+        doubtful = [
+            (candidate, prediction)
+            for (one, candidate) in self.shown
+            for prediction in (self._prediction(one),)
+            if candidate.mask.box is not None and _is_doubtful(prediction, candidate)
+        ]
+        if not doubtful:
+            return ""
+        if len(self._objects) > 1:
+            count = len(doubtful)
+            verb = "is" if count == 1 else "are"
+            return f"{count} of {len(self._objects)} masks {verb} probably of nothing."
+        candidate, prediction = doubtful[0]
+        return (
+            f"Probably nothing is there (predicted IoU {candidate.score:.2f}, presence "
+            f"{prediction.object_score:.2f})."
+        )
+
+    def _prediction(self, prompts: Prompts) -> Prediction:
+        if self._plane is None:
+            raise RuntimeError("no plane is shown")
+        return self._answers[self._plane, prompts]
+
+    def _number(self, prompts: Prompts) -> int:
+        if self._plane is None:
+            return 0
+        return self._numbers.get((self._plane, prompts), 0)
+
+
+def _is_doubtful(prediction: Prediction, candidate: Candidate) -> bool:
+    presence = prediction.object_score
+    return presence < LEAST_PRESENCE or presence * candidate.score < LEAST_TRUST

@@ -1,0 +1,156 @@
+"""Saving with the real dialogs: nothing is replaced that was not asked about by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialogButtonBox,
+    QFileDialog,
+    QLineEdit,
+    QMessageBox,
+)
+from tests.fakes import FakeSegmenter
+from tests.gui.window import Window
+
+from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
+
+
+class Hands:
+    """Answers the dialogs that come up: types names, presses buttons, notes what was said.
+
+    Parameters
+    ----------
+    names : list of str
+        For each save dialog; a dialog more than that is closed.
+    replace : bool
+        The answer to each question.
+    """
+
+    def __init__(self, names: list[str], *, replace: bool = False) -> None:
+        self._names = list(names)
+        self._replace = replace
+        self.said: list[str] = []
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._look)
+        self._timer.start(50)
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+    def _look(self) -> None:
+        dialog = QApplication.activeModalWidget()
+        if isinstance(dialog, QFileDialog):
+            if not self._names:
+                dialog.reject()
+                return
+            line = dialog.findChild(QLineEdit, "fileNameEdit")
+            line.selectAll()
+            QTest.keyClicks(line, self._names.pop(0))
+            kind = QDialogButtonBox.StandardButton.Save
+            save = dialog.findChild(QDialogButtonBox).button(kind)
+            QTest.mouseClick(save, Qt.MouseButton.LeftButton)
+        elif isinstance(dialog, QMessageBox):
+            self.said.append(dialog.text())
+            kind = QMessageBox.StandardButton
+            wanted = kind.Yes if self._replace else kind.No
+            button = dialog.button(wanted) or dialog.button(kind.Ok)
+            QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture(autouse=True)
+def _readers(npe2pm: PluginManager) -> None:
+    """Let napari open files with its own reader."""
+    npe2pm.register(PluginManifest.from_distribution("napari"))
+
+
+@pytest.fixture
+def desk(
+    open_window: Callable[[], Window],
+    thread: InferenceThread,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """An image opened from a file, with one accepted object."""
+    image = np.zeros((120, 160), dtype=np.uint8)
+    image[20:40, 30:50] = 200
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, image)
+    window = open_window()
+    (layer,) = window.viewer.open(path, plugin="napari")
+    window.open_widget(SegmentSession(thread=thread, loader=FakeSegmenter().load))
+    window.viewer.fit_to_view()
+    window.settle()
+    window.click(layer, (30, 40))
+    window.see_mask()
+    window.key(Qt.Key.Key_A)
+    monkeypatch.chdir(tmp_path)
+    return window, path
+
+
+def export(window: Window, hands: Hands) -> str:
+    """Press Export and let the dialogs be answered; what the widget says then."""
+    panel = window.widget.panel
+    QTest.mouseClick(panel.buttons["export"], Qt.MouseButton.LeftButton)
+    hands.stop()
+    window.wait(lambda: "Writing" not in panel.status_line.text())
+    return str(panel.status_line.text())
+
+
+def test_the_file_of_the_open_image_is_refused(desk: Any) -> None:
+    window, path = desk
+    before = path.read_bytes()
+    hands = Hands([str(path), str(path.with_suffix(""))], replace=True)
+    export(window, hands)
+    assert path.read_bytes() == before
+    assert len(hands.said) == 2
+    assert all("'cells' was read from cells.tif" in text for text in hands.said)
+
+
+def test_the_file_of_an_image_of_another_window_is_refused(
+    desk: Any, make_napari_viewer: Any, tmp_path: Path
+) -> None:
+    window, _ = desk
+    other = tmp_path / "other.tif"
+    tifffile.imwrite(other, np.ones((10, 10), np.uint8))
+    second = make_napari_viewer(show=True)
+    second.open(other, plugin="napari")
+    before = other.read_bytes()
+    (tmp_path / "link.tif").symlink_to(other)
+    hands = Hands([str(other), str(tmp_path / "link.tif")], replace=True)
+    export(window, hands)
+    assert other.read_bytes() == before
+    assert len(hands.said) == 2
+
+
+@pytest.mark.parametrize("typed", ["out", "out.png"])
+@pytest.mark.parametrize("replace", [False, True], ids=["no", "yes"])
+def test_the_final_name_is_asked_about(
+    desk: Any, tmp_path: Path, typed: str, replace: bool
+) -> None:
+    window, _ = desk
+    there = tmp_path / f"{typed}.tif"
+    there.write_bytes(b"somebody's work")
+    hands = Hands([str(tmp_path / typed)], replace=replace)
+    said = export(window, hands)
+    assert f"{typed}.tif exists" in hands.said[0]
+    assert (there.read_bytes() != b"somebody's work") == replace
+    assert ("is saved as" in said) == replace
+
+
+def test_a_new_name_is_written_without_a_question(desk: Any, tmp_path: Path) -> None:
+    window, _ = desk
+    hands = Hands([str(tmp_path / "new")])
+    assert "is saved as" in export(window, hands)
+    assert not hands.said
+    assert tifffile.imread(tmp_path / "new.tif").max() == 1
