@@ -25,6 +25,7 @@ from data import load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.objects import Case, KnownPlane, pick_cases
 from napari_cellprompt.evaluation.prompts import iou
 
@@ -45,7 +46,7 @@ def drawn(case: Case, margins: np.ndarray) -> Prompts:
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--part", default="val", choices=("val", "test", "train"))
     parser.add_argument("--limit", type=int, help="at most so many objects of each kind")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))

@@ -29,6 +29,7 @@ from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.searching import GridSettings, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.everything import PlaneScore, find_all
 from napari_cellprompt.evaluation.objects import KnownPlane
 from napari_cellprompt.tasks.everything import EverythingSettings
@@ -96,7 +97,7 @@ def table(rows: list[Row]) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--modes", nargs="+", default=["auto", "grid"])
     parser.add_argument("--datasets", nargs="+", default=list(SPLIT_OF))
     parser.add_argument(

@@ -22,6 +22,7 @@ import torch
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.inference.cache import FeatureCache
 from napari_cellprompt.core.propagate.types import PropagationSettings
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.data import find_sets, read_set
 from napari_cellprompt.evaluation.stacks import STARTS, KnownStack, score_tracks, tracks_of
 
@@ -57,7 +58,7 @@ def load(root: Path, name: str) -> KnownStack:
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--stacks", nargs="+", default=list(STACKS), choices=STACKS)
     parser.add_argument("--kinds", nargs="+", default=list(STARTS), choices=STARTS)
     parser.add_argument("--limit", type=int, help="at most so many objects of a stack")
