@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask
     from napari_cellprompt.layers.accept import Region
     from napari_cellprompt.layers.commit import CommitResult, Policy
+    from napari_cellprompt.widgets.segment.undo import Steps
     from napari_cellprompt.widgets.segment.workplace import Workplace
 
     from .target import Target
@@ -97,7 +98,7 @@ class FoundCommit:
             narrow = labels
             labels, _ = acceptor.widen(narrow)
             self._widened = widening_note(narrow, labels)
-        self._name = labels.name
+        self._name, self._labels = labels.name, labels
         yield
         taken: list[FoundMask] = []
         policy: Policy = "replace" if place.overlap == "replace" else "keep"
@@ -119,6 +120,12 @@ class FoundCommit:
                 acceptor.remember(labels, record, written.region)
                 acceptor.ids.know(labels, object_id)
             place.target_written(before, labels)
+
+    def note(self, steps: Steps) -> None:
+        """Make what was written the last step of a history."""
+        store = self._place.acceptor.store(self._labels)
+        records = [store.get(object_id) for object_id in self._written]
+        steps.accepted(self._labels, [known for known in records if known is not None])
 
     def _entries(self, first: int, taken: list[FoundMask]) -> Iterator[PlaneMask]:
         """What is to be written; the last of ``taken`` is what was asked for last."""

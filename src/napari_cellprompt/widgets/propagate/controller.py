@@ -221,7 +221,7 @@ class PropagateController:
             labels,
             run.stack,
             run.engine.outcomes(),
-            prompts=self.review.said,
+            prompts=self.review.said.prompts,
             overlap=segment.place.overlap,
             parents=run.engine.parents,
         )
@@ -234,6 +234,7 @@ class PropagateController:
                 self.desk.warn(str(error))
                 return
             segment.place.target_written(labels, commit.labels)
+            commit.note(segment.place.steps)
             self._close_run(
                 clear=run.collected.planes[0] if run.collected.on_screen else None
             )

@@ -19,14 +19,11 @@ from napari_cellprompt.layers.on_top import covering
 from napari_cellprompt.layers.preview import Preview
 from napari_cellprompt.layers.prompts import fit_points
 from napari_cellprompt.layers.resolve import SegmentState, resolve
-from napari_cellprompt.layers.stacks import show_plane
-from napari_cellprompt.session.history import History, Moved
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
 from .contrast import ContrastLimits, Pending
 from .prompt_layers import clear_prompts, put_below
 from .proposals import Proposals
-from .undo import DrawingHistory, acceptance
 from .view_layer import ModelViewLayer
 from .watch import LayerWatch, view_centre
 
@@ -34,13 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from napari.layers import Image, Labels
+    from napari.layers import Image
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.model import Shown
     from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
-    from napari_cellprompt.layers.coordinates import PlaneView
-    from napari_cellprompt.session.history import Step
     from napari_cellprompt.session.segment import LoadedSegmenter
 
     from .contrast import Limits
@@ -84,9 +79,6 @@ class SegmentController:
         self.status = ""
         self.model: LoadedSegmenter | None = None
         self.proposals = Proposals()
-        self.history = History()
-        """What can be taken back, of Segment and of what writes into its Labels layer."""
-        self._drawing = DrawingHistory(self.history, viewer)
         self._sure_of: object = None
         """The doubtful masks that the user was asked about."""
         self._state: SegmentState | None = None
@@ -129,7 +121,7 @@ class SegmentController:
             self.model_view.close()
             self._image = chosen.image
         if not self.held:
-            self._drawing.look(chosen)
+            self.place.steps.drawing.look(chosen)
         self._watch.follow(chosen.image, chosen.prompts)
 
     def tell(self, text: str, warn: bool = False) -> None:
@@ -146,7 +138,7 @@ class SegmentController:
 
     def hold(self) -> None:
         """Leave clicks and boxes to someone else, until ``release``."""
-        self._drawing.look(self.place.chosen)
+        self.place.steps.drawing.look(self.place.chosen)
         self.held = True
         self._forget_state()
         self.tell("Clicks correct the propagation until it is accepted or discarded.")
@@ -154,7 +146,7 @@ class SegmentController:
     def release(self) -> None:
         """Answer clicks and boxes again."""
         self.held = False
-        self._drawing.start(self.place.chosen)
+        self.place.steps.drawing.start(self.place.chosen)
         self._ask_again()
         self.released.emit()
 
@@ -209,79 +201,26 @@ class SegmentController:
         except CellpromptError as error:
             self.tell(str(error), warn=True)
             return
-        before = self._drawing.known
+        before = place.steps.drawing.known
         place.target_written(labels, accepted.layer)
         self._size_hint = accepted.records[-1].size
         used = [found[number][0] for number in accepted.written]
         drawn = [one for one in state.drawn if one.prompts in used]
-        view, chosen = state.view, place.chosen
+        chosen = place.chosen
         remove_drawn(chosen.points, chosen.boxes, drawn)
-        self._drawing.start(chosen)
-        after = self._drawing.known
-        self.accepted(
+        place.steps.drawing.start(chosen)
+        place.steps.accepted(
             accepted.layer,
-            accepted.ids,
-            back=lambda: self._drawing.put(chosen, before),
-            forth=lambda: self._drawing.put(chosen, after),
-            view=view,
-            nbytes=0 if before is None or after is None else before.nbytes + after.nbytes,
+            accepted.records,
+            image=image,
+            view=state.view,
+            before=before,
+            chosen=chosen,
         )
         self.refresh()
         self.tell(accepted.message)
         x0, y0, x1, y1 = accepted.records[-1].planes[0].box
         self._prepare_at(((x0 + x1) / 2, (y0 + y1) / 2))
-
-    def accepted(
-        self,
-        labels: Labels,
-        ids: tuple[int, ...],
-        *,
-        back: Callable[[], None] = lambda: None,
-        forth: Callable[[], None] = lambda: None,
-        view: PlaneView | None = None,
-        nbytes: int = 0,
-    ) -> None:
-        """Make objects that were written into a Labels layer the last step of history.
-
-        Parameters
-        ----------
-        labels : napari.layers.Labels
-            Where they are, written as one step of the layer's own undo.
-        ids : tuple of int
-            The objects.
-        back, forth : callable
-            Called after they were taken out again, and after they came back.
-        view : PlaneView, optional
-            The plane to go to where that happens.
-        nbytes : int
-            What these hold.
-        """
-        if not ids:
-            return
-        image = self.place.chosen.image
-
-        def seen(then: Callable[[], None]) -> Callable[[], None]:
-            def run() -> None:
-                if image is not None and image in self._viewer.layers and view is not None:
-                    show_plane(self._viewer, image, view)
-                then()
-
-            return run
-
-        shown = ", ".join(str(number) for number in ids[:5])
-        more = ", ..." if len(ids) > 5 else ""
-        text = f"Object{'s' if len(ids) > 1 else ''} {shown}{more}"
-        self.history.push(
-            acceptance(
-                text,
-                self.place.acceptor,
-                labels,
-                ids,
-                back=seen(back),
-                forth=seen(forth),
-                nbytes=nbytes,
-            )
-        )
 
     def discard(self) -> None:
         """Delete the prompts of this plane."""
@@ -296,7 +235,7 @@ class SegmentController:
         except CellpromptError as error:
             self.tell(str(error))
             return
-        self._drawing.look(self.place.chosen)
+        self.place.steps.drawing.look(self.place.chosen)
         clear_prompts(self.place.chosen, view)
         self.refresh()
 
@@ -314,31 +253,15 @@ class SegmentController:
 
     def undo(self) -> None:
         """Take back what was done last: a click, a box, a discard, an accepted object."""
-        self._drawing.look(self.place.chosen)
-        moved = self.history.undo()
-        if moved is not None:
-            self._moved(*moved, "undone")
-        elif self.place.chosen.labels is not None:
-            # what was painted by hand, or accepted before this widget was opened
-            self.tell(self.place.acceptor.undo(self.place.chosen.labels))
+        text = self.place.steps.undo(self.place.chosen)
+        self.refresh()
+        self.tell(text)
 
     def redo(self) -> None:
         """Do again what was taken back last."""
-        self._drawing.look(self.place.chosen)
-        moved = self.history.redo()
-        if moved is not None:
-            self._moved(*moved, "back")
-        elif self.place.chosen.labels is not None:
-            self.tell(self.place.acceptor.redo(self.place.chosen.labels))
-
-    def _moved(self, step: Step, moved: Moved, word: str) -> None:
-        """Bring the screen up to date after a step of history, and say what it was."""
+        text = self.place.steps.redo(self.place.chosen)
         self.refresh()
-        if moved is Moved.STAYS:
-            self.tell(f"A change by hand after '{step.text}' is undone; that is next.")
-        else:
-            verb = "are" if step.text.startswith("Objects ") else "is"
-            self.tell(f"{step.text} {verb} {word}.")
+        self.tell(text)
 
     def show_model_view(self) -> None:
         """Show or hide exactly the pixels that the model gets."""
@@ -383,7 +306,7 @@ class SegmentController:
         self._image = None
         self._state = self._source = None
         self.proposals.forget()
-        self.history.clear()
+        self.place.steps.history.clear()
 
     # --- from layers to a request --------------------------------------------------
 
@@ -392,7 +315,7 @@ class SegmentController:
         if self.held:
             return
         chosen = self.place.chosen
-        self._drawing.look(chosen)
+        self.place.steps.drawing.look(chosen)
         if chosen.image is None:
             self._note = ""
             self._forget_state()

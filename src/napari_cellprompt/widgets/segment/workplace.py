@@ -14,6 +14,7 @@ from napari_cellprompt.layers.ownership import ownership_of
 from napari_cellprompt.layers.prompts import add_boxes_layer, add_points_layer
 
 from .prompt_layers import Chosen, put_below, put_in_order
+from .undo import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,8 @@ class Workplace:
         self.overlap: Overlap = "keep"
         self.ownership = ownership_of(viewer)
         self.acceptor = Acceptor(viewer)
+        self.steps = Steps(viewer, self.acceptor)
+        """What can be taken back, by Segment and by what writes into its labels."""
         self.revisions = ImageRevisions()
         self.contrast: ContrastLimits | None = None
         """How grey values are shown to the model; set by whoever computes them."""
