@@ -149,7 +149,7 @@ def test_corrupt_checkpoint(
     bad.write_bytes(b"this is no checkpoint")
 
     def loader(name: str, device: str, cache_bytes: int) -> Any:
-        load = fake.load if name == "cellprompt-nano" else load_for_session
+        load = fake.load if name == "cellprompt-focus" else load_for_session
         return load(name, device, cache_bytes)
 
     viewer = make_napari_viewer()
@@ -162,7 +162,7 @@ def test_corrupt_checkpoint(
     desk.click(FIRST)
     desk.wait(lambda: not desk.controller.waiting)
     assert "broken.pt" in desk.status
-    desk.widget.models.pick("cellprompt-nano")
+    desk.widget.models.pick("cellprompt-focus")
     desk.wait(lambda: desk.controller.model is not None)
     desk.see()
     desk.widget.accept()
