@@ -42,7 +42,7 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    model = load_model(image_size=SIZE, device="cpu")
+    model = load_model("cellprompt-nano", image_size=SIZE, device="cpu")
     path = save_meta(model.network, tmp_path_factory.mktemp("meta") / "nano.pt")
     reference = build_reference("cellprompt-nano", image_size=SIZE, checkpoint=path)
     drawing = model.spec.drawing

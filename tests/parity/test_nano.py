@@ -36,7 +36,7 @@ def model(
     if request.param == "bundled":
         if not BUNDLED.is_file():
             pytest.skip("the bundled weights are not built yet")
-        return load_model(device="cpu")
+        return load_model("cellprompt-nano", device="cpu")
     state = random_reference("cellprompt-nano", image_size=512).state_dict()
     spec = MODELS["cellprompt-nano"]
     path = tmp_path_factory.mktemp("own") / "random.safetensors"
