@@ -51,11 +51,6 @@ class Accepted:
     """Which of the objects that were to be accepted, by their number from 0."""
     message: str
 
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """Of the objects."""
-        return tuple(record.id for record in self.records)
-
 
 class Acceptor:
     """Writes objects into Labels layers under ids of their own.
@@ -150,11 +145,11 @@ class Acceptor:
         """Whether a layer is in the viewer."""
         return labels in self._viewer.layers
 
-    def holds(self, labels: Labels, ids: Sequence[int]) -> bool:
-        """Whether all of these objects are in a layer, undone ones not."""
+    def holds(self, labels: Labels, records: Sequence[ObjectRecord]) -> bool:
+        """Whether all of these objects are in a layer as they were written there."""
         self.sync(labels)
         store = self.store(labels)
-        return all(object_id in store for object_id in ids)
+        return all(store.get(record.id) is record for record in records)
 
     def remember(self, labels: Labels, record: ObjectRecord, region: Region) -> None:
         """Take over an object that was written.

@@ -120,6 +120,11 @@ class StackLabels:
         target[where][inside] = object_id
         self._drawn[plane, object_id] = where
 
+    @property
+    def drawn(self) -> list[tuple[int, int]]:
+        """Plane and id of each mask that is drawn."""
+        return list(self._drawn)
+
     def claim(self, plane: int, object_id: int) -> None:
         """Take pixels into account that the user painted with an object's id."""
         target = self.plane(plane)

@@ -174,9 +174,25 @@ class PropagationRun:
         )
         return changes
 
-    def accept_changes(self) -> None:
-        """Keep what :meth:`repropagate` has found."""
-        self._before = None
+    def accept_changes(self) -> dict[int, TrackedObject] | None:
+        """Keep what :meth:`repropagate` has found; the state before, for :meth:`swap`."""
+        before, self._before = self._before, None
+        return before
+
+    def swap(
+        self, state: dict[int, TrackedObject] | None
+    ) -> Future[dict[int, TrackedObject]]:
+        """What is known now; goes back to another state first where one is given."""
+
+        def job(engine: StackPropagator) -> dict[int, TrackedObject]:
+            now = engine.snapshot()
+            if state is not None:
+                engine.restore(state)
+                self._before = None
+                self._note_all(engine)
+            return now
+
+        return self._ask(job)
 
     def discard_changes(self) -> Future[None]:
         """Go back to before :meth:`repropagate`; the corrections stay."""
@@ -285,10 +301,8 @@ class PropagationRun:
         engine = self._engine
         if engine is None or object_id not in engine.ids:
             return []
-        planes = engine.planes(object_id)
-        places = [(object_id, plane) for plane in planes]
-        found = [self._confidence[p] for p in places if p in self._confidence]
-        return found
+        places = [(object_id, plane) for plane in engine.planes(object_id)]
+        return [self._confidence[p] for p in places if p in self._confidence]
 
     def worst_plane(self, object_id: int, after: int | None = None) -> int | None:
         """The plane most worth a look; with ``after``, the next one in that ranking."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.layers.accept import Region
     from napari_cellprompt.layers.commit import CommitResult, Policy
     from napari_cellprompt.widgets.segment.controller import SegmentController
+    from napari_cellprompt.widgets.segment.undo import Steps
 
     from .target import Target
 
@@ -80,6 +81,7 @@ class FoundCommit:
         self._written: dict[int, _Written] = {}
         self._there_already: set[int] = set()
         self._name = ""
+        self._labels: Labels | None = None
 
     def work(self) -> Generator[None, None, None]:
         """Write everything; one step between yields takes a few milliseconds.
@@ -102,7 +104,7 @@ class FoundCommit:
         first = acceptor.store(labels).next_id(acceptor.ids.largest(labels))
         if needs_widening(labels, first + self._largest - 1):
             labels, _ = acceptor.widen(labels)
-        self._name = labels.name
+        self._name, self._labels = labels.name, labels
         yield
         taken: list[FoundMask] = []
         policy: Policy = "replace" if segment.overlap == "replace" else "keep"
@@ -124,6 +126,13 @@ class FoundCommit:
                 acceptor.remember(labels, record, written.region)
                 acceptor.ids.know(labels, object_id)
             segment.target_written(before, labels)
+
+    def note(self, steps: Steps) -> None:
+        """Make what was written the last step of a history."""
+        if self._labels is not None:
+            store = self._segment.acceptor.store(self._labels)
+            records = [store.get(object_id) for object_id in self._written]
+            steps.accepted(self._labels, [known for known in records if known is not None])
 
     def _entries(self, first: int, taken: list[FoundMask]) -> Iterator[PlaneMask]:
         """What is to be written; the last of ``taken`` is what was asked for last."""

@@ -134,6 +134,7 @@ class FoundController:
             if error is not None:
                 self._tell(str(error))
                 return
+            commit.note(self._segment.steps)
             self.discard()
             self._tell(commit.message)
             if then is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.layers.accept import Acceptor, Overlap, Region
     from napari_cellprompt.layers.commit import CommitResult, Policy
     from napari_cellprompt.layers.stacks import LayerStack
+    from napari_cellprompt.widgets.segment.undo import Steps
 
 __all__ = ["StackCommit", "parents_of"]
 
@@ -162,6 +163,13 @@ class StackCommit:
         _record_parents(
             labels, {k: v for k, v in self._parents.items() if k in self._written}
         )
+
+    def note(self, steps: Steps) -> None:
+        """Make what was written the last step of a history."""
+        store = self._acceptor.store(self.labels)
+        ids = [number for number, written in self._written.items() if written.planes]
+        records = [store.get(number) for number in ids]
+        steps.accepted(self.labels, [known for known in records if known is not None])
 
     @property
     def message(self) -> str:

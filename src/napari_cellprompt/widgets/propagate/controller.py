@@ -216,7 +216,7 @@ class PropagateController:
             labels,
             run.stack,
             run.engine.outcomes(),
-            prompts=self.review.said,
+            prompts=self.review.said.prompts,
             overlap=segment.overlap,
             parents=run.engine.parents,
         )
@@ -229,6 +229,7 @@ class PropagateController:
                 self.desk.warn(str(error))
                 return
             segment.target_written(labels, commit.labels)
+            commit.note(segment.steps)
             self._close_run(
                 clear=run.collected.planes[0] if run.collected.on_screen else None
             )

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cellprompt.widgets.shared.looks import push_button, text_line
+from napari_cellprompt.widgets.shared.looks import grid_of, push_button, text_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,8 +129,8 @@ class ChoiceList(QGroupBox):
     ----------
     title : str
         Above the list.
-    yes, no : tuple
-        Text, tool tip and action of the two buttons.
+    yes, no, *others : tuple
+        Text, tool tip and action of each button.
     """
 
     plane_picked = Signal(int)
@@ -140,6 +140,7 @@ class ChoiceList(QGroupBox):
         title: str,
         yes: tuple[str, str, Callable[[], None]],
         no: tuple[str, str, Callable[[], None]],
+        *others: tuple[str, str, Callable[[], None]],
     ) -> None:
         super().__init__(title)
         self.items = QListWidget()
@@ -147,9 +148,8 @@ class ChoiceList(QGroupBox):
         self.items.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.items.itemClicked.connect(self._clicked)
         self.yes, self.no = push_button(*yes), push_button(*no)
-        grid = QGridLayout()
-        grid.addWidget(self.yes, 0, 0)
-        grid.addWidget(self.no, 0, 1)
+        self.others = [push_button(*other) for other in others]
+        grid = grid_of([self.yes, self.no, *self.others])
         layout = QVBoxLayout(self)
         layout.addWidget(self.items)
         layout.addLayout(grid)

@@ -10,13 +10,15 @@ from napari.layers.base import ActionType
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.types import MaskRLE, Prompts
+from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.session.propagate import Seed
 from napari_cellprompt.widgets.shared.slices import SlicedWork
 
 from .changes import ChangesOverlay
 from .divisions import Divisions
 from .lent_prompts import LentPrompts
+from .pointing import mask_at, pointed_at
+from .undo import Moment, ReviewSteps, Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -50,22 +52,21 @@ class Review:
     def __init__(self, desk: Desk, *, follow: Callable[[Run, str], None]) -> None:
         self._desk = desk
         self.active = False
-        self.said: dict[tuple[int, int], Prompts] = {}
-        """What the user said, by id and plane."""
+        self.said = Said()
         self.divisions = Divisions(desk, show=self.object_chosen, follow=follow)
         self.changes = ChangesOverlay(desk.viewer)
         self._prompts = LentPrompts()
-        self._shown: dict[tuple[int, int], Prompts] = {}
-        self._masks: dict[tuple[int, int], MaskRLE] = {}
-        self._corrected: set[int] = set()
         self._again = False
         self._tracking = False
+        self._void = False
+        """Whether what is being tracked again is not wanted any more."""
         self._worst: dict[int, int] = {}
         self._connected: list[tuple[Any, Callable[..., None]]] = []
         self._look = desk.timer(0, self._read_prompts)
         self._paint = desk.timer(0, self._read_paint)
         self._later = desk.timer(_PAUSE, self.track_again)
         self._work = SlicedWork(desk.bridge)
+        self.steps = ReviewSteps(desk, self.said, leave=self._leave, arrived=self._arrived)
         desk.preview_returned.connect(self.follow_preview)
 
     # --- life ------------------------------------------------------------------------
@@ -76,17 +77,17 @@ class Review:
         if segment is None:
             return
         self.active = True
-        self.said = {(seed.id, seed.plane): seed.prompts for seed in run.seeds}
-        self._masks = {
-            place: prompts.mask
-            for place, prompts in self.said.items()
-            if prompts.mask is not None
-        }
+        segment.steps.review, segment.steps.tell_review = run, self._desk.tell
+        said = self.said
+        for seed in run.seeds:
+            said.prompts[seed.id, seed.plane] = seed.prompts
+            if seed.prompts.mask is not None:
+                said.masks[seed.id, seed.plane] = seed.prompts.mask
         if run.collected.prompts is not None:
             place = run.collected.ids[0], run.collected.planes[0]
-            self._shown[place] = self.said[place] = run.collected.prompts
+            said.shown[place] = said.prompts[place] = run.collected.prompts
             # More points there go with those that were clicked, not with the mask.
-            del self._masks[place]
+            del said.masks[place]
         chosen = segment.chosen
         self._prompts.take(chosen, run.stack)
         for layer in chosen.prompts:
@@ -106,7 +107,9 @@ class Review:
         """Show the prompts of the object that is looked at."""
         object_id = self._desk.object_id
         own = {
-            plane: item for (own, plane), item in self._shown.items() if own == object_id
+            plane: item
+            for (own, plane), item in self.said.shown.items()
+            if own == object_id
         }
         self._prompts.show(own)
         # What was just written into the layers is no correction.
@@ -129,10 +132,14 @@ class Review:
             emitter.disconnect(callback)
         self.changes.close()
         self._prompts.give_back(clear=clear)
-        self.active = self._again = self._tracking = False
-        for known in (self.said, self._shown, self._masks, self._worst):
-            known.clear()
-        self._corrected.clear()
+        segment = self._desk.segment
+        if segment is not None and self.active:
+            segment.steps.history.drop(segment.steps.review)
+            segment.steps.review = segment.steps.tell_review = None
+        self.active = self._again = self._tracking = self._void = False
+        self.said.clear()
+        self._worst.clear()
+        self.steps.decided()
         self.divisions.proposals = []
 
     def _connect(self, emitter: Any, callback: Callable[..., None]) -> None:
@@ -162,13 +169,37 @@ class Review:
         except CellpromptError as error:
             self._desk.tell(str(error), warn=True)
             return
-        if now.is_empty or now == self._shown.get(place, Prompts()):
+        before = self.said.shown.get(place, Prompts())
+        if now.is_empty or now == before:
             return
-        self._shown[place] = now
-        if now.box is None and place in self._masks:
+        outcomes = {} if self._desk.run is None else self._desk.run.engine.outcomes()
+        other = pointed_at(outcomes, plane, now, before, first=object_id)
+        if other not in (None, object_id):
+            self._turn_to(other)
+            return
+        moment = self.steps.moment()
+        self.said.shown[place] = now
+        if now.box is None and place not in self.said.masks and 1 not in now.labels:
+            # Clicks that only take away cut from the mask that is there.
+            there = mask_at(outcomes, place)
+            if there is None:
+                self._desk.tell("There is no mask here to cut from.", warn=True)
+                return
+            self.said.masks[place] = there
+        if now.box is None and place in self.said.masks:
             # Points correct the mask that was painted, or taken from the Labels layer.
-            now = replace(now, mask=self._masks[place])
-        self._correct(object_id, plane, now)
+            now = replace(now, mask=self.said.masks[place])
+        self._correct(object_id, plane, now, moment)
+
+    def _turn_to(self, object_id: int | None) -> None:
+        """Look at another object; the click that said so changes nothing yet."""
+        self._desk.object_id = object_id
+        self.object_chosen()
+        self._desk.strip_changed.emit()
+        self._desk.tell(
+            f"Object {object_id} is chosen now; nothing was changed. Click again to "
+            "correct it."
+        )
 
     def _read_paint(self) -> None:
         """Send what the user painted into the preview as a correction."""
@@ -184,6 +215,7 @@ class Review:
             known = outcomes.get((object_id, plane))
             if known is not None and known.mask is not None:
                 expected[known.mask.indices()] = object_id
+        moment = self.steps.moment()
         different = target != expected
         touched = {*np.unique(target[different]), *np.unique(expected[different])} - {0}
         for number in sorted(int(number) for number in touched):
@@ -194,12 +226,14 @@ class Review:
             desk.preview.claim(plane, number)
             if painted.any():
                 mask = encode(painted)
-                self._masks[number, plane] = mask
-                self._correct(number, plane, Prompts(mask=mask))
+                self.said.masks[number, plane] = mask
+                self._correct(number, plane, Prompts(mask=mask), moment)
             else:
                 self.clear(number, plane)
 
-    def _correct(self, object_id: int, plane: int, prompts: Prompts) -> None:
+    def _correct(
+        self, object_id: int, plane: int, prompts: Prompts, moment: Moment
+    ) -> None:
         run = self._desk.run
         if run is None:
             return
@@ -217,17 +251,22 @@ class Review:
                     warn=True,
                 )
                 return
-            self.said[object_id, plane] = prompts
-            self._changed_by_hand(outcome)
+            self.said.prompts[object_id, plane] = prompts
+            word = run.stack.axis.plane_word
+            self._changed_by_hand(
+                outcome, f"The correction of object {object_id} on {word} {plane}", moment
+            )
 
         future = run.engine.correct(Seed(object_id, plane, prompts))
         self._desk.bridge.deliver(future, corrected)
 
-    def _changed_by_hand(self, outcome: PlaneOutcome) -> None:
+    def _changed_by_hand(self, outcome: PlaneOutcome, text: str, moment: Moment) -> None:
         """Show what the user asked for at once; other planes follow after a pause."""
         self._desk.draw([outcome])
-        self._corrected.add(outcome.id)
-        if self._desk.stage == "running" and not self._tracking:
+        self.said.corrected.add(outcome.id)
+        follows = self._desk.stage == "running" and not self._tracking
+        self.steps.note(text, moment, undecided=not follows)
+        if follows:
             return  # the run takes corrections into account by itself
         self._later.start()
 
@@ -247,7 +286,7 @@ class Review:
     def track_again(self) -> None:
         """Track the planes that corrections have made obsolete."""
         desk, run = self._desk, self._desk.run
-        if run is None or not self._corrected:
+        if run is None or not self.said.corrected:
             return
         if desk.stage != "review":
             self._again = self._again or self._tracking
@@ -255,7 +294,7 @@ class Review:
         self._tracking, self._again = True, False
         desk.enter("running", "Following again from the correction ...")
         listener = desk.listeners(run)["on_progress"]
-        future = run.engine.repropagate(tuple(self._corrected), on_progress=listener)
+        future = run.engine.repropagate(tuple(self.said.corrected), on_progress=listener)
         desk.bridge.deliver(future, lambda done: self._tracked(run, done))
 
     def _tracked(self, run: Run, future: Future[Changes]) -> None:
@@ -264,6 +303,10 @@ class Review:
             return
         changes = desk.result_of(future)
         self._tracking = False
+        if self._void:
+            self._void = False
+            desk.enter("review")
+            return
         if changes is None:
             desk.enter("review")
             return
@@ -275,7 +318,8 @@ class Review:
             return
         if not changes.planes:
             run.engine.accept_changes()
-            self._corrected.clear()
+            self.said.corrected.clear()
+            self.steps.decided()
             desk.enter("review", "No other plane has changed.")
             desk.strip_changed.emit()
             return
@@ -297,8 +341,9 @@ class Review:
         desk, run = self._desk, self._desk.run
         if run is None or desk.stage != "changes":
             return
-        run.engine.accept_changes()
-        self._corrected.clear()
+        moment = self.steps.moment(run.engine.accept_changes())
+        self.said.corrected.clear()
+        self.steps.note("The use of the changes", moment)
         planes = [change for change, _, _ in self.changes.planes]
         self.changes.close()
 
@@ -317,16 +362,56 @@ class Review:
         self._work.start(draw(), drawn)
 
     def drop_changes(self) -> None:
-        """Keep all other planes as they were; the corrected plane stays corrected."""
+        """Keep all planes as they were, the corrected ones too."""
+        if self._desk.run is not None and self._desk.stage == "changes":
+            self.steps.take_back()
+            self._leave()
+            self._desk.tell("All planes are as they were before the correction.")
+
+    def only_here(self) -> None:
+        """Keep the corrected planes, and all other planes as they were."""
         desk, run = self._desk, self._desk.run
         if run is None or desk.stage != "changes":
             return
         self.changes.close()
-        self._corrected.clear()
+        self.said.corrected.clear()
+        self.steps.decided()
         desk.enter("review", "The other planes stay as they were.")
         desk.bridge.deliver(
             run.engine.discard_changes(), lambda done: desk.strip_changed.emit()
         )
+
+    def _leave(self) -> None:
+        """Give up what is asked or tracked, since another moment is gone to."""
+        self.pause()
+        self.changes.close()
+        if self._tracking and self._desk.run is not None:
+            self._void = True
+            self._desk.run.engine.cancel()
+        elif self._desk.stage == "changes":
+            self._desk.enter("review")
+
+    def _arrived(self) -> None:
+        """Show another moment: masks, clicks, and how far planes can be trusted."""
+        desk, run = self._desk, self._desk.run
+        if run is None:
+            return
+        outcomes = run.engine.outcomes()
+        places = {(plane, number) for number, plane in outcomes} | set(desk.preview.drawn)
+
+        def draw() -> Generator[None, None, None]:
+            for plane, number in sorted(places):
+                known = outcomes.get((number, plane))
+                desk.preview.draw(plane, number, None if known is None else known.mask)
+                yield
+
+        def drawn(error: Exception | None) -> None:
+            desk.preview.refresh()
+            desk.strip_changed.emit()
+
+        if desk.object_id is not None:
+            self.object_chosen()
+        self._work.start(draw(), drawn)
 
     # --- single planes ---------------------------------------------------------------
 
@@ -355,6 +440,7 @@ class Review:
             return
         known = run.engine.outcomes().get(place)
         locked = known is not None and known.state == "locked"
+        moment = self.steps.moment()
 
         def done(future: Future[PlaneOutcome | None]) -> None:
             outcome = self._desk.result_of(future)
@@ -363,6 +449,9 @@ class Review:
             self._desk.draw([outcome])
             word = run.stack.axis.plane_word.capitalize()
             state = "may change again" if locked else "is accepted and will not change"
+            name = "unlocking" if locked else "locking"
+            where = f"{word.lower()} {place[1]} of object {place[0]}"
+            self.steps.note(f"The {name} of {where}", moment)
             self._desk.tell(f"{word} {place[1]} of object {place[0]} {state}.")
 
         engine = run.engine
@@ -376,13 +465,16 @@ class Review:
         if place is None or run is None:
             return
         self._drop_pending()
+        moment = self.steps.moment()
 
         def done(future: Future[PlaneOutcome]) -> None:
             outcome = self._desk.result_of(future)
             if outcome is not None and run is self._desk.run:
-                self.said.pop(place, None)
-                self._masks.pop(place, None)
-                self._changed_by_hand(outcome)
+                self.said.prompts.pop(place, None)
+                self.said.masks.pop(place, None)
+                word = run.stack.axis.plane_word
+                text = f"'Not here' for object {place[0]} on {word} {place[1]}"
+                self._changed_by_hand(outcome, text, moment)
 
         self._desk.bridge.deliver(run.engine.clear(*place), done)
 

@@ -73,7 +73,12 @@ class PropagateWidget(QWidget):
         self.changes = ChoiceList(
             "What the correction changes",
             ("Use changes", "Replace these planes", review.use_changes),
-            ("Keep old", "Leave all these planes as they were", review.drop_changes),
+            ("Keep old", "All planes as they were before it", review.drop_changes),
+            (
+                "Only the corrected plane",
+                "Keep the correction, and the other planes as they were",
+                review.only_here,
+            ),
         )
         self.divisions = ChoiceList(
             "Divisions?",

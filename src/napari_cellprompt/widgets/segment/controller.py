@@ -19,14 +19,12 @@ from napari_cellprompt.layers.images import ImageRevisions, plane_source
 from napari_cellprompt.layers.preview import Preview
 from napari_cellprompt.layers.prompts import fit_points
 from napari_cellprompt.layers.resolve import SegmentState, resolve
-from napari_cellprompt.layers.stacks import show_plane
-from napari_cellprompt.session.history import History, Moved
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
 from .contrast import ContrastLimits, Pending
 from .prompt_layers import Chosen, clear_prompts, put_below_prompts
 from .proposals import Proposals
-from .undo import DrawingHistory, acceptance
+from .undo import Steps
 from .view_layer import ModelViewLayer
 from .watch import LayerWatch, view_centre
 
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.model import Shown
     from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
-    from napari_cellprompt.layers.coordinates import PlaneView
-    from napari_cellprompt.session.history import Step
     from napari_cellprompt.session.segment import LoadedSegmenter, SegmentSession
 
     from .contrast import Limits
@@ -90,9 +86,6 @@ class SegmentController:
         self.status = ""
         self.model: LoadedSegmenter | None = None
         self.proposals = Proposals()
-        self.history = History()
-        """What can be taken back, of Segment and of what writes into its Labels layer."""
-        self._drawing = DrawingHistory(self.history, viewer)
         self._sure_of: object = None
         """The doubtful masks that the user was asked about."""
         self._state: SegmentState | None = None
@@ -105,6 +98,7 @@ class SegmentController:
         self._generation = 0
         self._size_hint: float | None = None
         self.acceptor = Acceptor(viewer)
+        self.steps = Steps(viewer, self.acceptor)
         self.preview = Preview(viewer)
         self.model_view = ModelViewLayer(viewer)
         self._revisions = ImageRevisions()
@@ -161,7 +155,7 @@ class SegmentController:
 
     def hold(self) -> None:
         """Leave clicks and boxes to someone else, until ``release``."""
-        self._drawing.look(self.chosen)
+        self.steps.drawing.look(self.chosen)
         self.held = True
         self._forget_state()
         self.tell("Clicks correct the propagation until it is accepted or discarded.")
@@ -169,7 +163,7 @@ class SegmentController:
     def release(self) -> None:
         """Answer clicks and boxes again."""
         self.held = False
-        self._drawing.start(self.chosen)
+        self.steps.drawing.start(self.chosen)
         self._ask_again()
 
     @property
@@ -227,79 +221,25 @@ class SegmentController:
         except CellpromptError as error:
             self.tell(str(error), warn=True)
             return
-        before = self._drawing.known
+        before, image = self.steps.drawing.known, chosen.image
         self.target_written(chosen.labels, accepted.layer)
         self._size_hint = accepted.records[-1].size
         used = [found[number][0] for number in accepted.written]
         drawn = [one for one in state.drawn if one.prompts in used]
         remove_drawn(self.chosen.points, self.chosen.boxes, drawn)
-        self._drawing.start(self.chosen)
-        after = self._drawing.known
-        view, chosen = state.view, self.chosen
-        self.accepted(
+        self.steps.drawing.start(self.chosen)
+        self.steps.accepted(
             accepted.layer,
-            accepted.ids,
-            back=lambda: self._drawing.put(chosen, before),
-            forth=lambda: self._drawing.put(chosen, after),
-            view=view,
-            nbytes=0 if before is None or after is None else before.nbytes + after.nbytes,
+            accepted.records,
+            image=image,
+            view=state.view,
+            before=before,
+            chosen=self.chosen,
         )
         self.refresh()
         self.tell(accepted.message)
         x0, y0, x1, y1 = accepted.records[-1].planes[0].box
         self._prepare_at(((x0 + x1) / 2, (y0 + y1) / 2))
-
-    def accepted(
-        self,
-        labels: Labels,
-        ids: tuple[int, ...],
-        *,
-        back: Callable[[], None] = lambda: None,
-        forth: Callable[[], None] = lambda: None,
-        view: PlaneView | None = None,
-        nbytes: int = 0,
-    ) -> None:
-        """Make objects that were written into a Labels layer the last step of history.
-
-        Parameters
-        ----------
-        labels : napari.layers.Labels
-            Where they are, written as one step of the layer's own undo.
-        ids : tuple of int
-            The objects.
-        back, forth : callable
-            Called after they were taken out again, and after they came back.
-        view : PlaneView, optional
-            The plane to go to where that happens.
-        nbytes : int
-            What these hold.
-        """
-        if not ids:
-            return
-        image = self.chosen.image
-
-        def seen(then: Callable[[], None]) -> Callable[[], None]:
-            def run() -> None:
-                if image is not None and image in self._viewer.layers and view is not None:
-                    show_plane(self._viewer, image, view)
-                then()
-
-            return run
-
-        shown = ", ".join(str(number) for number in ids[:5])
-        more = ", ..." if len(ids) > 5 else ""
-        text = f"Object{'s' if len(ids) > 1 else ''} {shown}{more}"
-        self.history.push(
-            acceptance(
-                text,
-                self.acceptor,
-                labels,
-                ids,
-                back=seen(back),
-                forth=seen(forth),
-                nbytes=nbytes,
-            )
-        )
 
     def target_written(self, labels: Labels, written: Labels) -> None:
         """Go on with a layer that has room for larger ids, where one took the place."""
@@ -318,7 +258,7 @@ class SegmentController:
         except CellpromptError as error:
             self.tell(str(error))
             return
-        self._drawing.look(self.chosen)
+        self.steps.drawing.look(self.chosen)
         clear_prompts(self.chosen, view)
         self.refresh()
 
@@ -336,31 +276,15 @@ class SegmentController:
 
     def undo(self) -> None:
         """Take back what was done last: a click, a box, a discard, an accepted object."""
-        self._drawing.look(self.chosen)
-        moved = self.history.undo()
-        if moved is not None:
-            self._moved(*moved, "undone")
-        elif self.chosen.labels is not None:
-            # what was painted by hand, or accepted before this widget was opened
-            self.tell(self.acceptor.undo(self.chosen.labels))
+        text = self.steps.undo(self.chosen)
+        self.refresh()
+        self.tell(text)
 
     def redo(self) -> None:
         """Do again what was taken back last."""
-        self._drawing.look(self.chosen)
-        moved = self.history.redo()
-        if moved is not None:
-            self._moved(*moved, "back")
-        elif self.chosen.labels is not None:
-            self.tell(self.acceptor.redo(self.chosen.labels))
-
-    def _moved(self, step: Step, moved: Moved, word: str) -> None:
-        """Bring the screen up to date after a step of history, and say what it was."""
+        text = self.steps.redo(self.chosen)
         self.refresh()
-        if moved is Moved.STAYS:
-            self.tell(f"A change by hand after '{step.text}' is undone; that is next.")
-        else:
-            verb = "are" if step.text.startswith("Objects ") else "is"
-            self.tell(f"{step.text} {verb} {word}.")
+        self.tell(text)
 
     def show_model_view(self) -> None:
         """Show or hide exactly the pixels that the model gets."""
@@ -406,7 +330,7 @@ class SegmentController:
         self.chosen = Chosen()
         self._state = self._source = None
         self.proposals.forget()
-        self.history.clear()
+        self.steps.history.clear()
 
     # --- from layers to a request --------------------------------------------------
 
@@ -415,7 +339,7 @@ class SegmentController:
         if self.held:
             return
         chosen = self.chosen
-        self._drawing.look(chosen)
+        self.steps.drawing.look(chosen)
         if chosen.image is None:
             self._forget_state()
             self.tell(NO_IMAGE)

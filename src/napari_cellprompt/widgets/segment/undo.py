@@ -7,20 +7,25 @@ import weakref
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.layers.drawn import Drawing
+from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.session.history import History, Moved, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Labels
+    from napari.layers import Image, Labels
 
     from napari_cellprompt.layers.accept import Acceptor
+    from napari_cellprompt.layers.coordinates import PlaneView
+    from napari_cellprompt.session.objects import ObjectRecord
 
     from .prompt_layers import Chosen
 
-__all__ = ["DrawingHistory", "acceptance"]
+__all__ = ["DRAWING", "DrawingHistory", "Steps"]
 
+DRAWING = "drawing"
+"""Owner of the steps that are about clicks and boxes."""
 _ONE_DRAG = 1.0
 """Seconds between two changes that are one and the same drag of the mouse."""
 
@@ -44,6 +49,7 @@ class DrawingHistory:
         """What was there when it was looked at last."""
         self._step: Step | None = None
         self._ends: list[Drawing] = []
+        self._since = 0.0
 
     def start(self, chosen: Chosen) -> None:
         """Look at these layers from now on; what is in them is no step."""
@@ -88,11 +94,10 @@ class DrawingHistory:
             undo=lambda: self._put(chosen, ends[0]),
             redo=lambda: self._put(chosen, ends[1]),
             nbytes=before.nbytes + after.nbytes,
+            owner=DRAWING,
         )
         self._history.push(step)
         self._step, self._ends, self._since = (step if moved else None), ends, now
-
-    _since = 0.0
 
     def put(self, chosen: Chosen, drawing: Drawing | None) -> None:
         """Draw as it was; no step by itself."""
@@ -110,58 +115,140 @@ class DrawingHistory:
         return all(layer in self._viewer.layers for layer in chosen.prompts)
 
 
-def acceptance(
-    text: str,
-    acceptor: Acceptor,
-    labels: Labels,
-    ids: tuple[int, ...],
-    *,
-    back: Callable[[], None],
-    forth: Callable[[], None],
-    nbytes: int = 0,
-) -> Step:
-    """The step of objects that were written into a Labels layer.
+class Steps:
+    """The history of Segment, and of what writes into its Labels layer.
 
     Parameters
     ----------
-    text : str
-        What was accepted.
+    viewer : napari.components.ViewerModel
+        Whose layers are drawn in and written to.
     acceptor : Acceptor
-        Wrote them.
-    labels : napari.layers.Labels
-        Where they are.
-    ids : tuple of int
-        The objects.
-    back, forth : callable
-        Called after they are taken out of the layer, or are back in it.
-    nbytes : int
-        What these hold.
+        Writes objects, and takes them out again.
     """
-    held = weakref.ref(labels)
 
-    def undo() -> Moved:
-        layer = held()
-        if layer is None or not acceptor.is_shown(layer):
-            return Moved.LOST
-        if not acceptor.holds(layer, ids):
-            return Moved.LOST  # taken back in the layer itself
-        acceptor.undo(layer)
-        if acceptor.holds(layer, ids):
-            return Moved.STAYS  # a stroke of the brush that came after it went first
-        back()
-        return Moved.DONE
+    def __init__(self, viewer: ViewerModel, acceptor: Acceptor) -> None:
+        self._viewer = viewer
+        self._acceptor = acceptor
+        self.history = History()
+        self.drawing = DrawingHistory(self.history, viewer)
+        self.review: Hashable = None
+        """Whose steps go back first, while a propagation is looked through."""
+        self.tell_review: Callable[[str], None] | None = None
+        """Shows where the user looks meanwhile what was taken back."""
+        self._warned_of: Step | None = None
 
-    def redo() -> Moved:
-        layer = held()
-        if layer is None or not acceptor.is_shown(layer) or acceptor.holds(layer, ids):
-            return Moved.LOST
-        acceptor.redo(layer)
-        if not acceptor.holds(layer, ids):
-            return Moved.LOST
-        forth()
-        return Moved.DONE
+    def accepted(
+        self,
+        labels: Labels,
+        records: Sequence[ObjectRecord],
+        *,
+        image: Image | None = None,
+        view: PlaneView | None = None,
+        before: Drawing | None = None,
+        chosen: Chosen | None = None,
+    ) -> None:
+        """Make objects that were written into a Labels layer the last step.
 
-    return Step(text, undo, redo, nbytes)
+        Parameters
+        ----------
+        labels : napari.layers.Labels
+            Where they are, written as one step of the layer's own undo.
+        records : sequence of ObjectRecord
+            The objects.
+        image, view
+            The plane to go to where they go or come back.
+        before : Drawing, optional
+            What was drawn before they were accepted, in the layers of ``chosen``.
+        chosen : Chosen, optional
+            The layers with clicks and boxes.
+        """
+        if not records:
+            return
+        held, after = weakref.ref(labels), self.drawing.known
+
+        def move(undone: bool) -> Moved:
+            layer = held()
+            if layer is None or not self._acceptor.is_shown(layer):
+                return Moved.LOST
+            if self._acceptor.holds(layer, records) is not undone:
+                return Moved.LOST  # taken back, or brought back, in the layer itself
+            (self._acceptor.undo if undone else self._acceptor.redo)(layer)
+            if self._acceptor.holds(layer, records) is undone:
+                # A stroke of the brush that came after them went back first.
+                return Moved.STAYS if undone else Moved.LOST
+            if image is not None and view is not None and image in self._viewer.layers:
+                show_plane(self._viewer, image, view)
+            if chosen is not None and self.review is None:
+                self.drawing.put(chosen, before if undone else after)
+            return Moved.DONE
+
+        numbers = ", ".join(str(record.id) for record in records[:5])
+        more = ", ..." if len(records) > 5 else ""
+        self.history.push(
+            Step(
+                f"Object{'s' if len(records) > 1 else ''} {numbers}{more}",
+                undo=lambda: move(True),
+                redo=lambda: move(False),
+                nbytes=0 if before is None else 2 * before.nbytes,
+            )
+        )
+
+    def undo(self, chosen: Chosen) -> str:
+        """Take the last step back; returns what to tell the user."""
+        return self._say(self._undo(chosen))
+
+    def redo(self, chosen: Chosen) -> str:
+        """Do the last undone step again; returns what to tell the user."""
+        return self._say(self._redo(chosen))
+
+    def _say(self, text: str) -> str:
+        if self.review is not None and self.tell_review is not None:
+            self.tell_review(text)
+        return text
+
+    def _undo(self, chosen: Chosen) -> str:
+        self._look(chosen)
+        step = self.history.last
+        if self.review is not None and step is not None and step.owner != self.review:
+            if step.owner == DRAWING:
+                return (
+                    "Clicks from before this propagation are put away: accept or discard "
+                    "it first."
+                )
+            if step is not self._warned_of:
+                self._warned_of = step
+                return (
+                    "Nothing of this review is left to take back. Ctrl+Z once more takes "
+                    f"back what was before: {step.text}."
+                )
+        self._warned_of = None
+        moved = self.history.undo()
+        if moved is not None:
+            return _told(*moved, "undone")
+        if chosen.labels is None:
+            return "There is nothing to undo."
+        # what was painted by hand, or accepted before this widget was opened
+        return self._acceptor.undo(chosen.labels)
+
+    def _redo(self, chosen: Chosen) -> str:
+        self._look(chosen)
+        moved = self.history.redo()
+        if moved is not None:
+            return _told(*moved, "back")
+        if chosen.labels is None:
+            return "There is nothing to redo."
+        return self._acceptor.redo(chosen.labels)
+
+    def _look(self, chosen: Chosen) -> None:
+        if self.review is None:
+            self.drawing.look(chosen)
+
+
+def _told(step: Step, moved: Moved, word: str) -> str:
+    if moved is Moved.STAYS:
+        return f"A change by hand after {step.text} is undone; that is next."
+    verb = "are" if step.text.startswith("Objects ") else "is"
+    return f"{step.text} {verb} {word}."
 
 
 def _size(drawing: Drawing) -> tuple[int, int]:
