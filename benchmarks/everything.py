@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from data import Plane, load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.inference.sam.grid import GridSettings
+from napari_cellprompt.core.inference.searching import GridSettings, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.evaluation.everything import PlaneScore, find_all
 from napari_cellprompt.evaluation.objects import KnownPlane
@@ -66,7 +66,9 @@ def measure(
     segmenter.cache.clear()
     known = KnownPlane(plane.dataset, PlaneSource.from_image(plane.image), plane.labels)
     score = find_all(segmenter, known, settings)
-    return Row(**asdict(score), modality=plane.modality, number=number, mode=settings.mode)
+    return Row(
+        **asdict(score), modality=plane.modality, number=number, mode=settings.search.mode
+    )
 
 
 def table(rows: list[Row]) -> dict[str, dict[str, Any]]:
@@ -124,7 +126,7 @@ def main() -> None:
         for number in sorted(order.tolist()):
             for mode in options.modes:
                 settings = EverythingSettings(
-                    mode=mode, grid=grid, filters=FilterSettings()
+                    search=SearchSettings(mode=mode, grid=grid), filters=FilterSettings()
                 )
                 rows.append(measure(segmenter, planes[number], number, settings))
                 print(rows[-1], file=sys.stderr, flush=True)

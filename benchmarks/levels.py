@@ -22,8 +22,9 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
-from data import load_planes
 from evaluate import pick_objects
+
+from data import load_planes
 from napari_cellprompt import load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import LEVELS, read_tile, tile_for_box

@@ -91,6 +91,7 @@ class BrightModel(SamModel):
         )
         loaded: Any = SimpleNamespace(
             network=self.network,
+            sam=self.network,
             device=torch.device("cpu"),
             spec=spec,
             source=Path("bright.safetensors"),

@@ -9,10 +9,10 @@ import torch
 from scipy import ndimage
 
 from napari_cellprompt.core.images.tiles import read_tile
+from napari_cellprompt.core.inference.sam.following.follower import SamFollower
+from napari_cellprompt.core.inference.sam.following.views import to_view
 from napari_cellprompt.core.inference.sam.tracking import ObjectFrame, ObjectMemory
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.propagate import tracker as propagation_tracker
-from napari_cellprompt.core.propagate.views import to_view
 from napari_cellprompt.core.types import Prompts
 
 
@@ -37,21 +37,21 @@ def painted(plane: np.ndarray) -> Prompts:
     return Prompts(mask=encode(plane > 128))
 
 
-def look(tracker, plane, view, group, cancelled):
-    """Stands in for ``Tracker._look``: bright regions that overlap the last mask."""
+def look(follower, plane, view, group, cancelled):
+    """Stands in for ``SamFollower.frames``: bright regions that overlap the last mask."""
     if cancelled is not None and cancelled():
         raise CancelledError
-    side = tracker.segmenter.image_size
-    source = tracker.stack.plane(plane)
+    side = follower.encoder.image_size
+    source = follower.stack.plane(plane)
     read = (
         read_tile(source, view, side) if hasattr(view, "size") else view.read(source, side)
     )
-    tracker.looked.append((plane, view, tuple(item.object.id for item in group)))
+    follower.looked.append((plane, view, tuple(item.id for item in group)))
     regions, _ = ndimage.label(read[..., 0] > 128)
     frames = []
     for item in group:
-        if item.memory is None:
-            item.memory = ObjectMemory()
+        if item.state.memory is None:
+            item.state.memory = ObjectMemory()
         last = to_view(item.recent[-1], view, side)[0, 0].numpy() > 0
         wanted = np.setdiff1d(np.unique(regions[last]), [0])
         mask = np.isin(regions, wanted) if wanted.size else np.zeros(last.shape, bool)
@@ -72,5 +72,5 @@ def look(tracker, plane, view, group, cancelled):
 
 def follow_bright(monkeypatch) -> None:
     """Let every propagator of a test follow bright regions."""
-    monkeypatch.setattr(propagation_tracker.Tracker, "_look", look)
-    monkeypatch.setattr(propagation_tracker.Tracker, "looked", [], raising=False)
+    monkeypatch.setattr(SamFollower, "frames", look)
+    monkeypatch.setattr(SamFollower, "looked", [], raising=False)

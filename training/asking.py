@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_cellprompt.core.inference.crops import (
-    Crop,
-    KnownPlane,
-    crop_around,
-    image_planes,
-    paste,
-    prompt_planes,
-    read,
-)
+from napari_cellprompt.core.inference.crops import Crop, KnownPlane, crop_around, image_planes, paste, prompt_planes, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -93,15 +93,14 @@ class Follower:
         direction: int,
         rng: np.random.Generator,
     ) -> Sample | None:
-        chained = rng.random() < self._recipe["chain"]
-        start = known
-        if chained and rng.random() < 0.7:
-            # the answer on `known` will be the network's own, from one plane farther back
-            start = known - direction
-            if start not in stack.present[number]:
-                chained, start = False, known
-        elif chained:
-            chained = False
+        # the answers on the last planes of the chain will be the network's own
+        shares = self._recipe["chain"]
+        chain = [known]
+        for _ in range(int(rng.choice(len(shares), p=shares))):
+            if chain[0] - direction not in stack.present[number]:
+                break
+            chain.insert(0, chain[0] - direction)
+        start = chain[0]
         row = stack.planes[start].row(number)
         if row is None:
             return None
@@ -112,7 +111,7 @@ class Follower:
         crop = Crop(crop.y0 + away[0], crop.x0 + away[1], crop.side, crop.size)
         views = {
             position: look_at(stack.planes[position], number, crop)
-            for position in {start, known, asked}
+            for position in {*chain, asked}
         }
         look = random_look(rng, stack.planes[0].image.ndim == 3)
 
@@ -121,11 +120,11 @@ class Follower:
 
         prompts = self._empty()
         image = look.apply(views[asked].image, rng)
-        known_image = seen(known)
+        images = {position: seen(position) for position in chain}
         self._put(
             prompts,
             "before",
-            known_image,
+            images[known],
             self._prior(views[known], number, rng),
             abs(asked - known),
             rng,
@@ -137,17 +136,14 @@ class Follower:
             mask = (views[position].cover > 0.5).astype(np.float32) if with_mask else None
             self._put(prompts, "after", seen(position), mask, abs(position - asked), rng)
         sample = self._sample(views[asked], image, prompts, rng)
-        if chained:
-            sample.chain_image = known_image
-            sample.chain_prompts = self._empty()
-            self._put(
-                sample.chain_prompts,
-                "before",
-                seen(start),
-                self._prior(views[start], number, rng),
-                abs(known - start),
-                rng,
-            )
+        if len(chain) > 1:
+            sample.chain_image = np.stack([images[position] for position in chain[1:]])
+            steps = []
+            for position in chain[:-1]:
+                steps.append(self._empty())
+                prior = self._prior(views[position], number, rng)
+                self._put(steps[-1], "before", images[position], prior, 1, rng)
+            sample.chain_prompts = np.stack(steps)
         return sample
 
     def _other_side(

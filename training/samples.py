@@ -18,14 +18,7 @@ from clicks import (
     wrong_answer,
 )
 from following import Follower
-from napari_cellprompt.core.inference.crops import (
-    CHANNELS,
-    Crop,
-    crop_around,
-    draw_box,
-    draw_points,
-    draw_stroke,
-)
+from napari_cellprompt.core.inference.crops import CHANNELS, Crop, crop_around, draw_box, draw_points, draw_stroke
 from scenes import ScenePool
 from views import View, dense_target, look_at, random_look, warped
 from warps import random_turn
@@ -63,9 +56,9 @@ class Sample:
     dense: Floats | None = None
     """``(3, S, S)``; None where it is not trained."""
     chain_image: Floats | None = None
-    """``(3, S, S)``, the plane between the known and the asked one."""
+    """``(K, 3, S, S)``, planes between the one where the object is known and the asked."""
     chain_prompts: Floats | None = None
-    """Its prompts; the answer to them replaces ``before_mask``."""
+    """``(K, 11, S, S)``; the answer to each replaces ``before_mask`` of what follows."""
     weight: float = 1.0
     """Of the mask in the loss."""
 
@@ -397,13 +390,11 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     if rows:
         batch["dense_rows"] = torch.tensor(rows)
         batch["dense"] = stacked([samples[i].dense for i in rows])  # type: ignore[misc]
-    rows = [i for i, s in enumerate(samples) if s.chain_image is not None]
-    if rows:
-        batch["chain_rows"] = torch.tensor(rows)
-        batch["chain_image"] = stacked([samples[i].chain_image for i in rows])  # type: ignore[misc]
-        batch["chain_prompts"] = stacked(
-            [samples[i].chain_prompts for i in rows]  # type: ignore[misc]
-        )
+    batch["chains"] = [
+        (row, torch.from_numpy(s.chain_image), torch.from_numpy(s.chain_prompts))
+        for row, s in enumerate(samples)
+        if s.chain_image is not None and s.chain_prompts is not None
+    ]
     return batch
 
 

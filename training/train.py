@@ -227,9 +227,8 @@ class Run:
         settings, share = self.settings, self._rate()
         self.optimizer.param_groups[0]["lr"] = settings["encoder_rate"] * share
         self.optimizer.param_groups[1]["lr"] = settings["rate"] * share
-        for name in ("image", "prompts", "chain_image", "chain_prompts"):
-            if name in batch:
-                batch[name] = batch[name].contiguous(memory_format=torch.channels_last)
+        for name in ("image", "prompts"):
+            batch[name] = batch[name].contiguous(memory_format=torch.channels_last)
         self._answer_chains(batch)
         if self.rng.random() < settings["corrected_share"]:
             rounds = 1 + int(self.rng.choice(len(settings["rounds"]), p=settings["rounds"]))
@@ -253,16 +252,23 @@ class Run:
 
     @torch.no_grad()
     def _answer_chains(self, batch: dict[str, Any]) -> None:
-        """Answer the planes between and hand the hard answers on."""
-        if "chain_rows" not in batch:
-            return
+        """Answer the planes between, one after another, and hand the hard answers on."""
+        chains = batch["chains"]
+        longest = max((len(images) for _, images, _ in chains), default=0)
         self.network.eval()
-        output = self.network(batch["chain_image"], batch["chain_prompts"])
+        for left in range(longest, 0, -1):
+            some = [chain for chain in chains if len(chain[1]) >= left]
+            images = torch.stack([images[-left] for _, images, _ in some])
+            prompts = torch.stack([prompts[-left] for _, _, prompts in some])
+            output = self.network(
+                images.contiguous(memory_format=torch.channels_last),
+                prompts.contiguous(memory_format=torch.channels_last),
+            )
+            for answer, (row, _, steps) in zip(output.logits > 0, some, strict=True):
+                following = batch["prompts"][row] if left == 1 else steps[1 - left]
+                if answer.any():
+                    following[CHANNELS["before_mask"]] = answer.float()
         self.network.train()
-        for place, row in enumerate(batch["chain_rows"].tolist()):
-            answer = output.logits[place] > 0
-            if answer.any():
-                batch["prompts"][row, CHANNELS["before_mask"]] = answer.float()
 
     @torch.no_grad()
     def _correct(self, batch: dict[str, Any]) -> None:

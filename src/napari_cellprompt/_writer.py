@@ -62,7 +62,16 @@ def write_labels(
     labels: ArrayData = data[0] if isinstance(data, Sequence) else data
     axes = axes_of_layer(len(labels.shape), meta)
     scale, unit = calibration_of_layer(axes, meta)
-    return [str(write_label_tiff(path, labels, axes=axes, scale=scale, unit=unit))]
+    target = write_label_tiff(
+        path,
+        labels,
+        axes=axes,
+        scale=scale,
+        unit=unit,
+        # One second a frame is an interval only where the layer says seconds.
+        known="T" if _is_timed(axes, meta) else None,
+    )
+    return [str(target)]
 
 
 def axes_of_layer(ndim: int, meta: Mapping[str, Any]) -> str:
@@ -81,6 +90,13 @@ def axes_of_layer(ndim: int, meta: Mapping[str, Any]) -> str:
     if ndim == 3 and len(units) == 3 and _as_unit(units[0]).is_compatible_with("second"):
         return "TYX"
     return axes
+
+
+def _is_timed(axes: str, meta: Mapping[str, Any]) -> bool:
+    units = tuple(meta.get("units") or ())
+    if "T" not in axes or len(units) != len(axes):
+        return False
+    return bool(_as_unit(units[axes.index("T")]).is_compatible_with("second"))
 
 
 def calibration_of_layer(axes: str, meta: Mapping[str, Any]) -> tuple[list[float], str]:

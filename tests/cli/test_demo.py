@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_cellprompt.cli.demo import inner_points
 from napari_cellprompt.cli.main import main
-from napari_cellprompt.cli.overlay import draw_overlay
 from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.evaluation.demo import inner_points
+from napari_cellprompt.evaluation.overlay import draw_overlay
 from napari_cellprompt.io.label_tiff import read_labels
 
 if TYPE_CHECKING:

@@ -12,9 +12,12 @@ from tests.followers import discs, follow_bright
 from tests.random_models import random_model
 
 from napari_cellprompt.cli.main import main
+from napari_cellprompt.core.inference.sam.encoder import PlaneEncoder
+from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate import propagator as propagation
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+from napari_cellprompt.core.zoo.folder import features_folder
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
 from napari_cellprompt.tasks import loading
 
@@ -23,7 +26,12 @@ from napari_cellprompt.tasks import loading
 def small(monkeypatch) -> None:
     follow_bright(monkeypatch)
     model = random_model()
-    monkeypatch.setattr(loading, "load_segmenter", lambda *_: PlaneSegmenter(model))
+
+    def load(name: str, device: str, *, disk_bytes: int = 0) -> PlaneSegmenter:
+        files = FeatureFiles(features_folder(), disk_bytes) if disk_bytes else None
+        return PlaneSegmenter(model, files=files)
+
+    monkeypatch.setattr(loading, "load_segmenter", load)
 
 
 @pytest.fixture
@@ -83,13 +91,13 @@ def test_features_on_the_disk_serve_the_next_run(tmp_path, stack, monkeypatch) -
     monkeypatch.setenv("CELLPROMPT_CACHE", str(tmp_path / "cache"))
     image = save(tmp_path / "a.tif", stack)
     write_labels(tmp_path / "seeds.tif", seeds_of(stack, 5), axes="YX")
-    encode, encoded = PlaneSegmenter._encode, []
+    encode, encoded = PlaneEncoder._encode, []
 
     def counting(self, pixels):
         encoded.append(pixels)
         return encode(self, pixels)
 
-    monkeypatch.setattr(PlaneSegmenter, "_encode", counting)
+    monkeypatch.setattr(PlaneEncoder, "_encode", counting)
     counts = []
     for name in ("first", "second"):
         encoded.clear()

@@ -9,7 +9,14 @@ import pytest
 
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.rle import decode
-from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
+from napari_cellprompt.core.types import (
+    Box,
+    Candidate,
+    CroppedMask,
+    Prediction,
+    Prompts,
+    Tile,
+)
 from napari_cellprompt.evaluation.everything import PlaneScore
 from napari_cellprompt.evaluation.objects import (
     COLUMNS,
@@ -141,7 +148,7 @@ def test_progress_is_told_by_plane() -> None:
 
 
 def score(dataset: str, value: float, believed: float) -> ObjectScore:
-    return ObjectScore(dataset, 10, *([value] * 7), believed, believed)
+    return ObjectScore(dataset, 10, *([value] * 8), believed, believed)
 
 
 def test_table_has_means_of_objects_and_of_sets() -> None:
@@ -201,7 +208,7 @@ def test_simple_measures() -> None:
     assert iou(CroppedMask(mask[:0], (0, 0), mask.shape), mask) == 0
     corner = np.zeros((9, 9), dtype=bool)
     corner[8, 8] = True
-    assert (moved(corner, (8, 8, 9, 9)) == corner).all()
+    assert (moved(corner, Box(8, 8, 9, 9)) == corner).all()
 
 
 def test_the_sheet_shows_worst_first() -> None:

@@ -63,7 +63,9 @@ def redo(window: Window) -> str:
 
 
 def ids(window: Window) -> list[int]:
-    return np.unique(window.widget.form.labels.value.data).tolist()
+    labels = window.widget.form.labels.value
+    # the layer is made for the first object
+    return [0] if labels is None else np.unique(labels.data).tolist()
 
 
 def clicks(window: Window) -> int:
@@ -203,6 +205,7 @@ def test_shapes_that_are_no_boxes_say_how_they_count(
     desk: Any, kind: str, vertices: list[tuple[int, int]], said: str
 ) -> None:
     window, layer = desk
+    window.widget.place.need_boxes()
     window.widget.form.boxes.value.add([np.array(vertices, float)], shape_type=kind)
     if kind == "line":
         window.click(layer, (30, 40))

@@ -53,7 +53,7 @@ def bare(open_window: Callable[[], Window], monkeypatch: pytest.MonkeyPatch) -> 
     window.viewer.add_image(np.zeros((3, 60, 80), np.uint8), name="stack")
     fake = FakeSegmenter()
     monkeypatch.setattr(
-        "napari_cellprompt.widgets.segment.widget.load_segmenter",
+        "napari_cellprompt.session.segment.load_for_session",
         lambda name, device, cache_bytes, disk_bytes=0: fake.load(name, device, 0),
     )
     return window

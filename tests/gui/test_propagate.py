@@ -14,6 +14,7 @@ from tests.fakes import FollowingSegmenter
 from tests.followers import discs
 from tests.gui.window import CONTROL, LEFT, NO_MODIFIER, SHIFT, Window
 from tests.random_models import random_model
+from tests.widgets.conftest import labels_of
 from tests.widgets.propagation import Gate, gate, two_discs
 
 from napari_cellprompt import _sample_data
@@ -65,7 +66,7 @@ class Follow:
     @property
     def labels(self) -> np.ndarray:
         assert self.window.widget is not None
-        return self.window.widget.form.labels.value.data
+        return labels_of(self.window.widget)
 
 
 def show(window: Window, sample: Any, plane: int) -> Any:

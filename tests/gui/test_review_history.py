@@ -65,7 +65,7 @@ def state(follow: Follow, object_id: int, plane: int) -> str | None:
 
 
 def test_undo_takes_back_this_review_and_says_what_was_before(desk: Any) -> None:
-    window, layer, follow = desk
+    window, _, follow = desk
     labels = follow.labels.copy()
     old = areas(follow, 1)
     # not here, a lock, a cut

@@ -10,6 +10,7 @@ from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.images import (
     ImageRevisions,
     full_resolution,
+    lacks_limits,
     layer_limits,
     plane_source,
     stack_limits,
@@ -112,6 +113,16 @@ def test_multiscale_images_give_the_finest_level(viewer):
     assert source.shape == (12, 14)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "lacking"), [(np.uint8, False), (np.uint16, True), (np.float32, True)]
+)
+def test_colours_that_are_not_8_bit_have_no_limits(viewer, dtype, lacking):
+    image = viewer.add_image(np.zeros((12, 14, 3), dtype), rgb=True)
+    assert lacks_limits(image) is lacking
+    assert layer_limits(image) is None
+    assert not lacks_limits(viewer.add_image(np.zeros((12, 14), dtype)))
+
+
 def test_colour_and_single_samples_of_rgb(viewer):
     data = RNG.integers(0, 255, (12, 14, 3), dtype=np.uint8)
     image = viewer.add_image(data, rgb=True)
@@ -153,12 +164,10 @@ def test_channels_that_cannot_be(viewer, channel_axis, channel, message):
         pytest.param(np.full((4, 5), 7.0), None, id="constant"),
         pytest.param(np.full((4, 5), np.nan), None, id="nan"),
         pytest.param(np.zeros((4, 5), bool), (0, 1), id="bool"),
-        pytest.param(np.zeros((4, 5, 3)), (0, 1), id="rgb float"),
-        pytest.param(np.zeros((4, 5, 3), np.uint16), (0, 65535), id="rgb uint16"),
     ],
 )
 def test_limits_are_finite_and_in_order(data, expected):
-    image = Image(data, rgb=data.ndim == 3)
+    image = Image(data)
     limits = layer_limits(image)
     assert limits is not None
     assert np.isfinite(limits).all()

@@ -6,6 +6,7 @@ import pytest
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.drawn import read_objects
 from napari_cellprompt.layers.prompts import (
     NEGATIVE,
     POLARITY,
@@ -15,7 +16,6 @@ from napari_cellprompt.layers.prompts import (
     add_points_layer,
     read_box,
     read_points,
-    read_prompts,
 )
 
 TRANSFORM = {
@@ -50,6 +50,13 @@ def click(points, position, polarity=POSITIVE):
 
 def rectangle(y0, x0, y1, x1, plane=2):
     return [[plane, y0, x0], [plane, y0, x1], [plane, y1, x1], [plane, y1, x0]]
+
+
+def read_prompts(points, boxes, image, view):
+    """What is said about the one object that is drawn on a plane."""
+    objects = read_objects(points, boxes, image, view)
+    assert len(objects) < 2
+    return objects[0].prompts if objects else Prompts()
 
 
 def test_points_of_the_plane_with_their_signs(viewer, image, points):

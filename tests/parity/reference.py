@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# mends torchvision, before sam2 imports it
+import napari_cellprompt.core.masks.nms  # noqa: F401
+
 CONFIGS = {
     "sam2_hiera_tiny": "configs/sam2/sam2_hiera_t.yaml",
     "sam2_hiera_small": "configs/sam2/sam2_hiera_s.yaml",

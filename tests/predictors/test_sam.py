@@ -14,7 +14,7 @@ from napari_cellprompt.core.networks.build import build_sam1
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
-from napari_cellprompt.predictors.sam import Predictor, scaled_shape
+from napari_cellprompt.predictors.sam import Predictor
 
 SIDE = 128
 SMALL = {"embed_dim": 32, "depth": 2, "heads": 2, "global_blocks": (1,)}
@@ -110,9 +110,9 @@ def test_a_model_without_memory_says_so(model: LoadedModel) -> None:
     [((60, 90), (85, 128)), ((90, 60), (128, 85)), ((5, 5), (128, 128))],
 )
 def test_the_longest_side_is_scaled(
-    shape: tuple[int, int], scaled: tuple[int, int]
+    predictor: Predictor, shape: tuple[int, int], scaled: tuple[int, int]
 ) -> None:
-    assert scaled_shape(shape, SIDE) == scaled
+    assert predictor._whole.scaled_shape(shape) == scaled
 
 
 def test_padding_is_zero_after_normalising(predictor: Predictor) -> None:

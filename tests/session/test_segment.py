@@ -169,8 +169,8 @@ def test_percentiles_are_computed_on_the_thread(session: SegmentSession) -> None
 def test_model_view(session: SegmentSession, plane: PlaneSource) -> None:
     session.load_model("fake")
     view = session.model_view(plane, CLICK).result(TIMEOUT)
-    assert view.image.dtype == np.uint8
-    assert view.image[10, 12].tolist() == [200, 200, 200]
+    assert view.pixels.dtype == np.uint8
+    assert view.pixels[10, 12].tolist() == [200, 200, 200]
 
 
 def test_model_view_of_the_tile_that_was_looked_at(
@@ -180,7 +180,7 @@ def test_model_view_of_the_tile_that_was_looked_at(
     tile = Tile(2.0, 4, 6, 32)
     view = session.model_view(plane, CLICK, tile=tile).result(TIMEOUT)
     assert view.tile == tile
-    assert view.image[2 * (10 - 4), 2 * (12 - 6)].tolist() == [200, 200, 200]
+    assert view.pixels[2 * (10 - 4), 2 * (12 - 6)].tolist() == [200, 200, 200]
 
 
 def test_close_drops_what_is_queued(

@@ -9,11 +9,11 @@ from tests.brightness import BrightSegmenter, disks
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.inference.model import SearchSettings
-from napari_cellprompt.core.inference.sam.grid import GridSettings, MaskModel
+from napari_cellprompt.core.inference.sam import model as sam_model
+from napari_cellprompt.core.inference.sam.grid import MaskModel
+from napari_cellprompt.core.inference.searching import GridSettings, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import average_precision
-from napari_cellprompt.tasks import everything as module
 from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.everything import (
     EverythingSettings,
@@ -24,7 +24,7 @@ from napari_cellprompt.tasks.everything import (
 )
 
 CENTRES = [(14, 14), (14, 44), (44, 14), (46, 46)]
-SETTINGS = EverythingSettings(auto=SearchSettings(size=17))
+SETTINGS = EverythingSettings(search=SearchSettings(size=17))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_one_plane(segmenter) -> None:
 def test_filters_apply(segmenter) -> None:
     image, _ = disks((64, 64), CENTRES, 8)
     settings = EverythingSettings(
-        auto=SearchSettings(size=17), filters=FilterSettings(min_area=1000)
+        search=SearchSettings(size=17), filters=FilterSettings(min_area=1000)
     )
     labels, filtered = label_plane(segmenter, PlaneSource.from_image(image), settings)
     assert not labels.any()
@@ -69,7 +69,7 @@ def test_a_stack_is_linked(segmenter) -> None:
 
 def test_without_links_every_plane_has_new_ids(segmenter) -> None:
     image, _ = drifting(2)
-    settings = EverythingSettings(auto=SearchSettings(size=17), link=False)
+    settings = EverythingSettings(search=SearchSettings(size=17), link=False)
     first, second = (plane for _, plane in label_stack(segmenter, image, settings))
     assert not set(np.unique(first[first > 0])) & set(np.unique(second[second > 0]))
 
@@ -136,9 +136,11 @@ class FakePredictor:
 @pytest.mark.parametrize("region", [None, (30, 0, 64, 30)], ids=["plane", "region"])
 def test_the_grid_and_its_region(segmenter, monkeypatch, region) -> None:
     predictor = FakePredictor()
-    monkeypatch.setattr(module, "_predictor", lambda _: predictor)
+    monkeypatch.setattr(sam_model, "whole_image", lambda _: predictor)
     image, truth = disks((64, 64), CENTRES, 8)
-    settings = EverythingSettings(mode="grid", grid=GridSettings(points_stride=10))
+    settings = EverythingSettings(
+        search=SearchSettings(mode="grid", grid=GridSettings(points_stride=10))
+    )
     found = find_on_plane(segmenter, PlaneSource.from_image(image), settings, region=region)
     wanted = {1, 2, 3, 4} if region is None else {2}
     hit = {int(truth[round(item.point[1]), round(item.point[0])]) for item in found}
@@ -164,7 +166,7 @@ def test_the_script_face(segmenter, monkeypatch) -> None:
 
 def test_what_cannot_be(segmenter) -> None:
     with pytest.raises(ValueError, match="auto or grid: got fast"):
-        EverythingSettings(mode="fast")  # type: ignore[arg-type]
+        SearchSettings(mode="fast")  # type: ignore[arg-type]
     image, _ = disks((64, 64), CENTRES, 8)
     with pytest.raises(ImageError, match="not a part of a plane of 64 x 64"):
         find_on_plane(

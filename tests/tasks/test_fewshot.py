@@ -14,16 +14,14 @@ from napari_cellprompt.core.errors import CheckpointError, ImageError, PromptErr
 from napari_cellprompt.core.fewshot.examples import ExampleBank
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.matching import average_precision
-from napari_cellprompt.tasks.fewshot import (
+from napari_cellprompt.tasks.applying import (
     OTHER,
     apply_to_plane,
     apply_to_stack,
     choose,
-    empty_bank,
     label_chosen,
-    teach,
-    teach_stack,
 )
+from napari_cellprompt.tasks.teaching import empty_bank, teach, teach_stack
 
 
 @pytest.fixture

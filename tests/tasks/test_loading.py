@@ -66,19 +66,19 @@ def test_a_file_that_was_replaced_is_loaded_again(file: Path, model: LoadedModel
     os.utime(file, ns=(0, 10**9))
     again = load_segmenter(file, "cpu", keep=True)
     assert again is not first
-    assert (again.model.network.state_dict()[name] == 3).all()
+    assert (again.model.loaded.network.state_dict()[name] == 3).all()
 
 
 def test_budgets_reach_the_model(file: Path) -> None:
     segmenter = load_segmenter(file, "cpu", cache_bytes=123, disk_bytes=456)
-    assert segmenter.cache.budget_bytes == 123
-    assert segmenter.files is not None
+    assert segmenter.model.cache.budget_bytes == 123
+    assert segmenter.model.files is not None
 
 
 def test_an_imported_model_goes_by_its_name(file: Path) -> None:
     import_model(file, name="cells")
     first = load_segmenter("cells", "cpu")
-    assert first.model.spec.name == "cells"
+    assert first.model.name == "cells"
     assert load_segmenter("cells.pt", "cpu") is first
 
 

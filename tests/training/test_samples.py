@@ -114,7 +114,10 @@ def test_batches_say_which_rows_have_more(sampler):
     batch = collate([sampler.draw(rng) for _ in range(60)])
     assert batch["image"].shape == (60, 3, 64, 64)
     assert len(batch["dense_rows"]) == len(batch["dense"]) > 0
-    assert len(batch["chain_rows"]) == len(batch["chain_prompts"]) > 0
+    assert batch["chains"]
+    for row, images, prompts in batch["chains"]:
+        assert batch["kind"][row] == "follow"
+        assert len(images) == len(prompts) and images.shape[1:] == (3, 64, 64)
 
 
 def test_workers_draw_differently_and_seeds_repeat(sampler):

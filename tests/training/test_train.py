@@ -248,3 +248,32 @@ def test_what_is_shipped_is_checked(run, tmp_path):
     with pytest.raises(ValueError, match=r"mask_head\.bias"):
         ship(bad, tmp_path / "weights" / "focus.safetensors")
     assert written.exists()
+
+
+def test_answers_along_a_chain_are_handed_on(run):
+    from napari_cellprompt.core.inference.crops import CHANNELS
+    from napari_cellprompt.core.networks.focus import FocusOutput
+
+    one = run()
+    asked = []
+
+    def network(image, prompts):
+        """The mask given before, one pixel to the right."""
+        asked.append(len(image))
+        mask = prompts[:, CHANNELS["before_mask"]].roll(1, 2)
+        nothing = torch.zeros(len(image))
+        return FocusOutput((mask - 0.5) * 10, nothing, nothing, None)
+
+    network.eval = network.train = lambda: None
+    one.network = network
+    prompts = torch.zeros(2, 11, 64, 64)
+    prompts[:, CHANNELS["before_mask"], 8, 8] = 1
+    first = prompts[:1].repeat(3, 1, 1, 1)
+    chains = [
+        (0, torch.zeros(3, 3, 64, 64), first),
+        (1, torch.zeros(1, 3, 64, 64), prompts[1:].clone()),
+    ]
+    one._answer_chains({"chains": chains, "prompts": prompts})
+    assert asked == [1, 1, 2]
+    assert prompts[0, CHANNELS["before_mask"], 8].argmax() == 11
+    assert prompts[1, CHANNELS["before_mask"], 8].argmax() == 9

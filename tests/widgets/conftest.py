@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QMessageBox
 from tests.fakes import FakeSegmenter
 
 from napari_cellprompt.session.segment import SegmentSession
@@ -15,6 +16,19 @@ from napari_cellprompt.widgets.segment.widget import SegmentWidget
 @pytest.fixture(autouse=True)
 def _own_settings(plugin_settings: Any) -> None:
     """Never read or write the settings of whoever runs the tests."""
+
+
+@pytest.fixture(autouse=True)
+def questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the user is asked; answered with yes, so that no test waits for a person."""
+    asked: list[str] = []
+
+    def agrees(parent: Any, title: str, question: str) -> Any:
+        asked.append(question)
+        return QMessageBox.StandardButton.Yes
+
+    monkeypatch.setattr(QMessageBox, "question", agrees)
+    return asked
 
 
 @pytest.fixture
@@ -56,6 +70,21 @@ def wait(qtbot: Any) -> Callable[[Callable[[], bool]], None]:
     return until
 
 
+def labels_of(widget: SegmentWidget) -> np.ndarray:
+    """The objects of the image that a Segment widget works on."""
+    image = widget.place.chosen.image
+    assert image is not None
+    labels = widget.place.labels_of(image)
+    return np.asarray((widget.place.target(image) if labels is None else labels).data)
+
+
+def paint(widget: SegmentWidget, where: Any, value: int) -> None:
+    """Give pixels of the image's labels an id, as a user with a brush would."""
+    pixels = labels_of(widget).copy()
+    pixels[where] = value
+    widget.place.chosen.labels.data = pixels
+
+
 class Desk:
     """A viewer with the widget in it, and what a user does there."""
 
@@ -78,7 +107,8 @@ class Desk:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.form.labels.value.data
+        """The objects of the image that is chosen; the layer is made if need be."""
+        return labels_of(self.widget)
 
     @property
     def status(self) -> str:
@@ -88,6 +118,7 @@ class Desk:
         self.form.points.value.add([(*plane, xy[1], xy[0])])
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        self.widget.place.need_boxes()
         self.form.boxes.value.add_rectangles([[(y0, x0), (y1, x1)]])
 
     def see(self) -> None:

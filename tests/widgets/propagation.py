@@ -11,8 +11,9 @@ import pytest
 from tests.fakes import FollowingSegmenter
 from tests.followers import discs, follow_bright, look
 from tests.random_models import random_model
+from tests.widgets.conftest import labels_of
 
-from napari_cellprompt.core.propagate import tracker as propagation_tracker
+from napari_cellprompt.core.inference.sam.following.follower import SamFollower
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.widgets.propagate.widget import PropagateWidget
 from napari_cellprompt.widgets.segment.widget import SegmentWidget
@@ -51,7 +52,7 @@ class PropagateDesk:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.segment.form.labels.value.data
+        return labels_of(self.segment)
 
     @property
     def preview(self) -> np.ndarray:
@@ -132,10 +133,8 @@ def small_model() -> Any:
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     follow_bright(monkeypatch)
     gate = Gate()
-    # A function, so that it is bound to the tracker like a method.
-    monkeypatch.setattr(
-        propagation_tracker.Tracker, "_look", lambda *arguments: gate.look(*arguments)
-    )
+    # A function, so that it is bound to the follower like a method.
+    monkeypatch.setattr(SamFollower, "frames", lambda *arguments: gate.look(*arguments))
     yield gate
     gate.release()
 

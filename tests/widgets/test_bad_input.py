@@ -82,6 +82,7 @@ def test_odd_images_are_segmented_or_refused_in_a_sentence(
 
 def test_locked_labels_keep_the_mask(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(blobs())
+    assert not desk.labels.any()
     desk.form.labels.value.editable = False
     desk.click(FIRST)
     desk.see()

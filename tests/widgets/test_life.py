@@ -63,6 +63,8 @@ def test_closing_the_dock_undoes_everything(
 
 def test_closing_removes_what_was_made_and_not_used(desk: Desk) -> None:
     desk.wait(lambda: desk.controller.model is not None)
+    desk.widget.start_boxes()
+    assert desk.labels.size
     assert len(desk.viewer.layers) == 4
     desk.viewer.window.remove_dock_widget(desk.widget)
     assert [layer.name for layer in desk.viewer.layers] == ["blobs"]
@@ -116,7 +118,7 @@ def test_opened_without_an_image(
     desk.controller.undo()
     assert len(viewer.layers) == 0
     viewer.add_image(blobs(), name="late")
-    wait(lambda: len(viewer.layers) == 4)
+    wait(lambda: len(viewer.layers) == 2)
     assert viewer.layers.selection.active == desk.form.points.value
     assert desk.object_at(FIRST) == 1
 
@@ -124,19 +126,25 @@ def test_opened_without_an_image(
 @pytest.mark.parametrize("which", ["points", "boxes", "labels"])
 def test_deleted_layers_come_back_when_needed(desk: Desk, which: str) -> None:
     desk.wait(lambda: desk.controller.model is not None)
-    desk.viewer.layers.remove(getattr(desk.form, which).value)
-    assert getattr(desk.form, which).value is None
-    desk.widget.start()
-    assert getattr(desk.form, which).value is not None
+    desk.widget.start_boxes()
     assert desk.object_at(FIRST) == 1
+    first = getattr(desk.form, which).value
+    desk.viewer.layers.remove(first)
+    assert getattr(desk.form, which).value is None
+    (desk.widget.start_boxes if which == "boxes" else desk.widget.start)()
+    assert desk.object_at(SECOND) == (1 if which == "labels" else 2)
+    assert getattr(desk.form, which).value not in (None, first)
 
 
 def test_labels_deleted_before_accepting(desk: Desk) -> None:
+    desk.object_at(SECOND)
+    first = desk.form.labels.value
     desk.click(FIRST)
     desk.see()
-    desk.viewer.layers.remove(desk.form.labels.value)
+    desk.viewer.layers.remove(first)
     desk.widget.accept()
-    desk.wait(lambda: bool(desk.labels.any()))
+    assert desk.form.labels.value is not first
+    assert np.unique(desk.labels).tolist() == [0, 1]
 
 
 def test_deleted_preview_comes_back(desk: Desk) -> None:
@@ -161,10 +169,11 @@ def test_deleted_image_leaves_a_calm_widget(desk: Desk) -> None:
 
 def test_renaming_is_followed(desk: Desk) -> None:
     desk.viewer.layers["blobs"].name = "renamed"
+    desk.object_at(SECOND)
     desk.form.labels.value.name = "kept"
     assert desk.form.image.value.name == "renamed"
-    assert desk.object_at(FIRST) == 1
-    assert (desk.viewer.layers["kept"].data == 1).any()
+    assert desk.object_at(FIRST) == 2
+    assert (desk.viewer.layers["kept"].data == 2).any()
 
 
 def test_swapping_the_image(desk: Desk) -> None:
@@ -173,9 +182,8 @@ def test_swapping_the_image(desk: Desk) -> None:
     other = np.zeros((40, 50), dtype=np.uint16)
     other[10:20, 10:20] = 3000
     image = desk.viewer.add_image(other, name="other")
-    assert desk.form.image.value.name == "blobs"
     desk.form.image.value = image
-    assert desk.form.labels.value is not first
+    assert desk.form.labels.value is None
     assert desk.labels.shape == (40, 50)
     assert desk.object_at((15.0, 15.0)) == 1
     desk.form.image.value = desk.viewer.layers["blobs"]

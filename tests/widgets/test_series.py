@@ -68,15 +68,9 @@ def folder(tmp_path: Path) -> Path:
 
 def paint(it: Desk, value: int) -> None:
     """A small object in the Labels layer of Segment."""
-    form = it.segment.form
-    if form.labels.value is None:
-        form.chosen = type(form.chosen)(
-            image=form.chosen.image,
-            labels=it.window.viewer.add_labels(
-                np.zeros((96, 96), np.uint16), scale=form.chosen.image.scale
-            ),
-        )
-    form.labels.value.data_setitem((np.array([5, 5]), np.array([5, 6])), value)
+    place = it.segment.place
+    labels = place.target(place.chosen.image)
+    labels.data_setitem((np.array([5, 5]), np.array([5, 6])), value)
 
 
 def test_goes_through_a_folder_and_saves_as_it_goes(desk, folder: Path) -> None:

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
+    from .flags import Commands
+
 __all__ = ["add_doctor", "run_doctor"]
 
 
-def add_doctor(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    shared: argparse.ArgumentParser,
-) -> None:
+def add_doctor(commands: Commands, shared: argparse.ArgumentParser) -> None:
     """Add ``doctor`` to the parser."""
-    commands.add_parser(
+    parser = commands.add_parser(
         "doctor",
         parents=[shared],
         help="report versions, devices and speed of this computer",
         description="Versions, devices, memory, models, and the time of a click; to be "
         "pasted into a bug report.",
     )
+    parser.set_defaults(run=run_doctor)
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_cellprompt.core.atomic import replacing
-from napari_cellprompt.core.errors import ImageError, SaveError
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.evaluation.request import PARTS, EvaluateRequest
 
-from .evaluate_arguments import PARTS
-from .overlay import save_png
+from .flags import default_of, filled
+from .printing import printed_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import argparse
 
-    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-    from napari_cellprompt.evaluation.data import KnownSet
-    from napari_cellprompt.evaluation.everything import PlaneScore
-    from napari_cellprompt.evaluation.objects import Case, ObjectScore
-    from napari_cellprompt.evaluation.stacks import StackScore
+    from .flags import Commands
 
-__all__ = [
-    "EvaluateRequest",
-    "format_table",
-    "run_evaluate",
-    "write_report",
-]
+__all__ = ["add_evaluate", "format_table", "run_evaluate"]
 
 _HEADINGS = {
     "click": "1 click",
     "clicks3": "3 clicks",
     "clicks5": "5 clicks",
     "box": "box",
+    "loose": "loose box",
     "mask": "mask",
     "ellipse": "ellipse",
     "moved": "moved",
+    "below_half": "click <.5",
+    "needed": "NoC 85",
+    "missed": "missed",
     "click_ece": "ECE click",
     "box_ece": "ECE box",
     "ap50": "AP50",
@@ -50,163 +39,56 @@ _HEADINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluateRequest:
-    """What the command line asks for."""
-
-    folder: Path
-    output: Path
-    model: str = "cellprompt-nano"
-    device: str = "auto"
-    limit: int | None = None
-    """At most so many objects of each data set; None for all."""
-    datasets: tuple[str, ...] | None = None
-    parts: tuple[str, ...] = PARTS
-
-
-@dataclass(slots=True)
-class Measured:
-    """All that was measured so far."""
-
-    objects: list[ObjectScore] = field(default_factory=list)
-    planes: list[PlaneScore] = field(default_factory=list)
-    stacks: list[StackScore] = field(default_factory=list)
-    cases: list[Case] = field(default_factory=list)
-    """The objects, as ``objects`` has them."""
-
-    def __bool__(self) -> bool:
-        return bool(self.objects or self.planes or self.stacks)
-
-    def table(self) -> dict[str, dict[str, float]]:
-        """One row a data set, see :func:`evaluation.table.summarise`."""
-        from napari_cellprompt.evaluation.table import summarise
-
-        return summarise(self.objects, self.planes, self.stacks)
-
-
-def run_evaluate(request: EvaluateRequest) -> None:
-    """Measure, print tables, and write ``evaluation.json`` and ``evaluation.png``.
-
-    Raises
-    ------
-    CellpromptError
-        With a sentence on what was wrong.
-    """
-    from napari_cellprompt.evaluation.data import find_sets, read_set
-
-    if request.limit is not None and request.limit < 1:
-        raise ImageError(f"--limit must be at least 1: got {request.limit}.")
-    names = None if request.datasets is None else set(request.datasets)
-    sets = find_sets(request.folder, names)
-    segmenter = loading.load_segmenter(request.model, request.device)
-    write_report(
-        segmenter,
-        (read_set(item) for item in sets),
-        request.output,
-        model=request.model,
-        limit=request.limit,
-        parts=request.parts,
+def add_evaluate(commands: Commands, shared: argparse.ArgumentParser) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "evaluate",
+        parents=[shared],
+        help="measure a model on images whose objects are known",
+        description="Predict known objects from clicks, boxes and masks, find them without "
+        "a prompt, and follow them through stacks and movies; print the mean of each data "
+        "set, and write all figures and a picture.",
+    )
+    parser.set_defaults(run=run_evaluate)
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="NAME_img.tif and NAME_lab.tif, and perhaps a manifest.json with their axes",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=default_of(EvaluateRequest, "output"),
+        metavar="FOLDER",
+        help="where figures and picture go (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="at most N objects of each data set, and the planes that they are on",
+    )
+    parser.add_argument("--datasets", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=default_of(EvaluateRequest, "parts"),
+        help="objects prompted one by one, planes without a prompt, stacks and movies "
+        "(default: all three)",
     )
 
 
-def write_report(
-    segmenter: PlaneSegmenter,
-    sets: Iterable[KnownSet],
-    output: Path,
-    *,
-    model: str,
-    limit: int | None,
-    parts: Iterable[str] = ("prompts",),
-) -> dict[str, dict[str, float]]:
-    """Measure data sets one after the other; print and write what came out.
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    """Carry out the command; returns the exit code."""
+    from napari_cellprompt.evaluation.measuring import run
 
-    The file is written anew after each data set: what was measured before an interruption
-    stays.
-
-    Parameters
-    ----------
-    segmenter
-        What is measured.
-    sets
-        The data sets; read one at a time.
-    output
-        Folder for the table with all figures (JSON) and the picture (PNG).
-    model, limit
-        As asked for; go into the file.
-    parts
-        Of ``PARTS``.
-
-    Returns
-    -------
-    dict
-        The table, see :func:`evaluation.table.summarise`.
-    """
-    from napari_cellprompt.evaluation.picture import contact_sheet
-
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SaveError(
-            f"Cannot make the folder {output}: {error.strerror or error}."
-        ) from error
-    started = time.perf_counter()
-    measured = Measured()
-    wanted = set(parts)
-    for known in sets:
-        _measure(segmenter, known, limit, wanted, measured)
-        _write(output / "evaluation.json", measured, model, limit)
-    if not measured:
-        raise ImageError("The labels hold no objects of at least 9 pixels.")
-    table = measured.table()
-    print(format_table(table))
-    print(f"{time.perf_counter() - started:.0f} s")
-    if measured.cases:
-        sheet = contact_sheet(segmenter, measured.cases, measured.objects)
-        save_png(output / "evaluation.png", sheet)
-    return table
-
-
-def _measure(
-    segmenter: PlaneSegmenter,
-    known: KnownSet,
-    limit: int | None,
-    parts: set[str],
-    measured: Measured,
-) -> None:
-    """Add what is measured on one data set."""
-    from napari_cellprompt.evaluation.everything import find_all
-    from napari_cellprompt.evaluation.objects import choose, evaluate
-    from napari_cellprompt.evaluation.stacks import STARTS, follow, tracks_of
-
-    groups = choose(known.planes, limit)
-    if "prompts" in parts:
-        measured.objects += evaluate(segmenter, groups, progress=_say)
-        measured.cases += [case for group in groups for case in group]
-    if "everything" in parts:
-        for number, group in enumerate(groups, start=1):
-            found = find_all(segmenter, group[0].plane)
-            measured.planes.append(found)
-            _say(f"{found.dataset}: plane {number} without prompts, {found.found} found")
-    tracks = [] if known.stack is None else tracks_of(known.stack, limit)
-    if "stacks" in parts and known.stack is not None and tracks:
-        for start in STARTS:
-            _say(f"{known.stack.dataset}: following {len(tracks)} objects from the {start}")
-            measured.stacks.append(follow(segmenter, known.stack, tracks, start))
-
-
-def _write(path: Path, measured: Measured, model: str, limit: int | None) -> None:
-    if not measured:
-        return
-    content: dict[str, Any] = {
-        "model": model,
-        "limit": limit,
-        "table": measured.table(),
-        "objects": [asdict(score) for score in measured.objects],
-        "planes": [asdict(score) for score in measured.planes],
-        "stacks": [asdict(score) for score in measured.stacks],
-    }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    evaluation = run(filled(EvaluateRequest, arguments), printed_report())
+    print(format_table(evaluation.table))
+    print(f"{evaluation.seconds:.0f} s")
+    return 0
 
 
 def format_table(table: dict[str, dict[str, float]]) -> str:
@@ -236,7 +118,3 @@ def _block(table: dict[str, dict[str, float]], fields: tuple[str, ...]) -> str:
         )
         lines.append(" ".join((name.ljust(width), *numbers)))
     return "\n".join(lines)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

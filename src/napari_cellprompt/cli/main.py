@@ -6,19 +6,21 @@ import argparse
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.tasks.requests import ModelRequest
 
-from .doctor import add_doctor, run_doctor
-from .evaluate_arguments import add_evaluate, evaluate_request
-from .everything_arguments import add_everything, everything_request
-from .fewshot_arguments import add_fewshot, fewshot_request
-from .models import add_models, run_models
-from .propagate_arguments import add_propagate, propagate_request
-from .series_argument import add_series
+from .demo import add_demo
+from .doctor import add_doctor
+from .evaluate import add_evaluate
+from .everything import add_everything
+from .fewshot import add_fewshot
+from .flags import default_of
+from .models import add_models
+from .propagate import add_propagate
+from .segment import add_segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else USER_ERROR
     try:
-        return _run(arguments)
+        code: int = arguments.run(arguments)
+        return code
     except KeyboardInterrupt:
         print("cellprompt: interrupted; nothing was written.", file=sys.stderr)
         return INTERRUPTED
@@ -74,55 +77,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILURE
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    # Imported here, so that --help and --version answer at once.
-    if arguments.command == "demo":
-        from .demo import run_demo
-
-        run_demo(arguments.output, model=arguments.model, device=arguments.device)
-        return SUCCESS
-    if arguments.command == "models":
-        return run_models(arguments)
-    if arguments.command == "doctor":
-        return run_doctor(arguments)
-    if arguments.command == "evaluate":
-        from .evaluate import run_evaluate
-
-        run_evaluate(evaluate_request(arguments))
-        return SUCCESS
-    if arguments.command == "everything":
-        from .everything import run_everything
-
-        run_everything(everything_request(arguments))
-        return SUCCESS
-    if arguments.command == "fewshot":
-        from .fewshot import run_fewshot
-
-        return FAILURE if run_fewshot(fewshot_request(arguments)) else SUCCESS
-    if arguments.command == "propagate":
-        from .propagate import run_propagate
-
-        complete = run_propagate(propagate_request(arguments))
-        return SUCCESS if complete else INTERRUPTED
-    from .segment import SegmentRequest, run_segment
-
-    run_segment(
-        SegmentRequest(
-            image=arguments.image,
-            prompts=arguments.prompts,
-            output=arguments.output,
-            model=arguments.model,
-            device=arguments.device,
-            axes=arguments.axes,
-            along=arguments.along,
-            channel=arguments.channel,
-            contrast=None if arguments.contrast is None else tuple(arguments.contrast),
-            series=arguments.series,
-        )
-    )
-    return SUCCESS
-
-
 class _Version(argparse.Action):
     """Looks the version up only when it is asked for, which reads files."""
 
@@ -144,49 +98,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--model", default="cellprompt-nano", help=_MODEL_HELP)
-    shared.add_argument("--device", default="auto", help=_DEVICE_HELP)
+    shared.add_argument(
+        "--model", default=default_of(ModelRequest, "model"), help=_MODEL_HELP
+    )
+    shared.add_argument(
+        "--device", default=default_of(ModelRequest, "device"), help=_DEVICE_HELP
+    )
     shared.add_argument(
         "--debug", action="store_true", help="show where an error came from"
     )
 
-    segment = commands.add_parser(
-        "segment",
-        parents=[shared],
-        help="segment the objects that a file of prompts names",
-        description="Segment the objects that a file of prompts names; write a label TIFF "
-        "of the image's shape, without its channels.",
-    )
-    segment.add_argument("image", type=Path, metavar="IMAGE", help="TIFF, PNG or JPEG")
-    segment.add_argument(
-        "--prompts",
-        type=Path,
-        required=True,
-        metavar="JSON",
-        help="points, boxes and masks",
-    )
-    segment.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="TIFF", help="labels to write"
-    )
-    segment.add_argument(
-        "--axes", help="letters of the image's axes, such as TZYX, if the file has none"
-    )
-    add_series(segment)
-    segment.add_argument(
-        "--along",
-        choices=("z", "t"),
-        help="axis that 'plane' in the prompts counts (default: z where there is one)",
-    )
-    segment.add_argument("--channel", type=int, help="channel to look at (default: 0)")
-    segment.add_argument(
-        "--contrast",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="grey values shown as black and white (default: the percentiles 0.1 and 99.9 "
-        "of the whole image)",
-    )
-
+    add_segment(commands, shared)
     add_evaluate(commands, shared)
     add_propagate(commands, shared)
     add_everything(commands, shared)
@@ -195,19 +117,5 @@ def _parser() -> argparse.ArgumentParser:
     add_models(commands, shared)
     add_doctor(commands, shared)
 
-    demo = commands.add_parser(
-        "demo",
-        parents=[shared],
-        help="segment a simulated and a real image that come along",
-        description="Segment a simulated and a real image that come along; print how well "
-        "and how fast, and write labels and pictures.",
-    )
-    demo.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("demo_output"),
-        metavar="FOLDER",
-        help="where labels and pictures go (default: %(default)s)",
-    )
+    add_demo(commands, shared)
     return parser

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import CheckpointError
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from napari_cellprompt.core.zoo.registry import ModelSpec
+
+    from .flags import Commands
 
 __all__ = ["add_models", "run_models"]
 
 
-def add_models(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    shared: argparse.ArgumentParser,
-) -> None:
+def add_models(commands: Commands, shared: argparse.ArgumentParser) -> None:
     """Add ``models`` and its own commands to the parser."""
-    from pathlib import Path
-
     models = commands.add_parser(
         "models",
         help="list, download, import and remove models",
         description="Models and their weights on this computer.",
     )
+    models.set_defaults(run=run_models)
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[shared], help="all models, and which are here")
     for name, text in (
@@ -88,7 +86,7 @@ def run_models(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_FAMILIES = {"sam1": "SAM", "sam2": "SAM 2"}
+_FAMILIES = {"sam1": "SAM", "sam2": "SAM 2", "focus": "crop"}
 
 
 def models_table() -> str:
@@ -137,7 +135,7 @@ def describe(name: str) -> str:
         ("good for", spec.good_for),
         ("family", _FAMILIES[spec.family]),
         ("input", f"{spec.image_size} pixels"),
-        ("follows", "objects through stacks" if spec.family == "sam2" else "no objects"),
+        ("follows", "no objects" if spec.family == "sam1" else "objects through stacks"),
     ]
     if spec.licence:
         lines.append(("licence", spec.licence))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "Box",
     "Candidate",
     "CroppedMask",
     "MaskRLE",
@@ -31,6 +32,49 @@ __all__ = [
     "box_outside",
     "points_outside",
 ]
+
+
+class Box(NamedTuple):
+    """A rectangle of whole pixels of a plane; unpacks as a tuple of four."""
+
+    x0: int
+    y0: int
+    x1: int
+    """Exclusive, as y1."""
+    y1: int
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.y1 - self.y0
+
+    @property
+    def side(self) -> int:
+        """The longer side."""
+        return max(self.width, self.height)
+
+    def union(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        return Box(
+            min(self.x0, other.x0),
+            min(self.y0, other.y0),
+            max(self.x1, other.x1),
+            max(self.y1, other.y1),
+        )
+
+    def meets(self, other: Box) -> bool:
+        """Whether both have a pixel in common."""
+        return (
+            self.x0 < other.x1
+            and other.x0 < self.x1
+            and self.y0 < other.y1
+            and other.y0 < self.y1
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +201,25 @@ class CroppedMask:
         return int(np.count_nonzero(self.data))
 
     @property
-    def box(self) -> tuple[int, int, int, int] | None:
+    def box(self) -> Box | None:
         """Tight ``x0, y0, x1, y1`` in the plane (x1, y1 exclusive); None when empty."""
         rows = np.flatnonzero(self.data.any(axis=1))
         if rows.size == 0:
             return None
         columns = np.flatnonzero(self.data.any(axis=0))
         y0, x0 = self.origin
-        return (
+        return Box(
             int(x0 + columns[0]),
             int(y0 + rows[0]),
             int(x0 + columns[-1] + 1),
             int(y0 + rows[-1] + 1),
         )
+
+    @property
+    def side(self) -> int:
+        """Longer side of the box; 0 when empty."""
+        box = self.box
+        return 0 if box is None else box.side
 
     def indices(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column indices of the object's pixels in the plane."""
@@ -192,16 +242,16 @@ class Tile:
     magnification: float
     """Model pixels per image pixel."""
     y0: int
-    """First row, in pixels of the plane."""
+    """First row, in pixels of the plane; may lie before the plane's first."""
     x0: int
-    """First column, in pixels of the plane."""
+    """First column, in pixels of the plane; may lie before the plane's first."""
     size: int
     """Side in pixels of the plane; the tile may reach beyond the plane's end."""
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """``x0, y0, x1, y1`` in the plane, x1 and y1 exclusive, overhang included."""
-        return self.x0, self.y0, self.x0 + self.size, self.y0 + self.size
+    def box(self) -> Box:
+        """In the plane, overhang included."""
+        return Box(self.x0, self.y0, self.x0 + self.size, self.y0 + self.size)
 
     def holds(self, x: float, y: float) -> bool:
         """Whether a pixel of the plane lies in the tile."""
@@ -221,9 +271,9 @@ class Tile:
         """``y0, y1, x0, x1`` of the part of the tile that lies in the plane."""
         height, width = image_shape
         return (
-            self.y0,
+            max(self.y0, 0),
             min(self.y0 + self.size, height),
-            self.x0,
+            max(self.x0, 0),
             min(self.x0 + self.size, width),
         )
 

@@ -1,9 +1,10 @@
 """How well a model finds objects whose outlines are known, as a user would ask for them.
 
 Every object is predicted from one click (the maximum of its distance transform), after
-two and after four further clicks that correct what is wrong, from its true box, and from
-its true mask moved by a tenth of its size. Beside them stand two answers that need no
-model: the ellipse inscribed in the true box, and the moved mask itself.
+two and after four further clicks that correct what is wrong, from its true box, from a box
+a tenth too large, and from its true mask moved by a tenth of its size. Beside them stand
+two answers that need no model: the ellipse inscribed in the true box, and the moved mask
+itself. On request it is counted how many clicks an object needs.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.types import Box, Prompts
 
-from .prompts import correction, ellipse_iou, innermost, iou, moved
+from .prompts import correction, ellipse_iou, innermost, iou, loosened, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -43,10 +44,14 @@ CLICKS = (1, 3, 5)
 """After so many clicks the mask is measured."""
 SMALLEST_AREA = 9
 """Objects of fewer pixels are left out: most are remains of cut outlines."""
+NEEDED_IOU = 0.85
+"""What an object is to reach where its clicks are counted."""
+MOST_CLICKS = 20
+"""After so many clicks no more are counted."""
 _PER_PLANE = 8
 """Objects taken from a plane before another one is looked at, where there is a limit."""
 
-COLUMNS = ("click", "clicks3", "clicks5", "box", "mask", "ellipse", "moved")
+COLUMNS = ("click", "clicks3", "clicks5", "box", "loose", "mask", "ellipse", "moved")
 """The fields of ``ObjectScore`` that are IoU."""
 
 
@@ -75,7 +80,7 @@ class Case:
 
     plane: KnownPlane
     id: int
-    box: tuple[int, int, int, int]
+    box: Box
     """Tight ``x0, y0, x1, y1`` of the object, exclusive at the end."""
 
     @property
@@ -97,6 +102,11 @@ class Case:
         x0, y0, x1, y1 = (float(value) for value in self.box)
         return Prompts(box=(x0, y0, x1, y1))
 
+    @property
+    def loose_box(self) -> Prompts:
+        """A box a tenth larger than the object's own, around the same middle."""
+        return Prompts(box=loosened(self.box))
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectScore:
@@ -109,6 +119,8 @@ class ObjectScore:
     clicks3: float
     clicks5: float
     box: float
+    loose: float
+    """From a box that is a tenth too large."""
     mask: float
     ellipse: float
     """Of the ellipse inscribed in the true box."""
@@ -117,6 +129,9 @@ class ObjectScore:
     click_believed: float
     """Predicted IoU of the mask from one click."""
     box_believed: float
+    needed: int | None = None
+    """Clicks to an IoU of `NEEDED_IOU`; one more than `MOST_CLICKS` where these were not
+    enough, None where they were not counted."""
 
 
 def renumbered(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -140,7 +155,7 @@ def objects_of(plane: KnownPlane) -> list[Case]:
         if np.count_nonzero(dense[slices] == position + 1) < SMALLEST_AREA:
             continue
         rows, columns = slices
-        box = (columns.start, rows.start, columns.stop, rows.stop)
+        box = Box(columns.start, rows.start, columns.stop, rows.stop)
         cases.append(Case(plane, int(numbers[position]), box))
     return cases
 
@@ -170,6 +185,7 @@ def evaluate(
     segmenter: ManySegmenter,
     groups: Iterable[Sequence[Case]],
     *,
+    count_clicks: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> list[ObjectScore]:
     """Predict and measure objects.
@@ -180,12 +196,14 @@ def evaluate(
         What is measured.
     groups
         Objects by plane, from :func:`choose`.
+    count_clicks
+        Whether clicks go on until an object is well outlined.
     progress
         Told after each plane.
     """
     scores: list[ObjectScore] = []
     for number, cases in enumerate(groups, start=1):
-        scores += _measure(segmenter, cases)
+        scores += _measure(segmenter, cases, count_clicks)
         if progress is not None:
             progress(
                 f"{cases[0].plane.dataset}: plane {number}, {len(scores)} objects so far"
@@ -193,7 +211,9 @@ def evaluate(
     return scores
 
 
-def _measure(segmenter: ManySegmenter, cases: Sequence[Case]) -> list[ObjectScore]:
+def _measure(
+    segmenter: ManySegmenter, cases: Sequence[Case], count_clicks: bool
+) -> list[ObjectScore]:
     """Scores of objects of one plane, each kind of prompt for all of them at once."""
     source = cases[0].plane.source
     masks = [case.truth for case in cases]
@@ -210,7 +230,11 @@ def _measure(segmenter: ManySegmenter, cases: Sequence[Case]) -> list[ObjectScor
         clicked[count] = [
             iou(item.best.mask, mask) for item, mask in zip(found, masks, strict=True)
         ]
+    needed: list[int | None] = [None] * len(cases)
+    if count_clicks:
+        needed = [*_needed(segmenter, source, prompts, masks, clicked)]
     boxed = segmenter.predict_many(source, [case.true_box for case in cases])
+    loose = segmenter.predict_many(source, [case.loose_box for case in cases])
     rough = [moved(mask, case.box) for mask, case in zip(masks, cases, strict=True)]
     painted = segmenter.predict_many(source, [Prompts(mask=encode(m)) for m in rough])
     scores = []
@@ -219,19 +243,53 @@ def _measure(segmenter: ManySegmenter, cases: Sequence[Case]) -> list[ObjectScor
         scores.append(
             ObjectScore(
                 case.plane.dataset,
-                size=max(x1 - x0, y1 - y0),
+                size=case.box.side,
                 click=clicked[1][row],
                 clicks3=clicked[3][row],
                 clicks5=clicked[5][row],
                 box=iou(boxed[row].best.mask, mask),
+                loose=iou(loose[row].best.mask, mask),
                 mask=iou(painted[row].best.mask, mask),
                 ellipse=ellipse_iou(mask[y0:y1, x0:x1]),
                 moved=float((rough[row] & mask).sum() / (rough[row] | mask).sum()),
                 click_believed=first[row].best.score,
                 box_believed=boxed[row].best.score,
+                needed=needed[row],
             )
         )
     return scores
+
+
+def _needed(
+    segmenter: ManySegmenter,
+    source: PlaneSource,
+    prompts: Sequence[Prompts],
+    masks: Sequence[NDArray[np.bool_]],
+    clicked: dict[int, list[float]],
+) -> list[int]:
+    """How many clicks each object needs, going on from those it has already."""
+    needed = [MOST_CLICKS + 1] * len(masks)
+    for row in range(len(masks)):
+        for count in sorted(clicked, reverse=True):
+            if clicked[count][row] >= NEEDED_IOU:
+                needed[row] = count
+    left = [row for row, count in enumerate(needed) if count > MOST_CLICKS]
+    asked = {row: prompts[row] for row in left}
+    for count in range(max(clicked) + 1, MOST_CLICKS + 1):
+        if not asked:
+            break
+        found = segmenter.predict_many(source, list(asked.values()))
+        rows = list(asked)
+        asked = {
+            row: _corrected(asked[row], item, masks[row])
+            for row, item in zip(rows, found, strict=True)
+        }
+        found = segmenter.predict_many(source, list(asked.values()))
+        for row, item in zip(rows, found, strict=True):
+            if iou(item.best.mask, masks[row]) >= NEEDED_IOU:
+                needed[row] = count
+                del asked[row]
+    return needed
 
 
 def _corrected(prompts: Prompts, found: Prediction, truth: NDArray[np.bool_]) -> Prompts:

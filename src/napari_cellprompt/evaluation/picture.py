@@ -62,7 +62,7 @@ def _tile(segmenter: ManySegmenter, case: Case, score: ObjectScore) -> Image.Ima
     source = case.plane.source
     click, box = segmenter.predict_many(source, [case.first_click, case.true_box])
     x0, y0, x1, y1 = case.box
-    reach = max(x1 - x0, y1 - y0, 8)
+    reach = max(case.box.side, 8)
     cx, cy = (x0 + x1) // 2, (y0 + y1) // 2
     height, width = source.shape
     top, bottom = max(cy - reach, 0), min(cy + reach, height)

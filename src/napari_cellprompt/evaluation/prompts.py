@@ -10,10 +10,12 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_cellprompt.core.types import CroppedMask
+    from napari_cellprompt.core.types import Box, CroppedMask
 
-__all__ = ["correction", "ellipse_iou", "innermost", "iou", "moved"]
+__all__ = ["correction", "ellipse_iou", "innermost", "iou", "loosened", "moved"]
 
+LOOSE_SHARE = 0.1
+"""By which a box that is drawn loosely is larger than the object."""
 MOVED_SHARE = 0.1
 """Share of its size by which a mask is moved before it is given as a prompt."""
 
@@ -43,7 +45,14 @@ def iou(found: CroppedMask, truth: NDArray[np.bool_]) -> float:
     return both / union if union else 0.0
 
 
-def moved(mask: NDArray[np.bool_], box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+def loosened(box: Box) -> tuple[float, float, float, float]:
+    """A box ``x0, y0, x1, y1`` a tenth larger, around the same middle."""
+    x0, y0, x1, y1 = box
+    dx, dy = LOOSE_SHARE / 2 * box.width, LOOSE_SHARE / 2 * box.height
+    return x0 - dx, y0 - dy, x1 + dx, y1 + dy
+
+
+def moved(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
     """A mask as a neighbouring plane might show it: a tenth of its size down and right.
 
     Parameters
@@ -58,8 +67,7 @@ def moved(mask: NDArray[np.bool_], box: tuple[int, int, int, int]) -> NDArray[np
     ndarray
         ``(H, W)``; what leaves the plane is lost. The mask itself where all would be.
     """
-    x0, y0, x1, y1 = box
-    step = max(round(MOVED_SHARE * max(x1 - x0, y1 - y0)), 1)
+    step = max(round(MOVED_SHARE * box.side), 1)
     out = np.zeros_like(mask)
     out[step:, step:] = mask[:-step, :-step]
     return out if out.any() else mask

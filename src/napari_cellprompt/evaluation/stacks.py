@@ -10,7 +10,6 @@ too.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +19,7 @@ from scipy import ndimage, stats
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.tasks.following import Seed, follow_objects, prompt_planes
 
 from .objects import SMALLEST_AREA, renumbered
 from .prompts import iou
@@ -138,17 +138,13 @@ def follow(
     """Follow objects, at least one, and compare every plane with the truth."""
     labels = known.labels
     engine = StackPropagator(segmenter, known.stack, settings)
-    for plane in sorted({track.start for track in tracks}):
-        prompts = {
-            track.id: prompt_of(labels[plane] == track.id, start)
-            for track in tracks
-            if track.start == plane
-        }
-        engine.prompt_many(plane, prompts)
-    started = time.perf_counter()
-    for _ in engine.propagate() if engine.ids else ():
+    seeds = [
+        Seed(track.id, track.start, prompt_of(labels[track.start] == track.id, start))
+        for track in tracks
+    ]
+    for _ in prompt_planes(engine, seeds):
         pass
-    seconds = time.perf_counter() - started
+    tally = follow_objects(engine)
     scores: list[float] = []
     inside: list[float] = []
     first: list[float] = []
@@ -186,7 +182,7 @@ def follow(
         beyond=beyond,
         missed=missed,
         confidence_rank_correlation=rank_correlation(trust),
-        seconds_per_plane=seconds / max(engine.tracked, 1),
+        seconds_per_plane=tally.seconds / max(tally.tracked, 1),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .objects import COLUMNS
+from .objects import COLUMNS, MOST_CLICKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL_OBJECTS", "MEAN_OF_SETS", "PROMPT_FIELDS", "WHOLE_FIELDS", "summarise"]
 
-PROMPT_FIELDS = (*COLUMNS, "click_ece", "box_ece")
+PROMPT_FIELDS = (*COLUMNS, "below_half", "needed", "missed", "click_ece", "box_ece")
 """What :func:`summarise` says of objects that were prompted one by one."""
 WHOLE_FIELDS = ("ap50", "ap", "from_box", "from_mask", "copied")
 """What it says of whole planes and stacks."""
@@ -37,7 +37,10 @@ def summarise(
     -------
     dict
         Per row, as far as it was measured: the number of ``objects`` and
-        ``PROMPT_FIELDS``, mean IoU and expected calibration errors; ``WHOLE_FIELDS``, mean
+        ``PROMPT_FIELDS``: mean IoU, the share of objects below IoU 0.5 after one click,
+        the mean number of clicks needed and the share of objects for which they were not
+        enough (where clicks were counted), and expected calibration errors;
+        ``WHOLE_FIELDS``, mean
         average precision without prompts, and mean IoU of objects followed from their box,
         from their mask, and of that mask copied.
     """
@@ -90,6 +93,11 @@ def _prompted(scores: Sequence[ObjectScore]) -> dict[str, float]:
     row = {"objects": float(len(scores))}
     for field in COLUMNS:
         row[field] = _mean(scores, field)
+    row["below_half"] = float(np.mean([score.click < 0.5 for score in scores]))
+    needed = [score.needed for score in scores if score.needed is not None]
+    if needed:
+        row["needed"] = float(np.mean(np.minimum(needed, MOST_CLICKS)))
+        row["missed"] = float(np.mean(np.array(needed) > MOST_CLICKS))
     for field in ("click", "box"):
         row[f"{field}_ece"] = calibration_error(
             [getattr(score, f"{field}_believed") for score in scores],

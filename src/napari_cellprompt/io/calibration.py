@@ -109,8 +109,13 @@ def converted(step: float, unit: str, target: str) -> float | None:
     if unit == target:
         return step
     if unit in _METRES and target in _METRES:
-        return step * _METRES[unit] / _METRES[target]
+        return _rounded(step * _METRES[unit] / _METRES[target])
     return None
+
+
+def _rounded(step: float) -> float:
+    """Without what powers of ten leave behind in the last digits."""
+    return float(f"{step:.12g}")
 
 
 def in_range(steps: dict[str, float], unit: str) -> tuple[dict[str, float], str]:
@@ -135,7 +140,8 @@ def in_range(steps: dict[str, float], unit: str) -> tuple[dict[str, float], str]
     )
     factor = _METRES[name] / _METRES[target]
     return {
-        axis: step * factor if axis in "XYZ" else step for axis, step in steps.items()
+        axis: _rounded(step * factor) if axis in "XYZ" else step
+        for axis, step in steps.items()
     }, target
 
 

@@ -18,9 +18,11 @@ from .commit import (
     commit,
     needs_widening,
     widen,
+    widening_note,
 )
 from .commit_stack import PlaneMask, commit_many
 from .grids import match_grid
+from .ownership import ownership_of
 from .prompts import add_labels_layer
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Acceptor:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
+        self._ownership = ownership_of(viewer)
         self._stores: dict[str, ObjectStore] = {}
         # Where to look whether a record is still in its layer, by the record's identity;
         # the record is held so that no other one gets the same.
@@ -101,10 +104,9 @@ class Acceptor:
         first = store.next_id(self.ids.largest(labels))
         notes = []
         if needs_widening(labels, first + len(found) - 1):
-            labels, store = self.widen(labels)
-            notes.append(
-                f"Ids have outgrown 16 bits: '{labels.name}' is now a 32-bit layer."
-            )
+            narrow = labels
+            labels, store = self.widen(narrow)
+            notes.append(widening_note(narrow, labels))
         policy: Policy = "replace" if overlap == "replace" else "keep"
         if len(found) == 1:
             results = [commit(labels, found[0][1].mask, view, first, policy, image=image)]
@@ -216,8 +218,10 @@ class Acceptor:
         """Add an empty layer for objects of an image."""
         active = self._viewer.layers.selection.active
         labels = add_labels_layer(self._viewer, image, channel_axis=view.channel_axis)
+        self._ownership.made(labels, image)
         self.ids.know(labels, 0)
-        self._viewer.layers.selection.active = active
+        if active is not None:
+            self._viewer.layers.selection.active = active
         return labels
 
     def widen(self, labels: Labels) -> tuple[Labels, ObjectStore]:
@@ -226,6 +230,7 @@ class Acceptor:
         largest = self.ids.largest(labels)
         store = self.store(labels)
         wide = widen(self._viewer, labels)
+        self._ownership.replaced(labels, wide)
         new = str(wide.unique_id)
         self._stores[new] = store
         for (name, record), region in list(self._where.items()):
@@ -279,4 +284,4 @@ def _touches_others(
     top, left = mask.origin
     inside = mask.data[y0 - top : y1 - top, x0 - left : x1 - left]
     there = np.asarray(labels.data[region])
-    return there.shape == inside.shape and bool(np.any(there[inside]))
+    return there.shape == inside.shape and bool(np.any(there[inside] > 0))

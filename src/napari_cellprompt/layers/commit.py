@@ -39,6 +39,7 @@ __all__ = [
     "needs_widening",
     "place_mask",
     "widen",
+    "widening_note",
 ]
 
 Policy = Literal["keep", "replace"]
@@ -116,7 +117,8 @@ def commit(
         owners = covering(current, object_id)
         if owners:
             raise LabelsError(_covered_text(current, owners, layer.name))
-        free = (current == 0) | (current == object_id)
+        # -1 is background as well, in the labels of some programs.
+        free = (current <= 0) | (current == object_id)
         indices = tuple(axis_indices[free] for axis_indices in indices)
     changed = first_change(layer, indices, object_id)
     with layer.block_history():
@@ -136,7 +138,7 @@ def covering(current: NDArray[Any], object_id: int) -> tuple[int, ...]:
         The mask's own id.
     """
     others, counts = np.unique(
-        current[(current != 0) & (current != object_id)], return_counts=True
+        current[(current > 0) & (current != object_id)], return_counts=True
     )
     if not others.size:
         return ()
@@ -158,7 +160,8 @@ def _covered_text(current: NDArray[Any], owners: tuple[int, ...], name: str) -> 
         else f"{share:.0%} of this mask already belongs to objects {names} of '{name}', "
         "which are kept."
     )
-    return f"{first} Q discards it; with Overlaps on 'replace' it takes their place."
+    whose = "its" if len(owners) == 1 else "their"
+    return f"{first} Q discards it; with Overlaps on 'replace' it takes {whose} place."
 
 
 def first_change(
@@ -253,6 +256,16 @@ def check_writable(layer: Labels) -> None:
 def needs_widening(layer: Labels, object_id: int) -> bool:
     """True when the layer's integer type is too small for an id."""
     return object_id > int(np.iinfo(layer.data.dtype).max)
+
+
+def widening_note(layer: Labels, wide: Labels) -> str:
+    """A sentence on a layer whose place a wider one has taken."""
+    info = np.iinfo(layer.data.dtype)
+    bits = info.bits - (info.min < 0)
+    return (
+        f"Ids have outgrown {bits} bits: '{wide.name}' is now a "
+        f"{wide.data.dtype.itemsize * 8}-bit layer."
+    )
 
 
 def widen(viewer: ViewerModel, layer: Labels) -> Labels:

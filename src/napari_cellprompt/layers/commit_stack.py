@@ -106,7 +106,7 @@ def _write(
         owners = covering(current, item.object_id) if skip_covered else ()
         if owners:
             return CommitResult(layer, item.object_id, 0, total, covered_by=owners)
-        free = (current == 0) | (current == item.object_id)
+        free = (current <= 0) | (current == item.object_id)
         indices = tuple(axis_indices[free] for axis_indices in indices)
     if item.erase:
         match = find_grid(layer, item.view, image)

@@ -35,6 +35,7 @@ __all__ = [
     "PlaneView",
     "align_right",
     "array_shape",
+    "channel_on_screen",
     "cursor_to_plane",
     "plane_of",
     "plane_shape",
@@ -253,6 +254,15 @@ def plane_of(
         min(max(step, 0), size - 1) for step, size in zip(wanted, sizes, strict=True)
     )
     return PlaneView(axes, index, index == tuple(wanted), channel_axis, world_point, units)
+
+
+def channel_on_screen(viewer: ViewerModel, layer: Layer, channel_axis: int) -> int:
+    """The channel of ``layer`` that the viewer shows, counted along an axis of it."""
+    axes = _displayed_axes(viewer, layer)
+    world_point = tuple(float(value) for value in viewer.dims.point)
+    position = _slider_position(layer, axes, world_point, viewer.dims.units)
+    last = array_shape(layer)[channel_axis] - 1
+    return min(max(int(np.round(position[channel_axis])), 0), last)
 
 
 def _slider_position(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -183,6 +183,32 @@ class Drawing:
             and (self.features is None) == (other.features is None)
             and (self.features is None or bool(self.features.equals(other.features)))
         )
+
+    def clicks_since(self, before: Drawing) -> list[Drawing]:
+        """What lies between two drawings where only clicks were added, one by one.
+
+        Parameters
+        ----------
+        before : Drawing
+            Of the same layers.
+
+        Returns
+        -------
+        list of Drawing
+            With each click added but the last; empty where something else has changed.
+        """
+        old, new = len(before.points), len(self.points)
+        parts = [
+            replace(self, points=self.points[:number], features=self._first(number))
+            for number in range(old, new)
+        ]
+        return parts[1:] if parts and parts[0].same(before) else []
+
+    def _first(self, number: int) -> Any:
+        """The features of so many points."""
+        if self.features is None:
+            return None
+        return self.features.iloc[:number].reset_index(drop=True)
 
     def put(self, points: Points | None, boxes: Shapes | None) -> None:
         """Replace what is in the layers by this."""

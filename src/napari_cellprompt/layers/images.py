@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ImageRevisions",
     "full_resolution",
+    "lacks_limits",
     "layer_limits",
     "plane_arguments",
     "plane_source",
@@ -160,21 +161,24 @@ def layer_limits(image: Image) -> tuple[float, float] | None:
     Returns
     -------
     tuple of float or None
-        ``lo < hi``, both finite. None for RGB uint8, which napari shows as it is; other
-        RGB images are shown over the whole range of their type.
+        ``lo < hi``, both finite. None for RGB, which has none; see ``lacks_limits``.
     """
     if image.rgb:
-        dtype = np.dtype(image.dtype)
-        if dtype == np.uint8:
-            return None
-        if np.issubdtype(dtype, np.integer):
-            return 0.0, float(np.iinfo(dtype).max)
-        return 0.0, 1.0
+        return None
     lo, hi = (float(value) for value in image.contrast_limits)
     # napari keeps them in order, but lets infinities and NaN through.
     if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
         return 0.0, 1.0
     return lo, hi
+
+
+def lacks_limits(image: Image) -> bool:
+    """Whether a layer says nothing of its grey values: colours that are not uint8.
+
+    napari shows them over the whole range of their type, where colours of 12 bits, or
+    floats up to 255, are black or white.
+    """
+    return bool(image.rgb) and np.dtype(image.dtype) != np.uint8
 
 
 def stack_limits(

@@ -93,7 +93,7 @@ class SourcePredictor(ABC):
         """
         chosen = self.get_model() if model is None else model
         self._check_model(chosen)
-        chosen.network.eval().float()
+        chosen.sam.eval().float()
         before, self.model = self.model, chosen
         if verbose:
             _log.info("%s on %s", chosen.spec.name, chosen.device)
@@ -132,7 +132,7 @@ class SourcePredictor(ABC):
     @property
     def image_size(self) -> int:
         """Side of the model's square input in pixels."""
-        return self.loaded.network.image_size
+        return self.loaded.sam.image_size
 
     def _run_callbacks(self, event: str) -> None:
         for function in self.callbacks[event]:

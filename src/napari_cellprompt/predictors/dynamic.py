@@ -26,13 +26,7 @@ from napari_cellprompt.core.results import Results
 
 from .base import SourcePredictor
 from .config import DEFAULT_CFG, PredictorConfig, is_whole
-from .dynamic_recall import (
-    as_output,
-    checked_ids,
-    memories_of,
-    prompted_frames,
-    recall,
-)
+from .dynamic_recall import as_output, checked_ids, memories_of, prompted_frames, recall
 from .events import Callback
 from .memory_bank import ExampleMemory, MemoryBank, MemoryEntry
 from .sam2_image import SAM2Predictor

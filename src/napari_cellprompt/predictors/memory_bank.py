@@ -194,7 +194,7 @@ class MemoryBank(Sequence[MemoryEntry]):
             "version": _VERSION,
             "model": model.spec.name,
             "fingerprint": model_fingerprint(model),
-            "image_size": model.network.image_size,
+            "image_size": model.sam.image_size,
             "entries": [
                 {str(obj_id): item.object_logit for obj_id, item in entry.objects.items()}
                 for entry in self._entries
@@ -273,7 +273,7 @@ def _check_about(path: str | Path, text: str | None, model: LoadedModel) -> list
             f"The memory bank {path} has the version {version}, this plugin reads version "
             f"{_VERSION}: update the plugin."
         )
-    network = model.network
+    network = model.sam
     if about.get("image_size") != network.image_size:
         raise CheckpointError(
             f"The memory bank {path} was made with imgsz={about.get('image_size')}, the "

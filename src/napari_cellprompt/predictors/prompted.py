@@ -10,7 +10,6 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.errors import ImageError, PromptError
@@ -19,12 +18,8 @@ from napari_cellprompt.core.inference.sam.decoding import (
     PromptBatch,
     gather_prompts,
 )
-from napari_cellprompt.core.inference.sam.grid import (
-    GridSettings,
-    MaskModel,
-    as_tensors,
-    generate,
-)
+from napari_cellprompt.core.inference.sam.grid import MaskModel, as_tensors, generate
+from napari_cellprompt.core.inference.searching import GridSettings
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.regions import clean_small_regions
 from napari_cellprompt.core.results import Results
@@ -36,7 +31,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["GENERATE_OPTIONS", "PromptPredictor", "bilinear"]
+    from napari_cellprompt.core.inference.sam.whole_image import WholeImage
+
+__all__ = ["GENERATE_OPTIONS", "PromptPredictor"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +54,14 @@ class PromptPredictor(SourcePredictor):
     ) -> tuple[Tensor, Tensor]:
         """Masks ``(N, M, s, s)`` and scores ``(N, M)``."""
 
+    @property
     @abstractmethod
+    def _whole(self) -> WholeImage:
+        """The numerics of the family."""
+
     def _to_source(self, logits: Tensor, shape: tuple[int, int]) -> Tensor:
         """Low-resolution logits ``(C, s, s)`` at source size, ``(C, H, W)``."""
+        return self._whole.to_source(logits, shape)
 
     # -- prediction ------------------------------------------------------------
     def inference(
@@ -309,8 +311,3 @@ class PromptPredictor(SourcePredictor):
             for logits, score in zip(full, scores.float().tolist(), strict=True)
         ]
         return Results(orig_img=image, objects=objects, shape=shape, low_res=low_res)
-
-
-def bilinear(logits: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Resize ``(C, h, w)`` to ``(C, *shape)`` in float32."""
-    return F.interpolate(logits[None].float(), size=shape, mode="bilinear")[0]

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_cellprompt.core.inference.sam.decoding import (
-    PromptBatch,
-    decode_prompts,
-    mask_to_logits,
-)
 from napari_cellprompt.core.inference.sam.preprocess import normalise, resize_square
+from napari_cellprompt.core.inference.sam.whole_image import Sam2Image
 from napari_cellprompt.core.networks.sam2 import ImageFeatures
 
-from .prompted import PromptPredictor, bilinear
+from .prompted import PromptPredictor
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from napari_cellprompt.core.inference.sam.decoding import PromptBatch
 
 __all__ = ["SAM2Predictor"]
 
@@ -67,48 +65,22 @@ class SAM2Predictor(PromptPredictor):
             ``image_embed`` ``(1, D, S/16, S/16)`` with the no-memory code added, and
             ``high_res_feats``, a list of ``(1, D/8, S/4, S/4)`` and ``(1, D/4, S/8, S/8)``.
         """
-        found = self._encode(im, self.loaded.network.image_features)
+        found = self._encode(im, self.loaded.sam.image_features)
         return {"image_embed": found.embed, "high_res_feats": list(found.high_res)}
+
+    @property
+    def _whole(self) -> Sam2Image:
+        return Sam2Image(self.loaded, half=self.args.half)
 
     def _encode(
         self, im: Tensor, encoder: Callable[[Tensor], ImageFeatures]
     ) -> ImageFeatures:
         """Run an encoder on ``(1, 3, S, S)`` as ``half`` says; float32 comes out."""
-        side = self.image_size
-        if im.ndim != 4 or im.shape[1:] != (3, side, side):
-            raise ValueError(f"im must be (1, 3, {side}, {side}): got {tuple(im.shape)}.")
-        kind = im.device.type
-        half = self.args.half and kind != "cpu"
-        with torch.autocast(kind, dtype=torch.float16, enabled=half):
-            found = encoder(im.contiguous(memory_format=torch.channels_last))
-        low, high = (level.float() for level in found.high_res)
-        return ImageFeatures(found.embed.float(), (low, high))
+        return self._whole.encode(im, encoder)
 
     def _decode(
         self, features: Any, batch: PromptBatch, shape: tuple[int, int], *, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        loaded = self.loaded
-        device, side = loaded.device, self.image_size
-        height, width = shape
-        # divided and multiplied one after the other, in float32: as Meta's package rounds
-        scaled = torch.from_numpy(batch.points)
-        scaled = scaled / torch.tensor([width, height], dtype=torch.float32) * side
-        logits = None
-        if batch.masks is not None:
-            logits = torch.from_numpy(batch.masks)[:, None].to(device)
-            if logits.dtype == torch.bool:
-                logits = mask_to_logits(logits, side // 4)
         low, high = features["high_res_feats"]
-        output = decode_prompts(
-            loaded.network,
-            ImageFeatures(features["image_embed"], (low, high)),
-            scaled.to(device),
-            torch.from_numpy(batch.labels).to(device),
-            logits,
-            drawing=loaded.spec.drawing,
-            multimask=multimask,
-        )
-        return output.masks.float(), output.iou.float()
-
-    def _to_source(self, logits: Tensor, shape: tuple[int, int]) -> Tensor:
-        return bilinear(logits, shape)
+        seen = ImageFeatures(features["image_embed"], (low, high))
+        return self._whole.decode(seen, batch, shape, multimask=multimask)

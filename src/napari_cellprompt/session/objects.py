@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_cellprompt.core.types import Box
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,12 +41,7 @@ class ObjectRecord:
     @property
     def size(self) -> float:
         """Longest side of the object's largest box, in pixels."""
-        return float(
-            max(
-                max(plane.box[2] - plane.box[0], plane.box[3] - plane.box[1])
-                for plane in self.planes
-            )
-        )
+        return float(max(Box(*plane.box).side for plane in self.planes))
 
 
 @dataclass(frozen=True, slots=True)

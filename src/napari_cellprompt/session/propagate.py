@@ -7,13 +7,13 @@ job of its own: clicks and corrections get their turn in between.
 from __future__ import annotations
 
 import itertools
-import time
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.tasks.following import Seed, Span, follow_planes, prompt_planes
 
-from .runs import Changes, PlaneChange, Progress, RunRequest, RunState, RunSummary, Seed
+from .runs import Changes, PlaneChange, Progress, RunState, RunSummary
 from .thread import Priority
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ __all__ = [
     "PlaneChange",
     "Progress",
     "PropagationRun",
-    "RunRequest",
     "RunSummary",
     "Seed",
 ]
@@ -81,7 +80,7 @@ class PropagationRun:
         self._settings = settings
         self._engine: StackPropagator | None = None
         self._run: RunState | None = None
-        self._last = RunRequest()
+        self._last = Span()
         self._plan = 0
         self._before: dict[int, TrackedObject] | None = None
         self._confidence: dict[tuple[int, int], PlaneConfidence] = {}
@@ -125,8 +124,8 @@ class PropagationRun:
         PromptError
             When a run is in progress.
         """
-        request = RunRequest(None, start, stop, direction)
-        return self._begin(request, tuple(seeds), on_plane, on_progress)
+        span = Span(None, start, stop, direction)
+        return self._begin(span, tuple(seeds), on_plane, on_progress)
 
     def resume(
         self, *, on_plane: OnPlane | None = None, on_progress: OnProgress | None = None
@@ -153,7 +152,7 @@ class PropagationRun:
         """
         changes: Future[Changes] = Future()
         changes.set_running_or_notify_cancel()
-        request = RunRequest(
+        span = Span(
             None if ids is None else tuple(ids),
             self._last.start,
             self._last.stop,
@@ -169,9 +168,7 @@ class PropagationRun:
         def remember(engine: StackPropagator) -> None:
             self._before = engine.snapshot()
 
-        self._begin(request, (), on_plane, on_progress, remember).add_done_callback(
-            finished
-        )
+        self._begin(span, (), on_plane, on_progress, remember).add_done_callback(finished)
         return changes
 
     def accept_changes(self) -> dict[int, TrackedObject] | None:
@@ -214,11 +211,11 @@ class PropagationRun:
         direction: Direction = "both",
     ) -> Future[Estimate]:
         """What :meth:`start` with the same arguments would take; takes the seeds."""
-        request = RunRequest(None, start, stop, direction)
+        span = Span(None, start, stop, direction)
 
         def job(engine: StackPropagator) -> Estimate:
             self._take_seeds(engine, tuple(seeds), None)
-            return engine.estimate(**request.arguments())
+            return engine.estimate(**span.arguments())
 
         return self._ask(job)
 
@@ -324,7 +321,7 @@ class PropagationRun:
     # -- on the inference thread -----------------------------------------------
     def _begin(
         self,
-        request: RunRequest,
+        span: Span,
         seeds: tuple[Seed, ...],
         on_plane: OnPlane | None,
         on_progress: OnProgress | None,
@@ -334,9 +331,9 @@ class PropagationRun:
             raise PromptError("A propagation is running: cancel it first.")
         future: Future[RunSummary] = Future()
         future.set_running_or_notify_cancel()
-        run = RunState(request, on_plane, on_progress, future)
+        run = RunState(span, on_plane, on_progress, future)
         self._run = run
-        self._last = request
+        self._last = span
 
         def job(segmenter: Segmenter, context: JobContext) -> None:
             engine = self._ready(segmenter)
@@ -384,31 +381,27 @@ class PropagationRun:
             return False
         if run.planes is None or run.plan != self._plan:
             # what the user said in between may have changed what has to be tracked
-            run.planes = engine.propagate(
-                **run.request.arguments(), cancelled=run.cancelled.is_set
-            )
+            run.planes = follow_planes(engine, run.span, run.cancelled.is_set)
             run.plan = self._plan
-        started, before = time.perf_counter(), engine.tracked
-        found = next(run.planes, None)
-        run.seconds += time.perf_counter() - started
-        run.done += engine.tracked - before
-        if found is None:
+        step = next(run.planes, None)
+        if step is None:
             return False
-        plane, outcomes = found
-        self._note(engine, outcomes)
+        run.seconds += step.seconds
+        run.done += step.tracked
+        self._note(engine, step.outcomes)
         if run.on_plane is not None:
-            run.on_plane(plane, tuple(outcomes))
+            run.on_plane(step.plane, step.outcomes)
         if run.on_progress is not None:
-            left = engine.remaining
             each = run.seconds / max(run.done, 1)
-            run.on_progress(Progress(plane, run.done, run.done + left, each, left * each))
+            total = run.done + step.left
+            run.on_progress(Progress(step.plane, run.done, total, each, step.left * each))
         return True
 
     def _finish(self, run: RunState) -> None:
         engine = self._engine
         remaining = 0
         if engine is not None and engine.ids:
-            remaining = engine.count(**run.request.arguments())
+            remaining = engine.count(**run.span.arguments())
         self._run = None
         run.future.set_result(
             RunSummary(
@@ -455,16 +448,8 @@ class PropagationRun:
     ) -> list[int]:
         """Prompt the seeds that are new; ids of those for which nothing was found."""
         missing = []
-        planes = sorted({seed.plane for seed in seeds})
-        for plane in planes:
-            new = {
-                seed.id: seed.prompts
-                for seed in seeds
-                if seed.plane == plane and engine.prompts_at(seed.id, plane) != seed.prompts
-            }
-            if not new:
-                continue
-            outcomes = engine.prompt_many(plane, new)
+        new = [s for s in seeds if engine.prompts_at(s.id, s.plane) != s.prompts]
+        for plane, outcomes in prompt_planes(engine, new):
             missing += [item.id for item in outcomes if item.mask is None]
             self._note(engine, outcomes)
             if on_plane is not None:

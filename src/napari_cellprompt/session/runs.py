@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from napari_cellprompt.core.propagate.types import Direction, PlaneOutcome
-    from napari_cellprompt.core.types import Prompts
+    from napari_cellprompt.core.propagate.types import PlaneOutcome
+    from napari_cellprompt.tasks.following import FollowedPlane, Span
 
     OnPlane = Callable[[int, tuple[PlaneOutcome, ...]], None]
     OnProgress = Callable[["Progress"], None]
@@ -20,41 +20,9 @@ __all__ = [
     "Changes",
     "PlaneChange",
     "Progress",
-    "RunRequest",
     "RunState",
     "RunSummary",
-    "Seed",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """What is said of one object on one plane."""
-
-    id: int
-    plane: int
-    prompts: Prompts
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """Which planes of which objects are wanted."""
-
-    ids: tuple[int, ...] | None = None
-    """None: all objects."""
-    start: int | None = None
-    stop: int | None = None
-    """Both inclusive; None: the end of the stack."""
-    direction: Direction = "both"
-
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for the engine."""
-        return {
-            "ids": self.ids,
-            "start": self.start,
-            "stop": self.stop,
-            "direction": self.direction,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +75,12 @@ class Changes:
 class RunState:
     """A run in progress."""
 
-    request: RunRequest
+    span: Span
     on_plane: OnPlane | None
     on_progress: OnProgress | None
     future: Future[RunSummary]
     cancelled: threading.Event = field(default_factory=threading.Event)
-    planes: Iterator[tuple[int, list[PlaneOutcome]]] | None = None
+    planes: Iterator[FollowedPlane] | None = None
     plan: int = -1
     """Number of the plan that ``planes`` follows."""
     done: int = 0

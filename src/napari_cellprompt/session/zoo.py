@@ -106,7 +106,7 @@ def model_rows() -> list[ModelRow]:
     CheckpointError
         When the list of the user's models cannot be read.
     """
-    families = {"sam1": "SAM", "sam2": "SAM 2"}
+    families = {"sam1": "SAM", "sam2": "SAM 2", "focus": "crop"}
     here = set(models_here())
     mine = user_models()
     gpu = gpu_bytes()

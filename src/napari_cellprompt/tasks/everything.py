@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.inference.model import SearchSettings
-from napari_cellprompt.core.inference.sam.grid import GridMask, GridSettings
-from napari_cellprompt.core.inference.sam.grid import generate as generate_grid
+from napari_cellprompt.core.inference.searching import Mode, SearchSettings
 from napari_cellprompt.core.masks.found import (
     Filtered,
     FilterSettings,
@@ -22,9 +21,14 @@ from napari_cellprompt.core.masks.found import (
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.masks.linking import PlaneLinker
-from napari_cellprompt.core.types import Candidate, Tile
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
+from napari_cellprompt.io.image_files import read_image
+from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.sources import as_given, open_image
 
+from . import loading
+from .reading import limits_of, load_model_of, model_file, say_what_is_read, valid_channel
+from .report import SILENT, Report, counted
 from .walk import walk_planes
 
 if TYPE_CHECKING:
@@ -34,42 +38,78 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.sampling import ArrayData
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-    from napari_cellprompt.predictors.prompted import PromptPredictor
+    from napari_cellprompt.io.image_files import ImageFile
+
+    from .reading import Limits
+    from .requests import EverythingRequest
 
 __all__ = [
     "EverythingSettings",
     "everything",
     "find_on_plane",
+    "label_image",
     "label_plane",
     "label_stack",
+    "run",
 ]
-
-Mode = Literal["auto", "grid"]
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class EverythingSettings:
     """How to look for objects, and which to keep."""
 
-    mode: Mode = "auto"
-    """``auto`` looks at tiles that fit the size of the cells; ``grid`` is the automatic
-    mask generator of SAM on the whole image."""
-    auto: SearchSettings = field(default_factory=SearchSettings)
-    grid: GridSettings = field(default_factory=GridSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     filters: FilterSettings = field(default_factory=FilterSettings)
     link: bool = True
     """One id per object through a stack, by overlap from plane to plane."""
     link_min_iou: float = 0.3
 
-    def __post_init__(self) -> None:
-        if self.mode not in ("auto", "grid"):
-            raise ValueError(f"mode must be auto or grid: got {self.mode}.")
+
+def run(request: EverythingRequest, report: Report = SILENT) -> None:
+    """Label all objects of an image file; write a label TIFF.
+
+    Everything that can be wrong with the files is found before the model is loaded.
+
+    Parameters
+    ----------
+    request
+        The files, and what to look for.
+    report
+        Told plane by plane. Where it says to stop nothing is written.
+
+    Raises
+    ------
+    CellpromptError
+        With a sentence on what was wrong.
+    concurrent.futures.CancelledError
+        Where ``report`` says so.
+    """
+    inputs = (request.image, model_file(request))
+    check_label_file(request.output, inputs)
+    if request.size is not None and not request.size > 0:
+        raise ImageError(f"The size of the objects must be positive: got {request.size:g}.")
+    limits = limits_of(request)
+    image = read_image(request.image, request.axes, series=request.series)
+    channel = valid_channel(request.image.name, image, request.channel)
+    say_what_is_read(request.image, image, report)
+    check_label_file(request.output, inputs, image.grid)
+    segmenter = load_model_of(request, report)
+    settings = EverythingSettings(
+        search=SearchSettings(mode=request.mode, size=request.size),
+        filters=request.filters or FilterSettings(),
+        link=request.link,
+    )
+    labels = label_image(
+        segmenter, image, settings, channel=channel, limits=limits, report=report
+    )
+    save_labels(request.output, labels, image.grid)
+    count = len(np.unique(labels[labels > 0]))
+    report.say(f"{counted(count)} written to {request.output}")
 
 
 def everything(
     image: ArrayData | str | Path,
-    model: str | Path = "cellprompt-nano",
+    model: str | Path = DEFAULT_MODEL,
     device: str | None = None,
     *,
     mode: Mode = "auto",
@@ -79,7 +119,7 @@ def everything(
     axes: str | None = None,
     channel: int | None = None,
     series: int | None = None,
-    contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
+    contrast_limits: Limits = None,
 ) -> NDArray[Any]:
     """Label everything in an image, without a prompt.
 
@@ -92,7 +132,7 @@ def everything(
     device
         "cpu", "cuda", "mps"; default the best there is.
     mode
-        ``auto`` or ``grid``, see :class:`EverythingSettings`.
+        ``auto`` or ``grid``, see :class:`SearchSettings`.
     size
         Longer side of the objects in pixels; default: found from the image.
     filters
@@ -121,26 +161,79 @@ def everything(
     ImageError, CheckpointError
         With a sentence on what was wrong.
     """
-    from . import loading
-
     file = open_image(image, axes, series=series)
     settings = EverythingSettings(
-        mode=mode,
-        auto=SearchSettings(size=size),
-        filters=FilterSettings() if filters is None else filters,
+        search=SearchSettings(mode=mode, size=size),
+        filters=filters or FilterSettings(),
         link=link,
     )
-    planes = label_stack(
+    labels = label_image(
         loading.load_segmenter(model, device, keep=True),
-        file.data,
+        file,
         settings,
-        axes=file.axes,
         channel=channel,
         limits=contrast_limits,
     )
-    labels = np.stack([plane for _, plane in planes]).reshape(file.grid.shape)
-    labels = labels.astype(smallest_dtype(int(labels.max(initial=0))))
     return as_given(labels, file, image, axes)
+
+
+def label_image(
+    segmenter: PlaneSegmenter,
+    image: ImageFile,
+    settings: EverythingSettings,
+    *,
+    channel: int | None = None,
+    limits: Limits = None,
+    report: Report = SILENT,
+) -> NDArray[Any]:
+    """Label all planes of an opened image.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    image
+        As ``read_image`` and ``open_image`` give it.
+    settings
+        What to look for, and which objects to keep.
+    channel
+        Needed where there is an axis C of more than one channel.
+    limits
+        Contrast, see ``image_limits``.
+    report
+        Told after each plane.
+
+    Returns
+    -------
+    ndarray
+        Labels on the grid of the image, 0 = background, in the smallest unsigned type that
+        holds the ids.
+
+    Raises
+    ------
+    concurrent.futures.CancelledError
+        Where ``report`` says so.
+    """
+    count = int(np.prod(image.grid.shape[:-2]))
+    labels: NDArray[np.uint32] = np.zeros(image.grid.shape, np.uint32)
+    planes = label_stack(
+        segmenter,
+        image.data,
+        settings,
+        axes=image.axes,
+        channel=channel,
+        limits=limits,
+        cancelled=report.cancelled,
+    )
+    started = time.perf_counter()
+    for number, (position, plane) in enumerate(planes, start=1):
+        labels[position] = plane
+        now = time.perf_counter()
+        there = len(np.unique(plane[plane > 0]))
+        report.say(f"plane {number} of {count}: {counted(there)} in {now - started:.1f} s")
+        report.progress(number, count)
+        started = now
+    return labels.astype(smallest_dtype(int(labels.max(initial=0))))
 
 
 def label_stack(
@@ -150,7 +243,7 @@ def label_stack(
     *,
     axes: str | None = None,
     channel: int | None = None,
-    limits: tuple[float, float] | Literal["auto"] | None = None,
+    limits: Limits = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[tuple[int, ...], NDArray[np.uint32]]]:
     """Label the planes of an image one after the other.
@@ -165,15 +258,15 @@ def label_stack(
     """
     largest = 0
     linker: PlaneLinker | None = None
-    size = settings.auto.size
+    size = settings.search.size
     for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
         if cancelled is not None and cancelled():
             raise CancelledError
-        wanted = replace(settings, auto=replace(settings.auto, size=size))
+        wanted = replace(settings, search=replace(settings.search, size=size))
         labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
         if size is None and kept.kept:
             # the cells of a stack are of one size: look for it once
-            size = float(np.median([_longer_side(item) for item in kept.kept]))
+            size = float(np.median([item.mask.side for item in kept.kept]))
         if not position or position[-1] == 0 or linker is None or not settings.link:
             linker = PlaneLinker(settings.link_min_iou, first_id=largest + 1)
         linked = linker.add(labels)
@@ -201,11 +294,11 @@ def find_on_plane(
     plane: PlaneSource,
     settings: EverythingSettings,
     *,
-    region: Box | None = None,
+    region: tuple[int, int, int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
-    """Candidates of one plane in the mode that is set; see :meth:`Model.find`.
+    """Candidates of one plane; see :meth:`Model.find`.
 
     ``region`` is ``x0, y0, x1, y1`` in pixels, the last two exclusive.
     """
@@ -216,68 +309,6 @@ def find_on_plane(
                 f"The region {region} is not a part of a plane of {plane.shape[1]} x "
                 f"{plane.shape[0]} pixels."
             )
-    if settings.mode == "auto":
-        return segmenter.model.find(
-            plane,
-            settings.auto,
-            region=region,
-            progress=progress,
-            cancelled=cancelled,
-        )
-    x0, y0, x1, y1 = (0, 0, plane.shape[1], plane.shape[0]) if region is None else region
-    pixels = plane.read(y0, y1, x0, x1)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-
-    def stop() -> None:
-        if cancelled is not None and cancelled():
-            raise CancelledError
-
-    predictor = _predictor(segmenter)
-    masks = generate_grid(predictor.mask_model(), pixels, settings.grid, cancelled=stop)
-    return [_as_found(item, (x0, y0), plane.shape) for item in masks]
-
-
-def _predictor(segmenter: PlaneSegmenter) -> PromptPredictor:
-    """The predictor of the model's family."""
-    from napari_cellprompt.predictors.sam import Predictor
-    from napari_cellprompt.predictors.sam2_image import SAM2Predictor
-
-    model: Any = segmenter.model
-    loaded = model.loaded
-    family = loaded.spec.family
-    predictor: PromptPredictor = Predictor() if family == "sam1" else SAM2Predictor()
-    predictor.setup_model(loaded, verbose=False)
-    return predictor
-
-
-def _as_found(
-    item: GridMask, origin: tuple[int, int], shape: tuple[int, int]
-) -> FoundObject:
-    """A mask of the grid, moved to where its region lies in the plane."""
-    left, top = origin
-    y0, x0 = item.mask.origin
-    mask = replace(item.mask, origin=(y0 + top, x0 + left), plane_shape=shape)
-    box = mask.box or (0, 0, 0, 0)
-    side = max(item.crop[2] - item.crop[0], item.crop[3] - item.crop[1])
-    # the grid keeps no logits: where masks overlap, the surer one wins
-    logits = np.where(mask.data, item.score, -item.score).astype(np.float32)
-    return FoundObject(
-        Candidate(mask, logits, item.score),
-        object_score=1.0,
-        stability=item.stability,
-        votes=1,
-        consensus=1.0,
-        agreement=1.0,
-        touches_border=box[0] == 0
-        or box[1] == 0
-        or box[2] == shape[1]
-        or box[3] == shape[0],
-        point=(item.point[0] + left, item.point[1] + top),
-        tile=Tile(1.0, item.crop[1] + top, item.crop[0] + left, side),
+    return segmenter.model.find(
+        plane, settings.search, region=region, progress=progress, cancelled=cancelled
     )
-
-
-def _longer_side(item: FoundObject) -> float:
-    x0, y0, x1, y1 = item.mask.box or (0, 0, 0, 0)
-    return max(x1 - x0, y1 - y0)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CellpromptError
-from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels, write_or_keep
 
-from .fewshot import apply_to_stack
+from .applying import apply_to_image
+from .placing import outer_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +22,11 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.fewshot.examples import ExampleBank
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
-    from .fewshot import ScoredObject
+    from .applying import ScoredObject
+    from .reading import Limits
     from .series import Series
 
-__all__ = ["FileLimits", "LabelledFile", "channel_of", "label_file", "label_series"]
-
-FileLimits = tuple[float, float] | Literal["auto"] | None
+__all__ = ["LabelledFile", "channel_of", "label_file", "label_series"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ def label_series(
     axes: str | None = None,
     channel: int | None = None,
     series_number: int | None = None,
-    limits: FileLimits = "auto",
+    limits: Limits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[LabelledFile]:
     """Label images one after the other; a bad one does not keep the others from it.
@@ -124,7 +121,7 @@ def label_file(
     axes: str | None = None,
     channel: int | None = None,
     series_number: int | None = None,
-    limits: FileLimits = "auto",
+    limits: Limits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[int, tuple[str, ...]]:
     """Label one image file.
@@ -159,28 +156,23 @@ def label_file(
     """
     image = read_image(path, axes, series=series_number)
     check_label_file(target, (path,), image.grid)
-    labels = np.zeros(image.grid.shape, np.uint32)
-    objects: list[tuple[tuple[int, ...], ScoredObject]] = []
-    planes = apply_to_stack(
+    labelled = apply_to_image(
         segmenter,
-        image.data,
+        image,
         bank,
-        axes=image.axes,
         channel=channel_of(channel, image.axes),
         limits=limits,
         threshold=threshold,
         cancelled=cancelled,
     )
-    for position, plane, chosen in planes:
-        labels[position] = plane
-        objects += [(position, item) for item in chosen]
+    objects = labelled.objects
     # the labels last: they say that the image is finished
-    outer = [letter for letter in image.axes if letter in "TZ"]
+    outer = outer_axes(image.axes)
     write_or_keep(
         target.with_name(f"{path.stem}_objects.csv"),
         lambda table: _write_table(table, outer, objects),
     )
-    save_labels(target, labels.astype(smallest_dtype(len(objects))), image.grid)
+    save_labels(target, labelled.smallest(), image.grid)
     return len(objects), image.notes
 
 
@@ -192,7 +184,9 @@ def channel_of(channel: int | None, axes: str) -> int | None:
 
 
 def _write_table(
-    path: Path, outer: list[str], objects: list[tuple[tuple[int, ...], ScoredObject]]
+    path: Path,
+    outer: str,
+    objects: Sequence[tuple[tuple[int, ...], ScoredObject]],
 ) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         rows = csv.writer(file)

@@ -1,29 +1,127 @@
-"""One call for a notebook: a stack and prompts in, a label stack out."""
+"""Follows objects through a stack: one call for a notebook, or for files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.core.errors import ImageError, PromptError
+from napari_cellprompt.core.images.fingerprint import fingerprint
 from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.core.masks.labels import smallest_dtype
+from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.propagate.propagator import StackPropagator
+from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
+from napari_cellprompt.io.image_files import read_image
+from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.io.outputs import check_label_file, check_output, save_labels
+from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompts
 from napari_cellprompt.io.sources import open_image
 
 from . import loading
+from .divisions import LARGEST_PARENT, divide, write_tracks
+from .following import Seed, Span, announce, follow_objects, prompt_planes
+from .placing import outer_axes, place_objects
 from .prompts import prompts_of
+from .reading import (
+    axis_lengths,
+    limits_of,
+    load_model_of,
+    model_file,
+    say_what_is_read,
+)
+from .report import SILENT, Report, counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_cellprompt.core.propagate.outcomes import Outcomes
     from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
+    from napari_cellprompt.io.image_files import ImageFile
 
-__all__ = ["propagate"]
+    from .placing import PlacedObject
+    from .reading import Limits
+    from .requests import PropagateRequest
+
+__all__ = ["propagate", "run"]
+
+
+@dataclass(slots=True)
+class _Group:
+    """The objects of one stack: one position of the other axes, one channel."""
+
+    position: dict[str, int]
+    engine: StackPropagator
+
+
+def run(request: PropagateRequest, report: Report = SILENT) -> bool:
+    """Follow objects from prompts or labels of a file; write a label TIFF.
+
+    Everything that can be wrong with the files is found before the model is loaded.
+
+    Parameters
+    ----------
+    request
+        The files, and what is wanted of them.
+    report
+        Told plane by plane. Where it says to stop while objects are followed, the run ends
+        within a plane, and what was followed is written.
+
+    Returns
+    -------
+    bool
+        False when it was stopped.
+
+    Raises
+    ------
+    CellpromptError
+        With a sentence on what was wrong.
+    """
+    source = request.prompts or request.seeds
+    if source is None:
+        raise PromptError("Say where to start: give --prompts or --seeds.")
+    tracks_file = request.output.with_name(f"{request.output.stem}_tracks.csv")
+    inputs = (request.image, source, model_file(request))
+    check_label_file(request.output, inputs)
+    if request.divisions:
+        check_output(tracks_file, inputs)
+    limits = limits_of(request)
+    image = read_image(request.image, request.axes, series=request.series)
+    along = _axis(request, image)
+    placed = _placed(request, image, along, source)
+    say_what_is_read(request.image, image, report)
+    check_label_file(request.output, inputs, image.grid)
+    groups = _groups(request, image, along, placed, limits, report)
+    span = Span(None, request.start, request.stop, request.direction)
+    tracks = None
+    with report.interruptible():
+        for group in groups:
+            announce(group.engine, span, report)
+            follow_objects(group.engine, span, report)
+        if request.divisions and not report.cancelled():
+            tracks = divide([group.engine for group in groups], span, report)
+        complete = not report.cancelled()
+    try:
+        if tracks is not None:
+            # First, so that they are there whatever becomes of the labels.
+            write_tracks(tracks_file, tracks)
+            report.say(f"tracks written to {tracks_file}")
+    finally:
+        outcomes = [(group.position, group.engine.outcomes()) for group in groups]
+        labels = _Labels(image.grid.shape, image.grid.axes, along, outcomes)
+        save_labels(request.output, labels, image.grid)
+    ids = {object_id for group in groups for object_id in group.engine.ids}
+    report.say(
+        f"{counted(len(ids))} written to {request.output}"
+        + ("" if complete else "; interrupted: the planes not reached are empty")
+    )
+    return complete
 
 
 def propagate(
@@ -33,14 +131,14 @@ def propagate(
     start: int | None = None,
     stop: int | None = None,
     direction: Direction = "both",
-    model: str | Path = "cellprompt-nano",
+    model: str | Path = DEFAULT_MODEL,
     device: str | None = None,
     *,
     axes: str | None = None,
     at: Mapping[str, int] | None = None,
     channel: int | None = None,
     series: int | None = None,
-    contrast_limits: tuple[float, float] | Literal["auto"] | None = None,
+    contrast_limits: Limits = None,
     settings: PropagationSettings | None = None,
 ) -> NDArray[Any]:
     """Follow objects through a z-stack or a movie.
@@ -100,17 +198,162 @@ def propagate(
     engine = StackPropagator(
         loading.load_segmenter(model, device, keep=True), planes, settings
     )
-    for plane in sorted({plane for _, plane in prompts}):
-        engine.prompt_many(
-            plane,
-            {
-                object_id: item
-                for (object_id, where), item in known.items()
-                if where == plane
-            },
-        )
-    if engine.ids:
-        for _ in engine.propagate(start=start, stop=stop, direction=direction):
-            pass
+    seeds = [Seed(object_id, plane, item) for (object_id, plane), item in known.items()]
+    for _ in prompt_planes(engine, seeds):
+        pass
+    follow_objects(engine, Span(None, start, stop, direction))
     outcomes = engine.outcomes()
     return np.stack([outcomes.labels(z, planes.shape) for z in range(len(planes))])
+
+
+def _axis(request: PropagateRequest, image: ImageFile) -> str:
+    letters = [letter for letter in "ZT" if letter in image.axes]
+    wanted = None if request.along is None else request.along.upper()
+    if not letters or (wanted is not None and wanted not in letters):
+        raise ImageError(
+            f"{request.image.name} has no axis {wanted or 'Z or T'} to propagate along: "
+            f"its axes are {image.axes} (--axes names them)."
+        )
+    return wanted or letters[0]
+
+
+def _check_range(request: PropagateRequest, length: int, along: str) -> None:
+    for name, value in (
+        ("--start", request.start),
+        ("--stop", request.stop),
+        ("--plane", request.plane),
+    ):
+        if value is not None and not 0 <= value < length:
+            raise PromptError(
+                f"{name} must lie in 0 to {length - 1}, the planes along {along}: "
+                f"got {value}."
+            )
+    if request.start is not None and request.stop is not None:
+        if request.start > request.stop:
+            raise PromptError(
+                f"--start must not come after --stop: got {request.start} and "
+                f"{request.stop}."
+            )
+
+
+def _placed(
+    request: PropagateRequest, image: ImageFile, along: str, source: Path
+) -> list[PlacedObject]:
+    """Where objects are known, checked."""
+    if request.divisions and along != "T":
+        raise PromptError("Divisions are looked for in time: they need --axis t.")
+    _check_range(request, axis_lengths(image)[along], along)
+    objects = read_prompts(source) if request.prompts else _seeds(request, image)
+    if not objects:
+        raise PromptError(f"{source.name} holds no objects.")
+    placed = place_objects(
+        objects,
+        image,
+        along=along,
+        channel=request.channel,
+        source=source.name,
+        name=request.image.name,
+    )
+    if request.divisions and max(item.id for item in objects) > LARGEST_PARENT:
+        raise PromptError(
+            f"With --divisions ids must not be larger than {LARGEST_PARENT}: new ones "
+            f"follow the largest."
+        )
+    return placed
+
+
+def _seeds(request: PropagateRequest, image: ImageFile) -> list[ObjectPrompts]:
+    """Each id of a label image as the painted mask of an object."""
+    if request.seeds is None:
+        return []
+    if request.plane is None:
+        raise PromptError("--seeds needs --plane: the plane that the labels belong to.")
+    found = read_labels(request.seeds)
+    labels = found.labels
+    if labels.ndim == 3 and found.axes[0] in "ZT":
+        if request.plane >= len(labels):
+            raise PromptError(
+                f"{request.seeds.name} has {len(labels)} planes, none of number "
+                f"{request.plane}."
+            )
+        labels = labels[request.plane]
+    size = tuple(image.data.shape[image.axes.index(letter)] for letter in "YX")
+    if labels.shape != size:
+        raise PromptError(
+            f"{request.seeds.name} must be one plane of {size[1]} x {size[0]} pixels as "
+            f"the image, or a stack of these: its shape is {found.labels.shape}."
+        )
+    return [
+        ObjectPrompts(int(i), request.plane, {}, Prompts(mask=encode_rle(labels == i)))
+        for i in np.unique(labels)
+        if i > 0
+    ]
+
+
+def _groups(
+    request: PropagateRequest,
+    image: ImageFile,
+    along: str,
+    placed: list[PlacedObject],
+    limits: Limits,
+    report: Report,
+) -> list[_Group]:
+    """Load the model and prompt every object in the stack that it belongs to."""
+    segmenter = load_model_of(request, report, disk_bytes=round(request.disk_cache * 10**6))
+    image_id, letters = fingerprint(image.data), outer_axes(image.axes)
+    groups: dict[tuple[Any, ...], _Group] = {}
+    seeds: dict[tuple[Any, ...], list[Seed]] = {}
+    for item in placed:
+        at = dict(zip(letters, item.position, strict=True))
+        plane = at.pop(along)
+        key = (*at.items(), item.channel)
+        if key not in groups:
+            stack = ImageStack(
+                image.data,
+                along=along,
+                axes=image.axes,
+                at=at,
+                channel=item.channel,
+                limits=limits,
+                image_id=image_id,
+            )
+            groups[key] = _Group(at, StackPropagator(segmenter, stack, request.settings))
+        seeds.setdefault(key, []).append(Seed(item.item.id, plane, item.item.prompts))
+    for key, group in groups.items():
+        for plane, outcomes in prompt_planes(group.engine, seeds[key]):
+            for outcome in outcomes:
+                if outcome.mask is None:
+                    report.say(f"object {outcome.id} was not found on plane {plane}")
+    return [group for group in groups.values() if group.engine.ids]
+
+
+class _Labels:
+    """The label stack, each plane drawn when it is written."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        axes: str,
+        along: str,
+        groups: list[tuple[dict[str, int], Outcomes]],
+    ) -> None:
+        self.shape = shape
+        self.axes = axes
+        self._along = along
+        self._groups = groups
+        ids = [object_id for _, outcomes in groups for object_id, _ in outcomes]
+        self.dtype = smallest_dtype(max(ids, default=0))
+
+    def __getitem__(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        at = {
+            letter: index
+            for letter, index in zip(self.axes, key, strict=True)
+            if not isinstance(index, slice)
+        }
+        plane = at.pop(self._along)
+        drawn = np.zeros((self.shape[-2], self.shape[-1]), self.dtype)
+        for position, outcomes in self._groups:
+            if position == at:
+                labels = outcomes.labels(plane, drawn.shape)
+                drawn = np.where(drawn == 0, labels, drawn).astype(self.dtype)
+        return drawn

@@ -51,7 +51,7 @@ class ModelsWidget(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose Segment widget learns of models that come.
+        The viewer that the widget is docked in.
     confirm : callable, optional
         ``confirm(parent, question)``; asks before a download and a removal.
     examine : callable, optional
@@ -66,7 +66,6 @@ class ModelsWidget(QWidget):
         examine: Callable[[], str] = report,
     ) -> None:
         super().__init__()
-        self._viewer = viewer
         self._confirm = confirm
         self._report = examine
         self._bridge = ResultBridge()

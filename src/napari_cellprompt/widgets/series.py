@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Points, Shapes
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.files import FILE_KEY
+from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.tasks.series import Series
 from napari_cellprompt.widgets.segment.export import Exporter
 from napari_cellprompt.widgets.shared.body import Body
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari.viewer
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
 
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
@@ -60,7 +62,7 @@ class SeriesWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
         segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
@@ -135,22 +137,29 @@ class SeriesWidget(QWidget):
         segment = self._segment
         if self.series is None or self.current is None or segment is None or self.busy:
             return
-        labels = segment.controller.chosen.labels
-        if labels is None or segment.controller.chosen.image is not self._image:
-            self._say("Choose this image and its Labels layer in Segment, then save.")
+        image, place = self._image, segment.place
+        if image is None or (
+            image not in self._viewer.layers and not place.labels_of(image)
+        ):
+            self._say(f"{self.current.name} is not open any more: go back, or skip it.")
             return
-        self._busy(f"Saving {self.current.name} ...")
+        # an image without objects gets an empty file: that is an answer too
+        labels = place.target(image)
         target = self.series.labels_of(self.current)
 
         def saved(future: Future[Any]) -> None:
-            self.busy = False
             trouble = complaint(future)
             if trouble is not None:
                 self._say(trouble)
                 return
-            self.go(1, layers=(labels,))
+            own = place.ownership.image_of(labels) is image
+            self.go(1, layers=(labels,) if own else ())
 
-        self._bridge.deliver(self._exporter.write(target, labels), saved)
+        self._while_busy(
+            f"Saving {self.current.name} ...",
+            lambda: self._exporter.write(target, labels),
+            saved,
+        )
 
     def go(self, step: int, layers: tuple[Any, ...] = ()) -> None:
         """Open the next image that is not finished, or the one before.
@@ -177,19 +186,18 @@ class SeriesWidget(QWidget):
                 self._say(f"No image {where} this one is left; {left} are elsewhere.")
             elif not left:
                 self.current = None
-                self._remove((self._image,))
+                self._remove((*self._prompts_of(self._image), self._image))
                 self._say(f"All {len(series.images)} images are finished.")
             return
-        self._busy(f"Opening {path.name} ...")
-        self._bridge.deliver(
-            self._pool.submit(_read, path, series.labels_of(path)),
+        self._while_busy(
+            f"Opening {path.name} ...",
+            lambda: self._pool.submit(_read, path, series.labels_of(path)),
             lambda future: self._opened(path, layers, future),
         )
 
     # --- opening ----------------------------------------------------------------------
 
     def _opened(self, path: Path, layers: tuple[Any, ...], future: Future[Any]) -> None:
-        self.busy = False
         segment = self._segment
         trouble = complaint(future)
         if segment is None:
@@ -206,16 +214,15 @@ class SeriesWidget(QWidget):
         if before is not None and before.dtype == data.dtype and not options["rgb"]:
             # how grey values are shown is a setting too: the model sees them so
             options["contrast_limits"] = before.contrast_limits
-        self._remove((*layers, self._reviewed, before))
+        self._remove((*layers, self._reviewed, *self._prompts_of(before), before))
         self._reviewed = None
         options["metadata"] = {"napari-cellprompt": {FILE_KEY: str(path)}}
         self._image = self._viewer.add_image(data, name=path.stem, **options)
         self.current = path
-        form = segment.form
+        segment.follower.take(self._image)
         if known is not None:
             self._review(path, known)
             return
-        form.chosen = type(form.chosen)(image=self._image)
         self._say(f"{path.name}: segment its cells, then Save and next.")
         bank = None if fewshot is None else fewshot.controller.bank
         if fewshot is not None and bank is not None and bank.examples:
@@ -234,14 +241,22 @@ class SeriesWidget(QWidget):
         # once they are changed they are work that must not go with the next image
         layer.events.labels_update.connect(self._changed_by_hand)
         layer.events.paint.connect(self._changed_by_hand)
-        form = segment.form
-        form.chosen = type(form.chosen)(image=self._image, labels=layer)
+        if self._image is not None:
+            segment.place.ownership.made(layer, self._image)
+        segment.place.use("labels", layer)
         count = len(np.unique(pixels)) - 1 if pixels.size < _COUNTED else "its"
         self._say(f"{path.name} has {count} objects: correct them, then Save and next.")
 
     def _changed_by_hand(self, event: Any) -> None:
         if event.source is self._reviewed:
             self._reviewed = None
+
+    def _prompts_of(self, image: Image | None) -> list[Layer]:
+        """Clicks and boxes that were made for an image, and go with it."""
+        if image is None or self._segment is None:
+            return []
+        made = self._segment.place.ownership.layers_of(image)
+        return [layer for layer in made if isinstance(layer, (Points, Shapes))]
 
     def _remove(self, layers: tuple[Any, ...]) -> None:
         for layer in layers:
@@ -281,12 +296,47 @@ class SeriesWidget(QWidget):
         if name:
             self.open_folder(Path(name))
 
-    def _busy(self, text: str) -> None:
+    def _while_busy(
+        self,
+        text: str,
+        work: Callable[[], Future[Any]],
+        done: Callable[[Future[Any]], None],
+    ) -> None:
+        """Take no other action until the work is done, however it ends.
+
+        Parameters
+        ----------
+        text
+            Shown meanwhile.
+        work
+            Starts it; returns its future.
+        done
+            Called with the finished future, once other actions are possible again.
+        """
         self.busy = True
         self._say(text)
 
+        def arrived(future: Future[Any]) -> None:
+            self.busy = False
+            try:
+                done(future)
+            finally:
+                self._show_buttons()
+
+        started = False
+        try:
+            self._bridge.deliver(work(), arrived)
+            started = True
+        finally:
+            if not started:
+                self.busy = False
+                self._show_buttons()
+
     def _say(self, text: str) -> None:
         self.status_line.setText(text)
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
         series = self.series
         there = series is not None and not self.busy
         self.buttons["open"].setEnabled(not self.busy)
@@ -310,18 +360,21 @@ def _read(
     file = read_image(path)
     rgb = file.axes.endswith("S")
     axes = file.axes[:-1] if rgb else file.axes
-    image = (file.data, {"rgb": rgb, **_place(axes, file.scale, file.unit)})
+    image = (file.data, {"rgb": rgb, **_place(axes, file.scale, file.unit, file.known)})
     if not labels.is_file():
         return image, None
     known = read_labels(labels)
-    return image, (known.labels, _place(known.axes, known.scale, known.unit))
+    return image, (known.labels, _place(known.axes, known.scale, known.unit, known.known))
 
 
-def _place(axes: str, scale: tuple[float, ...], unit: str) -> dict[str, Any]:
+def _place(axes: str, scale: tuple[float, ...], unit: str, known: str) -> dict[str, Any]:
+    units = dict.fromkeys("ZYX", unit)
+    if "T" in known:
+        units["T"] = "second"
     return {
         "scale": scale[: len(axes)],
         "axis_labels": tuple(letter.lower() for letter in axes),
-        "units": tuple(unit if letter in "ZYX" else "pixel" for letter in axes),
+        "units": tuple(units.get(letter, "pixel") for letter in axes),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cellprompt.core.masks import nms as _torchvision
+from napari_cellprompt.core.masks import nms as nms_module
 from napari_cellprompt.core.masks.nms import ops
 
 
@@ -46,18 +46,18 @@ def test_nms_equals_brute_force(count: int, threshold: float) -> None:
     boxes, scores = random_boxes(count, seed=count)
     expected = brute_force_nms(boxes.double().numpy(), scores.double().numpy(), threshold)
     assert ops.nms(boxes, scores, threshold).tolist() == expected
-    assert _torchvision._nms(boxes, scores, threshold).tolist() == expected
+    assert nms_module._nms(boxes, scores, threshold).tolist() == expected
 
 
 def test_nms_of_nothing_is_empty() -> None:
-    kept = _torchvision._nms(torch.zeros(0, 4), torch.zeros(0), 0.5)
+    kept = nms_module._nms(torch.zeros(0, 4), torch.zeros(0), 0.5)
     assert kept.shape == (0,)
     assert kept.dtype == torch.int64
 
 
 def test_boxes_without_area_are_kept() -> None:
     boxes = torch.tensor([[5.0, 5.0, 5.0, 5.0], [5.0, 5.0, 5.0, 5.0]])
-    assert _torchvision._nms(boxes, torch.ones(2), 0.5).tolist() == [0, 1]
+    assert nms_module._nms(boxes, torch.ones(2), 0.5).tolist() == [0, 1]
 
 
 def test_batched_nms_of_one_category_is_nms() -> None:
@@ -93,4 +93,4 @@ def test_torchvision_imports_after_it_in_a_fresh_interpreter() -> None:
 
 def test_it_does_nothing_where_torchvision_is_imported_already() -> None:
     assert "torchvision" in sys.modules
-    assert _torchvision._compiled_part_loads()
+    assert nms_module._compiled_part_loads()

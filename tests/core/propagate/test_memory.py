@@ -47,7 +47,7 @@ def encoded(model, monkeypatch) -> Iterator[list[int]]:
 
     monkeypatch.setattr(model.network, "frame_features", count)
     monkeypatch.setattr(
-        "napari_cellprompt.core.propagate.tracker.has_left",
+        "napari_cellprompt.core.propagate.endings.has_left",
         lambda mask, *rest: mask.area == 0,
     )
     # present on every plane, whatever the random weights say
@@ -118,8 +118,8 @@ def test_memories_do_not_grow_with_the_stack(model, encoded) -> None:
     sizes = {}
     for plane, _ in engine.propagate():
         (item,) = engine._tracker._passes.values()
-        if item.memory is not None:
-            sizes[plane] = item.memory.nbytes
+        if item.state.memory is not None:
+            sizes[plane] = item.state.memory.nbytes
     late = [size for plane, size in sizes.items() if plane > 34]
     if not late:
         pytest.fail("the object was lost")
@@ -140,7 +140,10 @@ def test_estimates_count_what_a_run_does(model, stack, encoded) -> None:
 def test_models_without_memory_are_told(model, stack) -> None:
     other = replace(model, spec=replace(model.spec, family="sam1", name="sam_vit_b"))
     with pytest.raises(PromptError, match="sam_vit_b has no memory"):
-        StackPropagator(PlaneSegmenter(other), ImageStack(stack))
-    StackPropagator(
-        PlaneSegmenter(other), ImageStack(stack), PropagationSettings(method="neighbour")
-    )
+        StackPropagator(
+            PlaneSegmenter(other), ImageStack(stack), PropagationSettings(method="memory")
+        )
+    for method in ("neighbour", "auto"):
+        StackPropagator(
+            PlaneSegmenter(other), ImageStack(stack), PropagationSettings(method=method)
+        )

@@ -8,9 +8,9 @@ from tests.followers import discs, follow_bright, painted
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.core.inference.sam.following.follower import SamFollower
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate.propagator import StackPropagator
-from napari_cellprompt.core.propagate.tracker import Tracker
 from napari_cellprompt.core.propagate.types import PropagationSettings
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Prompts
@@ -18,11 +18,11 @@ from napari_cellprompt.core.types import Prompts
 
 @pytest.fixture
 def engine(model, monkeypatch):
-    """Makes an engine for a stack; what it looked at is in ``Tracker.looked``."""
+    """Makes an engine for a stack; what it looked at is in ``SamFollower.looked``."""
     follow_bright(monkeypatch)
 
     def make(stack, **settings):
-        Tracker.looked.clear()
+        SamFollower.looked.clear()
         return StackPropagator(
             PlaneSegmenter(model), ImageStack(stack), PropagationSettings(**settings)
         )
@@ -182,22 +182,10 @@ def test_locking_changes_no_mask_and_can_be_taken_back(engine) -> None:
     assert areas(it) == before
 
 
-def test_an_object_that_jumps_to_a_neighbour_has_ended(engine, monkeypatch) -> None:
+def test_an_object_whose_place_is_taken_elsewhere_has_ended(engine) -> None:
     stack = discs([still(range(7)), still(range(7, 12), x=70)])
     it = engine(stack)
     it.prompt(1, 5, painted(stack[5]))
-    original = Tracker._look
-
-    def jumping(self, plane, view, group, cancelled):
-        if plane >= 7:
-            group[0].recent[-1] = it.stack_mask
-        return original(self, plane, view, group, cancelled)
-
-    other = np.zeros((96, 96), bool)
-    other[41:60, 61:80] = True
-    from napari_cellprompt.core.types import CroppedMask
-
-    it.stack_mask = CroppedMask(other, (0, 0), (96, 96))
     assert followed(it, direction="forward") == [6, 7]
     assert it.outcome(1, 7).state == "ended"
 
@@ -303,7 +291,7 @@ def test_a_tile_follows_the_object(engine) -> None:
     followed(it)
     found = areas(it)
     assert min(found.values()) > 0.9 * (stack[0] > 128).sum()
-    views = {view for _, view, _ in Tracker.looked}
+    views = {view for _, view, _ in SamFollower.looked}
     assert 2 <= len(views) <= 6
 
 
@@ -312,7 +300,7 @@ def test_the_whole_field_can_be_looked_at(engine) -> None:
     it = engine(stack, geometry="field")
     it.prompt(1, 5, painted(stack[5]))
     followed(it)
-    assert {type(view).__name__ for _, view, _ in Tracker.looked} == {"FieldView"}
+    assert {type(view).__name__ for _, view, _ in SamFollower.looked} == {"FieldView"}
     size = (stack[5] > 128).sum()
     assert all(abs(found - size) <= 0.15 * size for found in areas(it).values())
 
@@ -322,7 +310,7 @@ def test_objects_of_one_tile_are_tracked_together_and_never_overlap(engine) -> N
     it = engine(stack)
     it.prompt_many(5, {7: seed(stack[5], 30, 50, 15), 3: seed(stack[5], 60, 50, 15)})
     followed(it)
-    assert all(ids == (7, 3) for _, _, ids in Tracker.looked)
+    assert all(ids == (7, 3) for _, _, ids in SamFollower.looked)
     both = it.outcome(7, 8).mask.to_plane() & it.outcome(3, 8).mask.to_plane()
     assert not both.any()
 

@@ -10,6 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.inference.sam.following.views import (
+    FieldView,
+    choose_view,
+    follow,
+    from_view,
+    is_cut,
+    to_view,
+)
 from napari_cellprompt.core.masks.packed import PackedMask, without_overlap
 from napari_cellprompt.core.propagate.rules import (
     area_jump,
@@ -25,14 +33,6 @@ from napari_cellprompt.core.propagate.rules import (
     stands_out,
 )
 from napari_cellprompt.core.propagate.types import PlaneOutcome, PropagationSettings
-from napari_cellprompt.core.propagate.views import (
-    FieldView,
-    choose_view,
-    follow,
-    from_view,
-    is_cut,
-    to_view,
-)
 from napari_cellprompt.core.types import CroppedMask, Tile
 
 SHAPE = (100, 120)

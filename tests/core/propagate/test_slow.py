@@ -56,7 +56,7 @@ def resident() -> dict[int, int]:
     before = ImageStack(Endless(), image_id="before")
     for plane in range(140):
         segmenter.features(before.plane(plane), tile)
-    assert segmenter.cache.nbytes > 250 << 20
+    assert segmenter.model.cache.nbytes > 250 << 20
     y, x = np.mgrid[:96, :96]
     engine.prompt(1, 0, Prompts(mask=encode(np.hypot(x - 48, y - 48) < 12)))
     process = psutil.Process()
@@ -65,7 +65,7 @@ def resident() -> dict[int, int]:
         if done in (100, PLANES - 1):
             held[done] = process.memory_info().rss
     assert len(engine.planes(1)) == PLANES
-    assert segmenter.cache.nbytes <= 256 << 20
+    assert segmenter.model.cache.nbytes <= 256 << 20
     return held
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.networks.build import build_sam1, build_sam2
+from napari_cellprompt.core.networks.focus import FocusNet
 from napari_cellprompt.core.zoo.checkpoints import (
     detect_family,
     detect_variant,
@@ -158,7 +159,8 @@ def test_a_broken_configuration(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_variant_and_version_are_read_from_the_tensors(name: str) -> None:
     spec = MODELS[name]
-    build = build_sam1 if spec.family == "sam1" else build_sam2
+    builders = {"sam1": build_sam1, "sam2": build_sam2, "focus": FocusNet}
+    build = builders[spec.family]
     with torch.device("meta"):
         state = build(**dict(spec.network)).state_dict()
     assert detect_family(state) == spec.family

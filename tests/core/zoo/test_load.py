@@ -15,7 +15,8 @@ from torch import Tensor
 
 from napari_cellprompt.core.errors import CheckpointError, DownloadError
 from napari_cellprompt.core.networks.build import build_sam2
-from napari_cellprompt.core.zoo import load
+from napari_cellprompt.core.networks.focus import FocusNet
+from napari_cellprompt.core.zoo import folder, load
 from napari_cellprompt.core.zoo.load import (
     cache_folder,
     choose_device,
@@ -23,6 +24,7 @@ from napari_cellprompt.core.zoo.load import (
     save_checkpoint,
 )
 from napari_cellprompt.core.zoo.registry import MODELS, NETWORKS, DrawingSpec
+from napari_cellprompt.core.zoo.traits import CROP_WISE
 
 NANO = replace(MODELS["cellprompt-nano"], drawing=DrawingSpec(8.0, 2.5))
 
@@ -152,7 +154,7 @@ def test_default_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bundled_weights_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(load, "files", lambda package: tmp_path)
+    monkeypatch.setattr(folder, "files", lambda package: tmp_path)
     with pytest.raises(DownloadError, match="install napari-cellprompt again"):
         load_model()
 
@@ -161,7 +163,7 @@ def test_bundled_weights_are_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nano_state: dict[str, Tensor]
 ) -> None:
     save_checkpoint(tmp_path / "weights/cellprompt-nano.safetensors", nano_state, NANO)
-    monkeypatch.setattr(load, "files", lambda package: tmp_path)
+    monkeypatch.setattr(folder, "files", lambda package: tmp_path)
     model = load_model("nano")
     assert model.spec.bundled
     assert model.spec.drawing == DrawingSpec(8.0, 2.5)
@@ -327,3 +329,66 @@ def test_the_bundled_file_fits_the_registry() -> None:
     assert model.image_size == expected.image_size
     assert model.spec.drawing is not None
     assert path.stat().st_size < 25e6
+
+
+@pytest.fixture
+def focus_state() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return FocusNet(**MODELS["cellprompt-focus"].network).state_dict()
+
+
+@pytest.mark.parametrize("layout", ["own", "counted away", "torch", "wrapped"])
+def test_a_crop_wise_network_from_any_layout(
+    focus_state: dict[str, Tensor], tmp_path: Path, layout: str
+) -> None:
+    spec = MODELS["cellprompt-focus"]
+    path = tmp_path / "mine.safetensors"
+    if layout == "own":
+        save_checkpoint(path, focus_state, spec, half=False)
+    elif layout == "counted away":
+        # as training exports it
+        config = {"name": "mine", "network": dict(spec.network), "image_size": 128}
+        kept = {k: v for k, v in focus_state.items() if "num_batches" not in k}
+        save_file(kept, path, {"config": json.dumps(config)})
+    else:
+        path = tmp_path / "mine.pt"
+        torch.save({"model": focus_state} if layout == "wrapped" else focus_state, path)
+    model = load_model(path, device="cpu")
+    assert model.spec.family == "focus"
+    assert model.spec.traits == CROP_WISE
+    assert model.image_size == 128
+    assert dict(model.spec.network) == dict(spec.network)
+    for name, tensor in model.focus.state_dict().items():
+        if "num_batches" not in name:
+            assert torch.equal(tensor, focus_state[name]), name
+    with pytest.raises(CheckpointError, match="no SAM"):
+        _ = model.sam
+    with pytest.raises(CheckpointError, match="no memory"):
+        _ = model.with_memory
+
+
+def test_a_damaged_crop_wise_network(
+    focus_state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    spec = MODELS["cellprompt-focus"]
+    config = {"config": json.dumps({"network": dict(spec.network), "image_size": 128})}
+    path = tmp_path / "mine.safetensors"
+    broken = dict(focus_state)
+    broken["mask_head.weight"] = torch.full_like(broken["mask_head.weight"], torch.nan)
+    save_file(broken, path, config)
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_model(path)
+    del broken["mask_head.weight"]
+    save_file(broken, path, config)
+    with pytest.raises(CheckpointError, match=r"1 missing: mask_head\.weight"):
+        load_model(path)
+
+
+def test_another_networks_configuration_is_told_from_tensors(
+    focus_state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    config = {"network": {"hidden": 95}, "image_size": 128}
+    path = tmp_path / "mine.safetensors"
+    save_file(focus_state, path, {"config": json.dumps(config)})
+    with pytest.raises(CheckpointError, match="hidden = 95, but the tensors have 96"):
+        load_model(path)

@@ -101,7 +101,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_published_weights_have_address_licence_and_digest() -> None:
     lengths = {"sha256": 32, "xxh128": 16}
     sources = {name: spec.source for name, spec in MODELS.items() if spec.source}
-    assert len(sources) == len(MODELS) - 2, "all but the bundled one and medsam2"
+    assert len(sources) == len(MODELS) - 3, "all but the two bundled ones and medsam2"
     for source in sources.values():
         assert source.url.startswith("https://")
         algorithm, digest = source.digest.split(":")

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tests.brightness import BrightSegmenter, disks
 from tests.gui.window import Window
+from tests.widgets.conftest import labels_of, paint
 
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.session.segment import SegmentSession
@@ -50,7 +51,7 @@ class Search:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.segment.form.labels.value.data
+        return labels_of(self.segment)
 
 
 @pytest.fixture
@@ -95,8 +96,7 @@ def test_find_filter_accept_undo(search) -> None:
 def test_accepted_objects_are_kept_and_ids_go_on(search) -> None:
     image, _ = disks((64, 90), CENTRES, 8)
     desk = search(image)
-    desk.labels[10:18, 10:30] = 7
-    desk.segment.form.labels.value.refresh()
+    paint(desk.segment, np.s_[10:18, 10:30], 7)
     desk.find()
     desk.press("commit")
     desk.settle()
@@ -146,7 +146,7 @@ def test_stop_keeps_what_was_found(search) -> None:
     image, _ = disks((64, 90), CENTRES, 8)
     desk = search(np.stack([image] * 3))
     gate, second = threading.Event(), threading.Event()
-    features = desk.segmenter.features
+    features = desk.segmenter.model.features
 
     def waiting(plane: Any, view: Any, *, cancelled: Any = None) -> Any:
         if plane.key.index == (1,):
@@ -154,7 +154,7 @@ def test_stop_keeps_what_was_found(search) -> None:
             assert gate.wait(20)
         return features(plane, view, cancelled=cancelled)
 
-    desk.segmenter.features = waiting
+    desk.segmenter.model.features = waiting
     desk.widget.form.planes.value = "all"
     desk.press("run")
     desk.window.wait(second.is_set, 30)

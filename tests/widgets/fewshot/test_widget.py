@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog
 from tests.brightness import BrightSegmenter
 from tests.gui.window import Window
 from tests.two_kinds import disks_and_bars
+from tests.widgets.conftest import labels_of
 
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
@@ -55,7 +56,7 @@ class Desk:
 
     @property
     def labels(self) -> np.ndarray:
-        return self.segment.form.labels.value.data
+        return labels_of(self.segment)
 
 
 @pytest.fixture

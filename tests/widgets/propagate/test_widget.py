@@ -58,7 +58,9 @@ def test_an_object_on_screen_goes_through_the_stack_into_labels(
     assert "One undo" in desk.controller.desk.status
     assert desk.controller.desk.preview.layer is None
     assert len(desk.points.data) == 0
-    record = desk.segment.controller.acceptor.store(desk.segment.form.labels.value).last
+    record = desk.segment.controller.place.acceptor.store(
+        desk.segment.form.labels.value
+    ).last
     assert (record.id, len(record.planes)) == (1, 6)
 
     desk.segment.controller.undo()
@@ -222,7 +224,7 @@ def test_all_objects_of_a_plane_are_one_step(desk: PropagateDesk) -> None:
     desk.until("idle")
     assert [area > 0 for area in desk.areas(desk.labels, 1)] == [0, 1, 1, 1, 1, 1, 1, 0]
     assert all(desk.areas(desk.labels, 2))
-    store = desk.segment.controller.acceptor.store(desk.segment.form.labels.value)
+    store = desk.segment.controller.place.acceptor.store(desk.segment.form.labels.value)
     assert len(store.get(2).planes) == PLANES
     desk.segment.controller.undo()
     assert "Objects 1, 2 are undone" in desk.segment.controller.status
@@ -377,7 +379,7 @@ def test_a_division_in_a_movie(
     desk.until("idle")
     labels = desk.segment.form.labels.value
     assert parents_of(labels) == {2: 1, 3: 1}
-    store = desk.segment.controller.acceptor.store(labels)
+    store = desk.segment.controller.place.acceptor.store(labels)
     assert [store.get(number).parent for number in (1, 2, 3)] == [None, 1, 1]
     desk.segment.controller.undo()
     assert not desk.labels.any()

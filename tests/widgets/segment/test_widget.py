@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.fakes import FakeSegmenter
-from tests.widgets.conftest import FIRST, SECOND, Desk, blobs
+from tests.widgets.conftest import FIRST, SECOND, Desk, blobs, paint
 
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.session.segment import SegmentSession
@@ -38,8 +38,8 @@ def test_opening_makes_layers_and_is_ready_to_click(desk: Desk) -> None:
     assert form.image.value.name == "blobs"
     assert viewer.layers.selection.active == form.points.value
     assert form.points.value.mode == "add"
-    assert form.labels.value.data.dtype == np.uint16
-    assert form.labels.value.data.shape == (60, 80)
+    assert [layer.name for layer in viewer.layers] == ["blobs", "Prompts: points"]
+    assert (desk.labels.dtype, desk.labels.shape) == (np.uint16, (60, 80))
     desk.wait(lambda: desk.controller.model is not None)
     assert "Click on an object" in desk.status
     assert "cellprompt-nano on cpu" in desk.widget.panel.model_line.text()
@@ -195,13 +195,26 @@ def test_undo_and_redo_of_objects(desk: Desk) -> None:
     desk.controller.undo()
     assert desk.status == "Object 2 is undone."
     assert sorted(np.unique(desk.labels)) == [0, 1]
+    assert len(desk.form.points.value.data) == 1
     desk.controller.undo()
+    assert desk.status == "The last click is undone."
+    assert len(desk.form.points.value.data) == 0
+    assert sorted(np.unique(desk.labels)) == [0, 1]
+    desk.controller.undo()
+    assert desk.status == "Object 1 is undone."
     assert not desk.labels.any()
+    desk.controller.undo()
+    assert desk.status == "The last click is undone."
     desk.controller.undo()
     assert "no object to undo" in desk.status
     desk.controller.redo()
-    assert desk.status == "Object 1 is back."
+    assert desk.status == "The last click is back."
     desk.controller.redo()
+    assert desk.status == "Object 1 is back."
+    assert sorted(np.unique(desk.labels)) == [0, 1]
+    desk.controller.redo()
+    desk.controller.redo()
+    assert desk.status == "Object 2 is back."
     assert sorted(np.unique(desk.labels)) == [0, 1, 2]
     desk.controller.redo()
     assert "nothing to redo" in desk.status
@@ -216,7 +229,7 @@ def test_ids_are_not_reused_after_undo(desk: Desk) -> None:
 def test_undo_in_the_labels_layer_is_noticed(desk: Desk) -> None:
     desk.object_at(FIRST)
     labels = desk.form.labels.value
-    store = desk.controller.acceptor.store(labels)
+    store = desk.controller.place.acceptor.store(labels)
     assert len(store) == 1
     labels.undo()
     desk.controller.redo()
@@ -241,7 +254,7 @@ def test_undo_takes_back_clicks_first(desk: Desk, fake: FakeSegmenter) -> None:
 @pytest.mark.parametrize(
     ("policy", "first", "second"),
     [
-        pytest.param("keep", 120, 8, id="keep"),
+        pytest.param("keep", 72, 56, id="keep"),
         pytest.param("replace", 0, 128, id="replace"),
     ],
 )
@@ -249,7 +262,7 @@ def test_overlap_policy(
     desk: Desk, fake: FakeSegmenter, policy: str, first: int, second: int
 ) -> None:
     desk.form.overlap.value = policy
-    desk.labels[30:38, 40:55] = 7
+    paint(desk.widget, np.s_[30:38, 40:49], 7)
     desk.click(SECOND)
     desk.see()
     desk.widget.accept()
@@ -276,7 +289,7 @@ def test_new_layer_for_an_object_that_overlaps(desk: Desk) -> None:
 
 
 def test_ids_beyond_16_bits_get_a_wider_layer(desk: Desk) -> None:
-    desk.labels[0, 0] = 65535
+    paint(desk.widget, (0, 0), 65535)
     old = desk.form.labels.value
     desk.click(FIRST)
     desk.see()
@@ -311,14 +324,14 @@ def test_contrast_limits_of_the_layer_decide(desk: Desk, fake: FakeSegmenter) ->
     desk.see()
     desk.form.image.value.contrast_limits = (0, 1000)
     desk.wait(lambda: len(fake.predicted) == 2)
-    assert desk.controller._state.plane.limits == (0, 1000)
+    assert desk.controller.state.plane.limits == (0, 1000)
 
 
 def test_percentiles_are_computed_in_the_background(desk: Desk) -> None:
     desk.form.contrast.value = "percentiles"
     desk.click(FIRST)
     desk.see()
-    low, high = desk.controller._state.plane.limits
+    low, high = desk.controller.state.plane.limits
     assert low == 0
     assert 200 <= high <= 221
 
@@ -336,6 +349,43 @@ def test_one_channel_of_a_channel_axis(
     desk.click(FIRST, (0,))
     desk.see()
     assert desk.controller.candidate.mask.area == 120
+
+
+def test_the_channel_on_screen_is_used(
+    make_napari_viewer: Any, session: SegmentSession, wait: Wait
+) -> None:
+    viewer = make_napari_viewer()
+    image = np.zeros((3, 60, 80), dtype=np.uint8)
+    image[1] = blobs()
+    viewer.add_image(image, name="channels")
+    viewer.dims.set_current_step(0, 1)
+    desk = Desk(viewer, session, wait)
+    desk.form.channel_axis.value = 0
+    desk.click(FIRST, (1,))
+    desk.see()
+    assert desk.controller.place.channel == 1
+    assert desk.controller.candidate.mask.area == 120
+    viewer.dims.set_current_step(0, 2)
+    desk.wait(lambda: desk.controller._state.plane.channel == 2)
+
+
+@pytest.mark.parametrize(
+    "scale", [pytest.param(16, id="12 bits"), pytest.param(1.0, id="floats up to 255")]
+)
+def test_colours_of_any_range_are_seen(
+    make_napari_viewer: Any, session: SegmentSession, wait: Wait, scale: float
+) -> None:
+    viewer = make_napari_viewer()
+    dtype = np.uint16 if scale > 1 else np.float32
+    viewer.add_image(
+        np.stack([blobs() * np.float32(scale)] * 3, axis=-1).astype(dtype), rgb=True
+    )
+    desk = Desk(viewer, session, wait)
+    desk.click(FIRST)
+    desk.see()
+    low, high = desk.controller._state.plane.limits
+    assert low == 0
+    assert high == pytest.approx(float(blobs().max()) * scale, rel=0.1)
 
 
 def test_rgb_offers_its_channels(

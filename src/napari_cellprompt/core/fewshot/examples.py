@@ -22,6 +22,7 @@ from scipy import ndimage
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CheckpointError, PromptError
+from napari_cellprompt.core.types import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -391,8 +392,8 @@ def thumbnail(plane: PlaneSource, mask: CroppedMask) -> NDArray[np.uint8]:
 
 def _surroundings(mask: CroppedMask, margin: float) -> tuple[int, int, int, int]:
     """``y0, y1, x0, x1`` of an object's box, larger by a share of its longer side."""
-    x0, y0, x1, y1 = mask.box or (0, 0, 1, 1)
-    more = max(2, round(margin * max(x1 - x0, y1 - y0)))
+    x0, y0, x1, y1 = box = mask.box or Box(0, 0, 1, 1)
+    more = max(2, round(margin * box.side))
     height, width = mask.plane_shape
     return (
         max(y0 - more, 0),

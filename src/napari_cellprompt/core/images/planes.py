@@ -337,6 +337,22 @@ class PlaneSource:
         ImageError
             When the range is empty or leaves the plane.
         """
+        return to_uint8(self.read_raw(y0, y1, x0, x1), self._limits)
+
+    def read_raw(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[Any]:
+        """The grey values of :meth:`read` as they are stored: limits change nothing.
+
+        Returns
+        -------
+        ndarray
+            ``(y1 - y0, x1 - x0)`` of the image's type, with a last axis of 3 for RGB; may
+            be a view of the image, so it must not be written to.
+
+        Raises
+        ------
+        ImageError
+            When the range is empty or leaves the plane.
+        """
         height, width = self.shape
         if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
             raise ImageError(
@@ -346,7 +362,7 @@ class PlaneSource:
         key = list(self._key)
         key[self._rows] = slice(y0, y1)
         key[self._columns] = slice(x0, x1)
-        return to_uint8(np.asarray(self._data[tuple(key)]), self._limits)
+        return np.asarray(self._data[tuple(key)])
 
     def read_grey(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.float32]:
         """:meth:`read`, colours averaged: ``(y1 - y0, x1 - x0)`` float32, 0 to 255."""

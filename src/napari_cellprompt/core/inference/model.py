@@ -10,7 +10,7 @@ object.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.images.stack import Stack
     from napari_cellprompt.core.masks.found import FoundObject
     from napari_cellprompt.core.types import CroppedMask, Prediction, Prompts, Tile
     from napari_cellprompt.core.zoo.traits import Traits
 
-__all__ = ["Answer", "Model", "Query", "SearchSettings", "Shown", "Sight"]
+    from .following import Follower, FollowSettings
+    from .searching import SearchSettings
 
-Cancelled = "Callable[[], bool] | None"
+__all__ = ["Answer", "Model", "Query", "Shown", "Sight"]
+
 Sight = tuple["CroppedMask", "Tile | None"]
 """An object, and the part of the plane that the model saw it in, where it did."""
 
@@ -62,22 +65,6 @@ class Shown:
     """``(S, S, 3)``."""
     tile: Tile
     """The part of the plane that they show."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSettings:
-    """How :meth:`Model.find` looks; the defaults are tuned on training images."""
-
-    size: float | None = None
-    """Longer side of the objects in image pixels; None: found from the image."""
-    spacing: float = 56.0
-    """Distance of the clicks of a coarse grid in model pixels, for models that click."""
-    min_object_score: float = 0.7
-    """Answers below it are background."""
-    min_score: float = 0.5
-    """Predicted IoU below which an answer is not looked at further."""
-    refine: bool | None = None
-    """Ask once more with the box of what was found; None: as the model's traits say."""
 
 
 class Model(Protocol):
@@ -136,7 +123,6 @@ class Model(Protocol):
         plane: PlaneSource,
         settings: SearchSettings,
         *,
-        mode: Literal["auto", "grid"] = "auto",
         region: tuple[int, int, int, int] | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -164,3 +150,12 @@ class Model(Protocol):
         memories: Sequence[NDArray[np.float16]],
     ) -> NDArray[np.float64]:
         """How well objects are recognised from memories of one kind, logits ``(N,)``."""
+
+    def follower(self, stack: Stack, settings: FollowSettings) -> Follower:
+        """What follows objects through a stack with this model.
+
+        Raises
+        ------
+        PromptError
+            Where the model does not offer the method; it says what can be used instead.
+        """

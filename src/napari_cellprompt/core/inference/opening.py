@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .sam.model import SamModel
+from napari_cellprompt.core.inference.crop.model import CropModel
+from napari_cellprompt.core.inference.sam.model import SamModel
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.zoo.load import LoadedModel
@@ -22,6 +23,9 @@ def open_model(loaded: LoadedModel, **options: Any) -> Model:
     loaded
         The network.
     options
-        ``cache``, ``precision`` and ``files`` of :class:`.sam.encoder.PlaneEncoder`.
+        ``cache``, ``precision`` and ``files`` of :class:`.sam.encoder.PlaneEncoder`. A
+        crop-wise model keeps no features and takes none of them.
     """
+    if loaded.spec.family == "focus":
+        return CropModel(loaded)
     return SamModel(loaded, **options)

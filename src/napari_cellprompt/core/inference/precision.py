@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Precision", "choose_precision", "gpu_bytes", "precision_of"]
+__all__ = [
+    "Precision",
+    "choose_precision",
+    "computes_bfloat16",
+    "gpu_bytes",
+    "precision_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,19 @@ def precision_of(device: torch.device) -> Precision:
         torch.cuda.get_device_name(device),
         torch.cuda.get_device_capability(device),
     )
+
+
+def computes_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 itself (AMX or AVX512-BF16).
+
+    Plain convolutions are then about three times as fast as in float32; elsewhere they
+    are emulated, and slower.
+    """
+    import torch
+
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    asked = [getattr(torch.cpu, name, None) for name in names]
+    return any(bool(item()) for item in asked if item is not None)
 
 
 def gpu_bytes() -> int | None:

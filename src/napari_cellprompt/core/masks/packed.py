@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.types import Box, CroppedMask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,10 +77,10 @@ class PackedMask:
         return len(self.data)
 
     @property
-    def box(self) -> tuple[int, int, int, int] | None:
+    def box(self) -> Box | None:
         """Tight ``x0, y0, x1, y1`` in the plane; None when empty."""
         (y0, x0), (height, width) = self.origin, self.shape
-        return (x0, y0, x0 + width, y0 + height) if self.area else None
+        return Box(x0, y0, x0 + width, y0 + height) if self.area else None
 
     def levels(self) -> NDArray[np.uint8]:
         """``(h, w)``: 0 outside the object, inside the higher the surer."""

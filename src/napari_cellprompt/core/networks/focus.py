@@ -226,9 +226,7 @@ class FocusNet(nn.Module):
         dense : bool
             Whether the dense map is wanted; it is meant for crops without a prompt.
         """
-        normal = (image - self.mean) / self.std
-        both = torch.cat([normal, prompts], 1)
-        features = self.encoder(normal, self.entry(both))
+        both, features = self._encoded(image, prompts)
         with torch.autocast(
             both.device.type, torch.bfloat16, enabled=self.half_decoder and both.is_cpu
         ):
@@ -245,6 +243,15 @@ class FocusNet(nn.Module):
         return FocusOutput(
             logits[:, 0], torch.sigmoid(scores[:, 0]), scores[:, 1], dense_map
         )
+
+    def features(self, image: Tensor, prompts: Tensor) -> Sequence[Tensor]:
+        """The encoder's maps ``(B, C, S/n, S/n)`` at 1/2 to 1/32 of the input."""
+        return self._encoded(image, prompts)[1]
+
+    def _encoded(self, image: Tensor, prompts: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        normal = (image - self.mean) / self.std
+        both = torch.cat([normal, prompts], 1)
+        return both, self.encoder(normal, self.entry(both))
 
     half_decoder = False
     """Whether the decoder computes in bfloat16 on a CPU."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.packed import PackedMask
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
-    from .types import PropagationSettings
 
-__all__ = ["check_family", "predict_anchors"]
+__all__ = ["predict_anchors"]
 
 
 def predict_anchors(
@@ -74,23 +73,6 @@ def predict_anchors(
             prior=priors.get(object_id),
         )
     return found
-
-
-def check_family(segmenter: PlaneSegmenter, settings: PropagationSettings) -> None:
-    """Refuse to remember with a model that has no memory.
-
-    Raises
-    ------
-    PromptError
-        With what can be used instead.
-    """
-    model: Any = segmenter.model
-    spec = model.loaded.spec
-    if spec.family != "sam2" and settings.method == "memory":
-        raise PromptError(
-            f"The model {spec.name} has no memory to follow objects with: use "
-            "cellprompt-nano or one of SAM 2, or the method neighbour."
-        )
 
 
 def _given(prompts: Prompts, shape: tuple[int, int]) -> StoredPlane:

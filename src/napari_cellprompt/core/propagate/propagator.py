@@ -17,7 +17,7 @@ from napari_cellprompt.core.masks.packed import PackedMask
 from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.types import Prompts
 
-from .anchors import check_family, predict_anchors
+from .anchors import predict_anchors
 from .objects import StoredPlane, TrackedObject
 from .outcomes import Outcomes, differences, divisions_of, outcome_of
 from .passes import Pass
@@ -62,7 +62,7 @@ class StackPropagator:
     Raises
     ------
     PromptError
-        When the model has no memory to follow objects with.
+        When the model cannot follow objects as the settings say.
     """
 
     def __init__(
@@ -72,10 +72,9 @@ class StackPropagator:
         settings: PropagationSettings | None = None,
     ) -> None:
         settings = settings or PropagationSettings()
-        check_family(segmenter, settings)
         self.segmenter = segmenter
         self.stack = stack
-        self._tracker = Tracker(segmenter, stack, settings)
+        self._tracker = Tracker(segmenter.model, stack, settings)
         self._objects: dict[int, TrackedObject] = {}
         self._running: list[Pass] = []
         self.tracked = 0
@@ -88,9 +87,7 @@ class StackPropagator:
 
     @settings.setter
     def settings(self, value: PropagationSettings) -> None:
-        check_family(self.segmenter, value)
-        self._tracker.settings = value
-        self._tracker.forget_all()
+        self._tracker.follow_by(value)
 
     # -- what the user says ----------------------------------------------------
     def prompt(self, object_id: int, plane: int, prompts: Prompts) -> PlaneOutcome:
@@ -271,9 +268,8 @@ class StackPropagator:
 
     def use(self, segmenter: PlaneSegmenter) -> None:
         """Go on with another model; what is known of planes stays."""
-        check_family(segmenter, self.settings)
+        self._tracker.use(segmenter.model)
         self.segmenter = segmenter
-        self._tracker.use(segmenter)
 
     def split(self, division: Division, ids: tuple[int, int]) -> None:
         """Accept a division: the object ends before it, its parts go on as new objects.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.core.inference.following import FollowSettings, Geometry, Method
 from napari_cellprompt.core.inference.sam.tracking import TrackSettings
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ __all__ = [
 
 Direction = Literal["both", "forward", "backward"]
 DIRECTIONS: tuple[Direction, ...] = ("both", "forward", "backward")
-Geometry = Literal["auto", "roi", "field"]
-Method = Literal["memory", "neighbour"]
 State = Literal["prompted", "locked", "tracked", "ended", "absent"]
 
 
@@ -44,20 +43,21 @@ class PropagationSettings:
     """``"roi"``: a tile that follows the object, at the scale at which the model
     resolves it. ``"field"``: the whole plane squeezed to the model's square, as SAM 2
     looks at videos. ``"auto"``: the field for objects that are large in it, else roi."""
-    method: Method = "memory"
+    method: Method = "auto"
     """``"memory"``: what SAM 2 remembers of several planes. ``"neighbour"``: the mask of
     the plane before is the prompt of the next one, and nothing else is remembered: the
-    fastest, for slow changes; works with models that have no memory."""
+    fastest, for slow changes; works with models that have no memory. ``"auto"``: memory
+    where the model has one."""
     track: TrackSettings = field(default_factory=lambda: TrackSettings(max_prompted=4))
     """What is remembered; fewer memories are faster. A prompted or locked plane costs as
     much as a tracked one, so that only four of them are attended to unless said."""
-    lean: float = 0.8
+    lean: float | None = None
     """Share of the mask of the plane before, moved by what changes between the planes, in
-    the mask of each next one (:mod:`.leaning`); only for the bundled model,
-    whose own outlines drift. 0 takes the network's masks as they are."""
-    look: float = 1.0
-    """Weight of the grey values in each next mask (:mod:`.appearance`), in logits;
-    only for the bundled model. 0 leaves them to the network."""
+    the mask of each next one; only for small models whose own outlines drift, which have a
+    trait of it. 0 takes the network's masks as they are; None: as the traits say."""
+    look: float | None = None
+    """Weight of the grey values in each next mask, in logits; only for models with a trait
+    of it. 0 leaves them to the network; None: as the traits say."""
     motion: bool = True
     """In movies, look for each object where its grey values have gone
     (:mod:`.motion`)."""
@@ -88,8 +88,10 @@ class PropagationSettings:
             raise PromptError(
                 f"geometry must be auto, roi or field: got {self.geometry!r}."
             )
-        if self.method not in ("memory", "neighbour"):
-            raise PromptError(f"method must be memory or neighbour: got {self.method!r}.")
+        if self.method not in ("auto", "memory", "neighbour"):
+            raise PromptError(
+                f"method must be auto, memory or neighbour: got {self.method!r}."
+            )
         for name in (
             "lean",
             "stop_object_score",
@@ -98,15 +100,20 @@ class PropagationSettings:
             "stop_contrast",
         ):
             value = getattr(self, name)
-            if not 0 <= value <= 1:
+            if value is not None and not 0 <= value <= 1:
                 raise PromptError(f"{name} must lie in 0 to 1: got {value}.")
-        if self.look < 0 or 0 != self.stop_regrowth < 1:
+        if (self.look or 0) < 0 or 0 != self.stop_regrowth < 1:
             raise PromptError(
                 "look must be 0 or more, stop_regrowth 0, or 1 or more: got "
                 f"{self.look} and {self.stop_regrowth}."
             )
         if self.stop_patience < 1:
             raise PromptError(f"stop_patience must be 1 or more: got {self.stop_patience}.")
+
+    @property
+    def following(self) -> FollowSettings:
+        """What of it a model's follower has to know."""
+        return FollowSettings(self.geometry, self.method, self.track, self.lean, self.look)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,6 +30,7 @@ __all__ = ["detect_family", "detect_variant", "first_few", "read_state_dict"]
 
 _TRUNK = "image_encoder.trunk"
 _VIT = "image_encoder.patch_embed.proj.weight"
+_ENTRY = "entry.at_half.0.weight"
 _TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
 
 
@@ -195,7 +196,12 @@ def _one_line(error: Exception) -> str:
 
 
 def detect_family(state: Mapping[str, Tensor]) -> str:
-    """``"sam1"`` where tensors have the names of SAM or MobileSAM, else ``"sam2"``."""
+    """Which networks tensors belong to, by their names.
+
+    ``"focus"`` for a crop-wise network, ``"sam1"`` for SAM or MobileSAM, else ``"sam2"``.
+    """
+    if _ENTRY in state:
+        return "focus"
     encoders = (_VIT, _TINY_VIT)
     return "sam1" if any(name in state for name in encoders) else "sam2"
 
@@ -228,6 +234,25 @@ def _measure_sam1(state: Mapping[str, Tensor]) -> dict[str, object]:
         ) from error
 
 
+def _measure_focus(state: Mapping[str, Tensor]) -> dict[str, object]:
+    """Read the hyper-parameters of a crop-wise network from the shapes of its tensors."""
+    try:
+        return {
+            "decoder": tuple(
+                state[f"levels.{level}.0.weight"].shape[0]
+                for level in range(_count(state, "levels"))
+            ),
+            "entry": state[_ENTRY].shape[0],
+            "full": state["full.0.weight"].shape[0],
+            "hidden": state["scores.layers.0.weight"].shape[0],
+        }
+    except KeyError as error:
+        raise CheckpointError(
+            f"The tensors are not those of a crop-wise network: {error.args[0]} is "
+            f"missing. First of {len(state)}: {first_few(state)}."
+        ) from error
+
+
 def detect_variant(
     state: Mapping[str, Tensor], config: Mapping[str, object] | None = None
 ) -> dict[str, object]:
@@ -245,7 +270,7 @@ def detect_variant(
     Returns
     -------
     dict
-        Keyword arguments of ``build_sam1`` or ``build_sam2`` (see
+        Keyword arguments of ``build_sam1``, ``build_sam2`` or ``FocusNet`` (see
         :func:`detect_family`), without ``image_size``.
 
     Raises
@@ -253,9 +278,10 @@ def detect_variant(
     CheckpointError
         When the tensors are neither, of an unknown size, or contradict ``config``.
     """
-    if detect_family(state) == "sam1":
+    family = detect_family(state)
+    if family == "sam1":
         return _measure_sam1(state)
-    measured = _measure(state)
+    measured = _measure_focus(state) if family == "focus" else _measure(state)
     if config is not None:
         known = {
             name: tuple(value) if isinstance(value, list) else value
@@ -269,6 +295,8 @@ def detect_variant(
                     f"have {value}."
                 )
         return {**known, **measured}
+    if family == "focus":
+        return measured
     for network in NETWORKS.values():
         # Networks are told apart by what is registered of them.
         same_trunk = network.get("trunk") == measured.get("trunk")

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
-__all__ = ["cache_folder", "features_folder", "micro_sam_folder"]
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+__all__ = ["bundled_file", "cache_folder", "features_folder", "micro_sam_folder"]
+
+
+def bundled_file(name: str) -> Traversable:
+    """Where the weights of a model are that is part of the package."""
+    return files(__package__) / "weights" / f"{name}.safetensors"
 
 
 def cache_folder() -> Path:

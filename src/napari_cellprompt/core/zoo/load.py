@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.networks.build import build_sam1, build_sam2
+from napari_cellprompt.core.networks.focus import FocusNet
 from napari_cellprompt.core.networks.sam1 import SAM1
 from napari_cellprompt.core.networks.sam2 import SAM2
 
@@ -21,7 +22,7 @@ from .checkpoints import detect_family, detect_variant, first_few, read_state_di
 from .folder import cache_folder
 from .places import find_weights
 from .registry import DEFAULT_MODEL, MODELS, DrawingSpec, ModelSpec
-from .traits import DRAWN_PROMPTS
+from .traits import CROP_WISE, DRAWN_PROMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,11 +36,14 @@ __all__ = [
 ]
 
 
+_COUNTER = ".num_batches_tracked"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
     """A network with its weights, and what is known about it."""
 
-    network: SAM1 | SAM2
+    network: SAM1 | SAM2 | FocusNet
     """In evaluation mode, float32, on its device."""
     spec: ModelSpec
     source: Path
@@ -54,6 +58,35 @@ class LoadedModel:
     def image_size(self) -> int:
         """Side of the square input in pixels."""
         return self.spec.image_size
+
+    @property
+    def sam(self) -> SAM1 | SAM2:
+        """The network, where it is one of SAM or SAM 2.
+
+        Raises
+        ------
+        CheckpointError
+            For a crop-wise model, which encodes no whole image.
+        """
+        if isinstance(self.network, FocusNet):
+            raise CheckpointError(
+                f"{self.spec.name} looks at a crop around one object and is no SAM: choose "
+                "cellprompt-nano or a model of SAM or SAM 2 here."
+            )
+        return self.network
+
+    @property
+    def focus(self) -> FocusNet:
+        """The network, where it looks at a crop around one object.
+
+        Raises
+        ------
+        CheckpointError
+            For a model of SAM or SAM 2.
+        """
+        if not isinstance(self.network, FocusNet):
+            raise CheckpointError(f"{self.spec.name} is no crop-wise model.")
+        return self.network
 
     @property
     def with_memory(self) -> SAM2:
@@ -146,7 +179,7 @@ def load_model(
 
 def _load_file(
     path: Path, *, expected: ModelSpec | None, image_size: int | None
-) -> tuple[SAM1 | SAM2, ModelSpec]:
+) -> tuple[SAM1 | SAM2 | FocusNet, ModelSpec]:
     """Build the network that a file holds and fill it."""
     state, metadata = read_state_dict(path)
     try:
@@ -190,6 +223,8 @@ def _spec_of_file(
         name = str(metadata.get("name", path.stem))
         base = ModelSpec(name, detect_family(state), variant, 1024)
     drawing = _drawing(metadata.get("drawing"))
+    if base.family == "focus":
+        base = replace(base, traits=CROP_WISE)
     return replace(
         base,
         network=variant,
@@ -226,10 +261,12 @@ def _drawing(config: object) -> DrawingSpec | None:
         ) from error
 
 
-def _build(spec: ModelSpec) -> SAM1 | SAM2:
+def _build(spec: ModelSpec) -> SAM1 | SAM2 | FocusNet:
     try:
         # The configuration may come from a file, so anything may stand in it.
         arguments: dict[str, Any] = dict(spec.network)
+        if spec.family == "focus":
+            return FocusNet(**arguments)
         if spec.family == "sam1":
             return build_sam1(image_size=spec.image_size, **arguments)
         if arguments.get("trunk", "hiera") == "hiera":
@@ -243,9 +280,15 @@ def _build(spec: ModelSpec) -> SAM1 | SAM2:
         ) from error
 
 
-def _fill(network: SAM1 | SAM2, state: Mapping[str, Tensor], path: Path) -> None:
+def _fill(network: SAM1 | SAM2 | FocusNet, state: Mapping[str, Tensor], path: Path) -> None:
     """Load strictly: each tensor has its place, and each place its tensor."""
-    wanted = network.state_dict()
+    # how many batches a normalisation was trained on is of no use here
+    state = {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
+    wanted = {
+        name: value
+        for name, value in network.state_dict().items()
+        if not name.endswith(_COUNTER)
+    }
     problems = []
     missing = [name for name in wanted if name not in state]
     surplus = [name for name in state if name not in wanted]
@@ -273,7 +316,7 @@ def _fill(network: SAM1 | SAM2, state: Mapping[str, Tensor], path: Path) -> None
                 "are not finite (NaN or infinite), as training leaves them when it fails. "
                 "Take the file of an earlier step, or fetch it again."
             )
-    network.load_state_dict(dict(state))
+    network.load_state_dict(dict(state), strict=False)
 
 
 def save_checkpoint(
@@ -308,6 +351,7 @@ def save_checkpoint(
     drawing = spec.drawing
     config = {
         "name": spec.name,
+        "family": spec.family,
         "network": dict(spec.network),
         "image_size": spec.image_size,
         "drawing": (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import DownloadError
 
-from .folder import cache_folder
+from .folder import bundled_file, cache_folder
 from .registry import ModelSpec, get_spec, stem_of
 from .user_models import UserModel, checked_file, find_user_model, local_file
 from .verify import verify_file
@@ -58,7 +58,7 @@ def find_weights(name_or_path: str | Path) -> Iterator[Place]:
         return
     spec = get_spec(name)
     if spec.bundled:
-        resource = files(__package__) / "weights" / f"{spec.name}.safetensors"
+        resource = bundled_file(spec.name)
         if not resource.is_file():
             raise DownloadError(
                 f"The weights of {spec.name} are missing from this installation; "

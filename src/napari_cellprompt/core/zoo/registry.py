@@ -5,13 +5,13 @@ Knows names only; it reads no file and imports no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.errors import CheckpointError
 
-from .traits import DRAWN_PROMPTS, Traits
+from .spec import DrawingSpec, ModelSpec, WeightsSource
+from .traits import CROP_WISE, DRAWN_PROMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,72 +32,6 @@ __all__ = [
 ]
 
 DEFAULT_MODEL = "cellprompt-nano"
-
-
-@dataclass(frozen=True, slots=True)
-class DrawingSpec:
-    """How prompts are drawn into the mask prompt of a model that was trained so."""
-
-    amplitude: float
-    """Logit at the centre of a click; a box is filled with half of it."""
-    sigma: float
-    """Width of a click's Gaussian, in pixels of the mask prompt (a quarter of the
-    input's side)."""
-    carry: bool = False
-    """Whether the logits of the neighbouring frame are given as mask prompt as well,
-    while an object is tracked."""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsSource:
-    """Where the official weights of a model are published."""
-
-    file_name: str
-    url: str
-    digest: str
-    """``"sha256:"`` or ``"xxh128:"`` and the hexadecimal digest of the file."""
-    nbytes: int | None = None
-    """Exact size of the file; None where no public record gives it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """What a model is, apart from its weights.
-
-    Parameters
-    ----------
-    name : str
-        The name it has in this package, or its file's stem for a checkpoint.
-    family : str
-        ``"sam1"`` or ``"sam2"``.
-    network : mapping
-        Keyword arguments of ``build_sam1`` or ``build_sam2``, without ``image_size``.
-    image_size : int
-        Side of the square input in pixels.
-    drawing : DrawingSpec, optional
-        Set for models that expect prompts drawn into the mask prompt.
-    source : WeightsSource, optional
-        Set for models whose weights are published elsewhere.
-    bundled : bool
-        Whether the weights are part of this package.
-    licence : str
-        Of the weights; empty where it is not known.
-    good_for : str
-        What it was made for, in a few words.
-    traits : Traits
-        How its answers are asked for and used.
-    """
-
-    name: str
-    family: str
-    network: Mapping[str, object]
-    image_size: int
-    drawing: DrawingSpec | None = None
-    source: WeightsSource | None = field(default=None, compare=False)
-    bundled: bool = field(default=False, compare=False)
-    licence: str = field(default="", compare=False)
-    good_for: str = field(default="", compare=False)
-    traits: Traits = field(default=Traits(), compare=False)
 
 
 def _network(**hyper_parameters: object) -> Mapping[str, object]:
@@ -406,8 +340,8 @@ _SAM1_SPECS = (
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType(
     {
-        DEFAULT_MODEL: ModelSpec(
-            name=DEFAULT_MODEL,
+        "cellprompt-nano": ModelSpec(
+            name="cellprompt-nano",
             family="sam2",
             network=_network(**NETWORKS["nano"], version="2.1"),
             image_size=512,
@@ -415,6 +349,17 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             licence="BSD-3-Clause",
             good_for="cells and nuclei, stacks and movies, on any computer",
             traits=DRAWN_PROMPTS,
+        ),
+        "cellprompt-focus": ModelSpec(
+            name="cellprompt-focus",
+            family="focus",
+            network=_network(decoder=(128, 96, 64, 32, 24), entry=32, full=16, hidden=96),
+            image_size=128,
+            bundled=True,
+            # that of the ImageNet weights which its encoder began with
+            licence="BSD-3-Clause; encoder from EfficientNet-Lite0, Apache-2.0",
+            good_for="cells and nuclei in images of any size, on any computer",
+            traits=CROP_WISE,
         ),
         **{name: _sam2_spec(name) for name in _SAM2_FILES},
         "edgetam": ModelSpec(
@@ -447,7 +392,12 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
 
 def _aliases() -> dict[str, str]:
     letters = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
-    aliases = {"nano": DEFAULT_MODEL, "vit_t": "mobile_sam", "sam_vit_t": "mobile_sam"}
+    aliases = {
+        "focus": "cellprompt-focus",
+        "nano": "cellprompt-nano",
+        "vit_t": "mobile_sam",
+        "sam_vit_t": "mobile_sam",
+    }
     for letter in "blh":
         aliases[f"sam_{letter}"] = aliases[f"vit_{letter}"] = f"sam_vit_{letter}"
     for name in _SAM2_FILES:

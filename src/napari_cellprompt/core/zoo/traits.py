@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DRAWN_PROMPTS", "Traits"]
+__all__ = ["CROP_WISE", "DRAWN_PROMPTS", "Traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,6 @@ DRAWN_PROMPTS = Traits(
     best_of_three=False,
 )
 """Of small models that take their prompts as a drawing, such as the bundled SAM 2."""
+
+CROP_WISE = Traits(ambiguous=False, refines_by_box=False, best_of_three=False)
+"""Of models that look at a crop zoomed to one object: one answer, made for it."""

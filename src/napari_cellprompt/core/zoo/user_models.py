@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CheckpointError
 
-from .folder import cache_folder
+from .folder import bundled_file, cache_folder
 from .registry import ALIASES, MODELS, SUFFIXES, ModelSpec, find_spec
 from .verify import digest_of
 
@@ -35,7 +35,7 @@ class UserModel:
     path: str
     """Where the file is; it stays where the user keeps it."""
     family: str
-    """``"sam1"`` or ``"sam2"``, as its tensors say."""
+    """``"sam1"``, ``"sam2"`` or ``"focus"``, as its tensors say."""
     image_size: int
     """Side of the input in pixels."""
     digest: str = ""
@@ -141,7 +141,11 @@ def local_file(spec: ModelSpec) -> Path | None:
 
 def models_here() -> list[str]:
     """Names of the models that load without a download; the bundled one first."""
-    published = [s.name for s in MODELS.values() if s.bundled or local_file(s) is not None]
+    published = [
+        spec.name
+        for spec in MODELS.values()
+        if (bundled_file(spec.name).is_file() if spec.bundled else local_file(spec))
+    ]
     return [*published, *(name for name in user_models() if name not in published)]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.masks.found import FilterSettings, FoundObject
     from napari_cellprompt.session.found import Arrangement
     from napari_cellprompt.tasks.everything import EverythingSettings
-    from napari_cellprompt.widgets.segment.controller import SegmentController
+    from napari_cellprompt.widgets.segment.workplace import Workplace
 
 __all__ = ["EverythingController"]
 
@@ -49,14 +49,14 @@ class EverythingController(FoundController):
     ----------
     viewer : napari.components.ViewerModel
         The viewer to work in.
-    segment : SegmentController
+    place : Workplace
         Image, model, and where objects go.
     """
 
-    def __init__(self, viewer: ViewerModel, segment: SegmentController) -> None:
+    def __init__(self, viewer: ViewerModel, place: Workplace) -> None:
         super().__init__(
             viewer,
-            segment,
+            place,
             preview="Everything",
             status="Choose an image in Segment, then press Find everything.",
         )
@@ -125,7 +125,7 @@ class EverythingController(FoundController):
     def _resolve(
         self, settings: EverythingSettings, whole_stack: bool, region: Shapes | None
     ) -> _Run:
-        target = target_of(self._viewer, self._segment, whole_stack=whole_stack)
+        target = target_of(self._viewer, self._place, whole_stack=whole_stack)
         box = None if region is None else read_box(region, target.image, target.view)
         if region is not None and box is None:
             raise ImageError(f"'{region.name}' has no shape on this plane.")
@@ -168,7 +168,7 @@ class EverythingController(FoundController):
             )
 
         self._tell(f"Looking at plane {number + 1} of {total} ...")
-        future = self._segment.session.submit(
+        future = self._place.session.submit(
             job, kind="everything", priority=Priority.NEIGHBOUR
         )
         self._bridge.deliver(future, lambda done: self._arrived(run, number, done))

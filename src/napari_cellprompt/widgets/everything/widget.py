@@ -10,6 +10,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QProgressBar, QWidget
 
+from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 from napari_cellprompt.widgets.shared.looks import (
@@ -43,14 +44,14 @@ class EverythingWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
         segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
             viewer, "Segment"
         )
         self._segment: SegmentWidget | None = segment
-        self.controller = EverythingController(viewer, segment.controller)
+        self.controller = EverythingController(viewer, segment.place)
         self.form = EverythingForm(viewer)
         self.buttons = {
             "run": push_button("Find everything", "Look for all objects"),
@@ -86,7 +87,7 @@ class EverythingWidget(QWidget):
         if self._segment is None:
             return
         # Here, since this loads torch.
-        from napari_cellprompt.core.inference.model import SearchSettings
+        from napari_cellprompt.core.inference.searching import SearchSettings
         from napari_cellprompt.tasks.everything import EverythingSettings
 
         try:
@@ -95,8 +96,9 @@ class EverythingWidget(QWidget):
             self._say(str(error))
             return
         settings = EverythingSettings(
-            mode=self.form.mode.value,
-            auto=SearchSettings(size=self.form.size.value or None),
+            search=SearchSettings(
+                mode=self.form.mode.value, size=self.form.size.value or None
+            ),
             filters=filters,
         )
         self.controller.start(

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.fewshot.examples import ExampleBank
-    from napari_cellprompt.tasks.fewshot import ScoredObject
-    from napari_cellprompt.tasks.fewshot_files import FileLimits, LabelledFile
-    from napari_cellprompt.widgets.segment.controller import SegmentController
+    from napari_cellprompt.tasks.applying import ScoredObject
+    from napari_cellprompt.tasks.fewshot_files import LabelledFile
+    from napari_cellprompt.tasks.reading import Limits
+    from napari_cellprompt.widgets.segment.workplace import Workplace
 
 __all__ = ["FewshotController"]
 
@@ -56,17 +57,17 @@ class FewshotController(FoundController):
     ----------
     viewer : napari.components.ViewerModel
         The viewer to work in.
-    segment : SegmentController
+    place : Workplace
         Image, model, and where objects go.
     """
 
     taught = Signal()
     """The examples are not what they were."""
 
-    def __init__(self, viewer: ViewerModel, segment: SegmentController) -> None:
+    def __init__(self, viewer: ViewerModel, place: Workplace) -> None:
         super().__init__(
             viewer,
-            segment,
+            place,
             preview="Like the examples",
             status="Segment a few cells, then add them as examples.",
         )
@@ -84,7 +85,7 @@ class FewshotController(FoundController):
         if self.running:
             return
         try:
-            target = target_of(self._viewer, self._segment, whole_stack=False)
+            target = target_of(self._viewer, self._place, whole_stack=False)
             if labels is None:
                 raise ImageError("Choose the Labels layer that holds the examples first.")
             pixels, (top, left) = plane_labels(labels, target.view, image=target.image)
@@ -97,7 +98,7 @@ class FewshotController(FoundController):
         pixels = np.array(pixels[max(top, 0) : top + height, max(left, 0) : left + width])
 
         def job(segmenter: Any, context: Any) -> tuple[ExampleBank, int]:
-            from napari_cellprompt.tasks.fewshot import empty_bank, teach
+            from napari_cellprompt.tasks.teaching import empty_bank, teach
 
             known = bank
             if known is None or known.model != segmenter.model.fingerprint:
@@ -170,7 +171,7 @@ class FewshotController(FoundController):
             bank = self.bank
             if bank is None or not bank.examples:
                 raise ImageError("Add at least one example first.")
-            target = target_of(self._viewer, self._segment, whole_stack=whole_stack)
+            target = target_of(self._viewer, self._place, whole_stack=whole_stack)
         except CellpromptError as error:
             self._tell(str(error))
             return
@@ -201,7 +202,7 @@ class FewshotController(FoundController):
             return
         self.discard()
         self._files = FolderRun(
-            series, series.left, bank, self.threshold, self._segment.channel, limits
+            series, series.left, bank, self.threshold, self._place.channel, limits
         )
         self._next_file(self._files)
 
@@ -329,7 +330,7 @@ class FewshotController(FoundController):
                 self._stopped()
             self.changed.emit()
 
-        future = self._segment.session.submit(job, kind=kind, priority=Priority.NEIGHBOUR)
+        future = self._place.session.submit(job, kind=kind, priority=Priority.NEIGHBOUR)
         self._bridge.deliver(future, arrived)
 
     def _stopped(self) -> None:
@@ -353,7 +354,7 @@ class FewshotController(FoundController):
         number = shown if shown in left else left[0]
 
         def job(segmenter: Any, context: Any) -> list[ScoredObject]:
-            from napari_cellprompt.tasks.fewshot import apply_to_plane
+            from napari_cellprompt.tasks.applying import apply_to_plane
 
             return apply_to_plane(
                 segmenter,
@@ -386,13 +387,13 @@ class FewshotController(FoundController):
 
         self._start(run.job, labelled, f"{path.name}, image {done + 1} of {total} ...")
 
-    def _limits(self) -> FileLimits:
+    def _limits(self) -> Limits:
         """How files are to be shown to the model: as the image on screen is."""
-        segment = self._segment
-        image = segment.chosen.image
-        if image is None or segment.contrast.by_percentiles:
+        place = self._place
+        image = place.chosen.image
+        if image is None or (place.contrast is not None and place.contrast.by_percentiles):
             return "auto"
-        limits = segment.pixels_of(image)[1]
+        limits = place.pixels_of(image)[1]
         return "auto" if isinstance(limits, Pending) else limits
 
     def _shown(self, target: Target) -> int:
@@ -413,7 +414,7 @@ class FewshotController(FoundController):
         chosen, shape = self.chosen, run.target.shape
 
         def work() -> NDArray[Any]:
-            from napari_cellprompt.tasks.fewshot import label_planes
+            from napari_cellprompt.tasks.applying import label_planes
 
             return label_planes(chosen, shape)
 

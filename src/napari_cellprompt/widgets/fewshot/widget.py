@@ -11,6 +11,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QProgressBar, QWidget
 
+from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 from napari_cellprompt.widgets.shared.looks import (
@@ -47,14 +48,14 @@ class FewshotWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
         segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
             viewer, "Segment"
         )
         self._segment: SegmentWidget | None = segment
-        self.controller = FewshotController(viewer, segment.controller)
+        self.controller = FewshotController(viewer, segment.place)
         self.form = FewshotForm(viewer)
         self.examples = ExampleList()
         self.buttons = {

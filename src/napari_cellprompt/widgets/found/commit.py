@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.accept import region_of
-from napari_cellprompt.layers.commit import SAME_OBJECT, needs_widening
+from napari_cellprompt.layers.commit import SAME_OBJECT, needs_widening, widening_note
 from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
-from napari_cellprompt.layers.prompts import add_labels_layer
 from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from napari.components import ViewerModel
     from napari.layers import Labels
 
     from napari_cellprompt.core.types import CroppedMask
     from napari_cellprompt.layers.accept import Region
     from napari_cellprompt.layers.commit import CommitResult, Policy
-    from napari_cellprompt.widgets.segment.controller import SegmentController
     from napari_cellprompt.widgets.segment.undo import Steps
+    from napari_cellprompt.widgets.segment.workplace import Workplace
 
     from .target import Target
 
@@ -49,16 +47,16 @@ class _Written:
 
 
 class FoundCommit:
-    """Found objects on their way into the Labels layer of Segment.
+    """Found objects on their way into the Labels layer of their image.
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-        Where a new layer is added, if one is needed.
-    segment : SegmentController
-        The layer, and what happens to pixels that other objects have.
+    place : Workplace
+        Knows what happens to pixels that other objects have.
     target : Target
         The planes.
+    labels : napari.layers.Labels
+        Where the objects go.
     found : iterable of FoundMask
         Unpacked one at a time.
     largest : int
@@ -67,21 +65,20 @@ class FoundCommit:
 
     def __init__(
         self,
-        viewer: ViewerModel,
-        segment: SegmentController,
+        place: Workplace,
         target: Target,
+        labels: Labels,
         found: Iterable[FoundMask],
         largest: int,
     ) -> None:
-        self._viewer = viewer
-        self._segment = segment
+        self._place = place
         self._target = target
+        self._labels = labels
         self._found = found
         self._largest = largest
         self._written: dict[int, _Written] = {}
         self._there_already: set[int] = set()
-        self._name = ""
-        self._labels: Labels | None = None
+        self._name = self._widened = ""
 
     def work(self) -> Generator[None, None, None]:
         """Write everything; one step between yields takes a few milliseconds.
@@ -92,22 +89,19 @@ class FoundCommit:
             With a sentence, where the layer cannot take them; what was written until
             then is one step of its undo.
         """
-        segment, target = self._segment, self._target
-        acceptor, labels = segment.acceptor, segment.chosen.labels
-        if labels is None or segment.overlap == "new layer":
-            labels = add_labels_layer(
-                self._viewer, target.image, channel_axis=target.view.channel_axis
-            )
-            acceptor.ids.know(labels, 0)
+        place, target = self._place, self._target
+        acceptor, labels = place.acceptor, self._labels
         acceptor.sync(labels)
         before = labels
         first = acceptor.store(labels).next_id(acceptor.ids.largest(labels))
         if needs_widening(labels, first + self._largest - 1):
-            labels, _ = acceptor.widen(labels)
+            narrow = labels
+            labels, _ = acceptor.widen(narrow)
+            self._widened = widening_note(narrow, labels)
         self._name, self._labels = labels.name, labels
         yield
         taken: list[FoundMask] = []
-        policy: Policy = "replace" if segment.overlap == "replace" else "keep"
+        policy: Policy = "replace" if place.overlap == "replace" else "keep"
         writing = commit_many(
             labels,
             self._entries(first, taken),
@@ -125,14 +119,13 @@ class FoundCommit:
                 record = ObjectRecord(object_id, tuple(written.planes))
                 acceptor.remember(labels, record, written.region)
                 acceptor.ids.know(labels, object_id)
-            segment.target_written(before, labels)
+            place.target_written(before, labels)
 
     def note(self, steps: Steps) -> None:
         """Make what was written the last step of a history."""
-        if self._labels is not None:
-            store = self._segment.acceptor.store(self._labels)
-            records = [store.get(object_id) for object_id in self._written]
-            steps.accepted(self._labels, [known for known in records if known is not None])
+        store = self._place.acceptor.store(self._labels)
+        records = [store.get(object_id) for object_id in self._written]
+        steps.accepted(self._labels, [known for known in records if known is not None])
 
     def _entries(self, first: int, taken: list[FoundMask]) -> Iterator[PlaneMask]:
         """What is to be written; the last of ``taken`` is what was asked for last."""
@@ -161,12 +154,12 @@ class FoundCommit:
     def message(self) -> str:
         """What was done, for the user."""
         count, skipped = len(self._written), len(self._there_already - set(self._written))
-        text = f"{count} object{'s' * (count != 1)} in '{self._name}'."
+        parts = [f"{count} object{'s' * (count != 1)} in '{self._name}'."]
         if count:
-            text += " One undo (Ctrl+Z) takes all back."
+            parts.append("One undo (Ctrl+Z) takes all back.")
         if skipped:
-            text += (
-                f" {skipped} {'was' if skipped == 1 else 'were'} left out: other objects "
+            parts.append(
+                f"{skipped} {'was' if skipped == 1 else 'were'} left out: other objects "
                 f"have more than {SAME_OBJECT:.0%} of the same pixels."
             )
-        return text
+        return " ".join([*parts, self._widened]).strip()

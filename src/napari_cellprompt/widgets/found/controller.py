@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_cellprompt.widgets.segment.controller import SegmentController
+    from napari_cellprompt.widgets.segment.workplace import Workplace
 
     from .commit import FoundMask
     from .target import Target
@@ -33,7 +33,7 @@ class FoundController:
     ----------
     viewer : napari.components.ViewerModel
         The viewer to work in.
-    segment : SegmentController
+    place : Workplace
         Image, model, and where objects go.
     preview : str
         Name of the layer that shows what was found.
@@ -45,10 +45,10 @@ class FoundController:
     """Status, progress or objects are not what they were."""
 
     def __init__(
-        self, viewer: ViewerModel, segment: SegmentController, *, preview: str, status: str
+        self, viewer: ViewerModel, place: Workplace, *, preview: str, status: str
     ) -> None:
         self._viewer = viewer
-        self._segment = segment
+        self._place = place
         self._bridge = ResultBridge()
         self.preview = FoundPreview(viewer, preview)
         self.status = status
@@ -128,13 +128,19 @@ class FoundController:
         if not self.settled:
             self._tell("Wait until everything asked for is shown.")
             return
-        commit = FoundCommit(self._viewer, self._segment, target, found, largest)
+        place, image, view = self._place, target.image, target.view
+        # of the image that was looked at, whichever is chosen by now
+        if place.overlap == "new layer":
+            labels = place.acceptor.new_layer(image, view)
+        else:
+            labels = place.target(image, view)
+        commit = FoundCommit(place, target, labels, found, largest)
 
         def done(error: Exception | None) -> None:
             if error is not None:
                 self._tell(str(error))
                 return
-            commit.note(self._segment.steps)
+            commit.note(self._place.steps)
             self.discard()
             self._tell(commit.message)
             if then is not None:

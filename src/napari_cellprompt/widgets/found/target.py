@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.layers.coordinates import PlaneView
-    from napari_cellprompt.widgets.segment.controller import SegmentController
+    from napari_cellprompt.widgets.segment.workplace import Workplace
 
 __all__ = ["Target", "target_of"]
 
@@ -55,9 +55,7 @@ class Target:
         return int(view.index[place])
 
 
-def target_of(
-    viewer: ViewerModel, segment: SegmentController, *, whole_stack: bool
-) -> Target:
+def target_of(viewer: ViewerModel, place: Workplace, *, whole_stack: bool) -> Target:
     """The plane on screen of Segment's image, or all planes of its stack.
 
     Raises
@@ -65,14 +63,14 @@ def target_of(
     ImageError
         With what the user has to choose first.
     """
-    image = segment.chosen.image
+    image = place.chosen.image
     if image is None:
         raise ImageError("Open an image and choose it in Segment first.")
-    view = plane_of(viewer, image, channel_axis=segment.channel_axis)
-    image_id, limits = segment.pixels_of(image)
+    view = plane_of(viewer, image, channel_axis=place.channel_axis)
+    image_id, limits = place.pixels_of(image)
     if isinstance(limits, Pending):
         raise ImageError("The grey values of the image are not known yet: try again.")
-    channel = segment.channel
+    channel = place.channel
     axes = stack_axes(image, view) if whole_stack else []
     if not axes:
         plane = plane_source(image, view, image_id=image_id, channel=channel, limits=limits)

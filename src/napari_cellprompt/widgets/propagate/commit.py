@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.layers.commit import needs_widening
+from napari_cellprompt.layers.commit import needs_widening, widening_note
 from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
 from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
 
@@ -69,7 +69,7 @@ class StackCommit:
         parents: Mapping[int, int],
     ) -> None:
         self.labels = labels
-        self.widened = False
+        self._widened = ""
         self._acceptor = acceptor
         self._stack = stack
         self._outcomes = outcomes
@@ -101,8 +101,9 @@ class StackCommit:
         largest = acceptor.ids.largest(self.labels)
         ids = {object_id for object_id, _ in self._outcomes}
         if needs_widening(self.labels, max(ids, default=0)):
-            self.labels, _ = acceptor.widen(self.labels)
-            self.widened = True
+            narrow = self.labels
+            self.labels, _ = acceptor.widen(narrow)
+            self._widened = widening_note(narrow, self.labels)
         yield
         masks = (self._mask(place, largest) for place in sorted(self._outcomes))
         policy: Policy = "replace" if self._overlap == "replace" else "keep"
@@ -186,9 +187,7 @@ class StackCommit:
         )
         if kept_out:
             text += f" {kept_out} pixels stayed with other objects."
-        if self.widened:
-            text += f" Ids have outgrown 16 bits: '{self.labels.name}' has 32 bits now."
-        return text
+        return f"{text} {self._widened}".strip()
 
 
 def parents_of(labels: Labels) -> dict[int, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.session.propagate import PropagationRun
-from napari_cellprompt.widgets.segment.prompt_layers import put_below_prompts
+from napari_cellprompt.widgets.segment.prompt_layers import put_below
 from napari_cellprompt.widgets.shared.slices import SlicedWork
 
 from .commit import StackCommit
@@ -79,11 +79,12 @@ class PropagateController:
         segment = self.desk.segment
         if segment is None:
             return
+        target = segment.place.chosen.labels
         self.desk.run = None
         self.desk.enter("asking", "Looking how long it takes ...")
-        engine = PropagationRun(segment.session, stack, settings)
+        engine = PropagationRun(segment.place.session, stack, settings)
         limits = limits_of(choices, collected, stack, segment)
-        made = segment.session.submit(
+        made = segment.place.session.submit(
             lambda model, context: make_seeds(collected), kind="propagation-seeds"
         )
 
@@ -94,7 +95,7 @@ class PropagateController:
             if seeds is None:
                 self.desk.enter("idle")
                 return
-            self.desk.run = Run(engine, stack, choices, collected, seeds, limits)
+            self.desk.run = Run(engine, stack, choices, collected, seeds, limits, target)
             self.desk.bridge.deliver(engine.estimate(seeds, **limits), self._estimated)
 
         self.desk.bridge.deliver(made, seeded)
@@ -127,7 +128,12 @@ class PropagateController:
         run, segment = self.desk.run, self.desk.segment
         if run is None or segment is None:
             return
-        labels = segment.chosen.labels
+        place = segment.place
+        if place.chosen.image != run.stack.image:
+            # another image was chosen since; clicks are to correct this one
+            place.choose(run.stack.image)
+        place.need_points()
+        labels = run.target
         self.desk.object_id = run.collected.ids[0]
         look = {} if labels is None else {"colormap": labels.colormap}
         try:
@@ -140,7 +146,7 @@ class PropagateController:
             self.desk.tell(str(error), warn=True)
             return
         segment.hold()
-        put_below_prompts(self.desk.viewer, self.desk.preview.layer, segment.chosen)
+        put_below(self.desk.viewer, self.desk.preview.layer, segment.place.chosen.prompts)
         self.review.begin(run)
         self.desk.enter("running", "Following ...")
         future = run.engine.start(run.seeds, **run.limits, **self.desk.listeners(run))
@@ -204,7 +210,7 @@ class PropagateController:
         if run is None or segment is None or self.desk.stage != "review":
             self.desk.tell("There is no propagation to accept yet.", warn=True)
             return
-        labels = segment.chosen.labels
+        labels = segment.place.chosen.labels
         if labels is None:
             self.desk.tell(
                 "Choose a Labels layer for the objects in Segment first.", warn=True
@@ -212,12 +218,12 @@ class PropagateController:
             return
         self.review.pause()
         commit = StackCommit(
-            segment.acceptor,
+            segment.place.acceptor,
             labels,
             run.stack,
             run.engine.outcomes(),
             prompts=self.review.said.prompts,
-            overlap=segment.overlap,
+            overlap=segment.place.overlap,
             parents=run.engine.parents,
         )
         self.desk.enter("writing", "Writing the objects ...")
@@ -228,8 +234,8 @@ class PropagateController:
                 self.review.ready(divisions=False)
                 self.desk.warn(str(error))
                 return
-            segment.target_written(labels, commit.labels)
-            commit.note(segment.steps)
+            segment.place.target_written(labels, commit.labels)
+            commit.note(segment.place.steps)
             self._close_run(
                 clear=run.collected.planes[0] if run.collected.on_screen else None
             )
@@ -258,11 +264,19 @@ class PropagateController:
         self.desk.strip_changed.emit()
 
     def _layer_removed(self, event: Any) -> None:
-        if self.desk.run is not None and event.value == self.desk.run.stack.image:
-            self._work.stop()
+        run = self.desk.run
+        if run is None or event.value != run.stack.image:
+            return
+        if self.desk.stage in ("asking", "announced"):
             self.desk.stage = "review"
             self.discard()
             self.desk.tell("The image was removed, and its propagation with it.", warn=True)
+        else:
+            self.desk.tell(
+                f"'{run.stack.image.name}' was removed. What was followed is still here: "
+                "look through it, then accept or discard.",
+                warn=True,
+            )
 
     def close(self) -> None:
         """Let go of everything; what was accepted stays."""

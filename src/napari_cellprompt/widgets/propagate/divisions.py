@@ -54,7 +54,7 @@ class Divisions:
                 self.proposals = proposals
                 self._desk.changed.emit()
 
-        asked = segment.session.submit(
+        asked = segment.place.session.submit(
             lambda model, context: run.engine.divisions(), kind="propagation-divisions"
         )
         self._desk.bridge.deliver(asked, found)
@@ -66,10 +66,10 @@ class Divisions:
         if run is None or segment is None or desk.stage != "review":
             desk.tell("Decide about the changes first.", warn=True)
             return
-        labels = segment.chosen.labels
+        labels = run.target
         highest = max(object_id for object_id, _ in run.engine.outcomes())
         if labels is not None:
-            store, ids = segment.acceptor.store(labels), segment.acceptor.ids
+            store, ids = segment.place.acceptor.store(labels), segment.place.acceptor.ids
             highest = max(highest, store.next_id(ids.largest(labels)) - 1)
         self.proposals = [item for item in self.proposals if item is not division]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from napari_cellprompt.layers.prompts import (
 from napari_cellprompt.widgets.segment.prompt_layers import Chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
-    from napari.layers import Points, Shapes
+    from napari.layers import Layer, Points, Shapes
     from numpy.typing import NDArray
 
     from napari_cellprompt.layers.stacks import LayerStack
@@ -65,6 +65,33 @@ class LentPrompts:
             saved.shapes = [np.array(vertices) for vertices in chosen.boxes.data]
             saved.kinds = list(chosen.boxes.shape_type)
         self._chosen, self._stack, self._saved = chosen, stack, saved
+
+    def adopt(self, chosen: Chosen, there: Container[Layer]) -> list[Layer]:
+        """Use layers that were made since; returns those that are new here.
+
+        Parameters
+        ----------
+        chosen : Chosen
+            The layers of the image.
+        there : container of layers
+            The layer list; what is no longer in it is replaced.
+        """
+        if self._stack is None:
+            return []
+        new: list[Layer] = []
+        for role in ("points", "boxes"):
+            old, layer = getattr(self._chosen, role), getattr(chosen, role)
+            if layer is not None and layer != old and (old is None or old not in there):
+                self._chosen = replace(self._chosen, **{role: layer})
+                new.append(layer)
+        # nothing was put away from a layer that is new
+        points = self._chosen.points
+        if points is not None and points in new:
+            self._saved.points = np.empty((0, points.ndim), dtype=np.float64)
+            self._saved.features = points.features.iloc[:0].copy()
+        if self._chosen.boxes in new:
+            self._saved.shapes, self._saved.kinds = [], []
+        return new
 
     def show(self, prompts: Mapping[int, Prompts]) -> None:
         """Replace everything by the prompts of one object, by plane."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from concurrent.futures import Future
 
+    from napari.layers import Layer
+
     from napari_cellprompt.core.propagate.types import PlaneOutcome
     from napari_cellprompt.session.propagate import Changes
 
@@ -77,7 +79,7 @@ class Review:
         if segment is None:
             return
         self.active = True
-        segment.steps.review, segment.steps.tell_review = run, self._desk.tell
+        segment.place.steps.review, segment.place.steps.tell_review = run, self._desk.tell
         said = self.said
         for seed in run.seeds:
             said.prompts[seed.id, seed.plane] = seed.prompts
@@ -88,13 +90,27 @@ class Review:
             said.shown[place] = said.prompts[place] = run.collected.prompts
             # More points there go with those that were clicked, not with the mask.
             del said.masks[place]
-        chosen = segment.chosen
+        chosen = segment.place.chosen
         self._prompts.take(chosen, run.stack)
         for layer in chosen.prompts:
-            self._connect(layer.events.data, self._on_data)
-            self._connect(layer.events.features, self._on_features)
+            self._follow_prompts(layer)
+        self._connect(segment.place.chosen_changed, self._adopt)
         self.object_chosen()
         self.follow_preview()
+
+    def _follow_prompts(self, layer: Layer) -> None:
+        self._connect(layer.events.data, self._on_data)
+        self._connect(layer.events.features, self._on_features)
+
+    def _adopt(self) -> None:
+        """Take clicks and boxes from layers too that are made in the meantime."""
+        desk, run = self._desk, self._desk.run
+        if run is None or desk.segment is None:
+            return
+        chosen = desk.segment.place.chosen
+        if chosen.image == run.stack.image:
+            for layer in self._prompts.adopt(chosen, desk.viewer.layers):
+                self._follow_prompts(layer)
 
     def follow_preview(self) -> None:
         """Let the user paint corrections into the preview layer."""
@@ -134,8 +150,8 @@ class Review:
         self._prompts.give_back(clear=clear)
         segment = self._desk.segment
         if segment is not None and self.active:
-            segment.steps.history.drop(segment.steps.review)
-            segment.steps.review = segment.steps.tell_review = None
+            segment.place.steps.history.drop(segment.place.steps.review)
+            segment.place.steps.review = segment.place.steps.tell_review = None
         self.active = self._again = self._tracking = self._void = False
         self.said.clear()
         self._worst.clear()

@@ -19,6 +19,7 @@ from .strip_rows import StripRow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Labels
 
     from napari_cellprompt.core.propagate.types import Estimate
     from napari_cellprompt.session.propagate import (
@@ -64,6 +65,8 @@ class Run:
     seeds: tuple[Seed, ...]
     limits: dict[str, Any]
     """Start, stop and direction."""
+    target: Labels | None = None
+    """The layer that held the objects, or was to take them, at the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +96,21 @@ def read_stack(
     CellpromptError
         Something is missing; the message says what to do.
     """
-    if segment is None or segment.chosen.image is None:
+    if segment is None or segment.place.chosen.image is None:
         raise PromptError("Open an image stack first.")
-    image = segment.chosen.image
+    image = segment.place.chosen.image
     if choices.axis is None:
         raise PromptError(f"'{image.name}' has one plane only: open a stack or a movie.")
-    image_id, limits = segment.pixels_of(image)
+    image_id, limits = segment.place.pixels_of(image)
     if isinstance(limits, Pending):
         raise PromptError("The contrast is still being computed: try again soon.")
-    view = plane_of(viewer, image, channel_axis=segment.channel_axis)
+    view = plane_of(viewer, image, channel_axis=segment.place.channel_axis)
     stack = LayerStack(
         image,
         view,
         choices.axis,
         image_id=image_id,
-        channel=segment.channel,
+        channel=segment.place.channel,
         limits=limits,
     )
     return stack, collect(choices, segment, stack)

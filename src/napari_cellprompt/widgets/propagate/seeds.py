@@ -52,7 +52,7 @@ def collect(choices: Choices, segment: SegmentController, stack: LayerStack) -> 
     PromptError, LabelsError
         There is nothing like that; the message says what to do.
     """
-    state, labels = segment.state, segment.chosen.labels
+    state, labels = segment.state, segment.place.chosen.labels
     here = None if state is None else stack.number_of(state.view)
     if here is None or state is None:
         raise PromptError("Go to a plane of the stack first.")
@@ -64,8 +64,8 @@ def collect(choices: Choices, segment: SegmentController, stack: LayerStack) -> 
             raise PromptError(
                 "There is no mask on screen: click on an object, or follow accepted ones."
             )
-        largest = 0 if labels is None else segment.acceptor.ids.largest(labels)
-        store = None if labels is None else segment.acceptor.store(labels)
+        largest = 0 if labels is None else segment.place.acceptor.ids.largest(labels)
+        store = None if labels is None else segment.place.acceptor.store(labels)
         new = largest + 1 if store is None else store.next_id(largest)
         # Points alone lead to this mask again only as long as it is the first offered.
         prompts = state.prompts if segment.candidate_number == 0 else None
@@ -92,11 +92,11 @@ def collect(choices: Choices, segment: SegmentController, stack: LayerStack) -> 
 
 
 def _last(segment: SegmentController, stack: LayerStack) -> Collected:
-    labels = segment.chosen.labels
+    labels = segment.place.chosen.labels
     if labels is None:
         raise PromptError("There is no Labels layer with objects: accept one first.")
-    segment.acceptor.sync(labels)
-    record = segment.acceptor.store(labels).last
+    segment.place.acceptor.sync(labels)
+    record = segment.place.acceptor.store(labels).last
     if record is None:
         raise PromptError("No object was accepted yet: click on one and press A.")
     keys = {stack.plane(number).key.index: number for number in range(len(stack))}
@@ -119,7 +119,7 @@ def _plane(
     segment: SegmentController, stack: LayerStack, number: int
 ) -> NDArray[np.integer[Any]]:
     """A copy of the ids on one plane, at the size of the image's plane."""
-    labels = segment.chosen.labels
+    labels = segment.place.chosen.labels
     if labels is None:
         raise PromptError("There is no Labels layer with objects: accept one first.")
     there, (dy, dx) = plane_labels(labels, stack.view_at(number), image=stack.image)

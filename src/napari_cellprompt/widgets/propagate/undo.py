@@ -132,7 +132,7 @@ class ReviewSteps:
             return Moved.DONE
 
         self._undecided = self._undecided + 1 if undecided else 0
-        segment.steps.history.push(
+        segment.place.steps.history.push(
             Step(
                 text,
                 undo=lambda: move(0),
@@ -151,9 +151,9 @@ class ReviewSteps:
         segment = self._desk.segment
         count, self._undecided = self._undecided, 0
         for _ in range(count):
-            last = None if segment is None else segment.steps.history.last
+            last = None if segment is None else segment.place.steps.history.last
             if segment is not None and last is not None and last.owner is self._desk.run:
-                segment.steps.history.undo()
+                segment.place.steps.history.undo()
 
     def _travel(self, moment: Moment) -> Moment:
         """Go to a moment; returns the one that is left."""

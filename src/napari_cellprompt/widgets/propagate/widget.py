@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
 from napari_cellprompt.widgets.shared.keys import PROPAGATE_KEYS, KeyBinder, name_of
@@ -50,7 +51,7 @@ class PropagateWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
         self.form = PropagateForm()
@@ -201,12 +202,12 @@ class PropagateWidget(QWidget):
         if self.segment is None or self.desk.run is not None:
             return
         segment = self.segment.controller
-        image = segment.chosen.image
+        image = segment.place.chosen.image
         try:
             view = (
                 None
                 if image is None
-                else plane_of(self._viewer, image, channel_axis=segment.channel_axis)
+                else plane_of(self._viewer, image, channel_axis=segment.place.channel_axis)
             )
         except CellpromptError:
             # Segment tells the user what is wrong with the axes.
@@ -280,7 +281,7 @@ class PropagateWidget(QWidget):
     def _bind_keys(self, looking: bool) -> None:
         """Bind while there is something to look through, and give the keys back after."""
         segment = self.segment
-        layers = [] if segment is None else segment.controller.chosen.prompts
+        layers = [] if segment is None else segment.place.chosen.prompts
         preview = self.desk.preview.layer
         if preview is not None:
             layers = [*layers, preview]

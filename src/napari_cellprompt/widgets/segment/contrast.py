@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from napari_cellprompt.layers.images import full_resolution, layer_limits
+from napari_cellprompt.layers.images import full_resolution, lacks_limits, layer_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ class ContrastLimits:
         self, image: Image, image_id: str, channel_axis: int | None, channel: int | None
     ) -> Limits | Pending | None:
         """Limits of one image and channel; None takes uint8 as it is."""
-        if not self.by_percentiles:
+        if not self.by_percentiles and not lacks_limits(image):
             return layer_limits(image)
         key = (image_id, channel_axis, channel)
         if key in self._known:

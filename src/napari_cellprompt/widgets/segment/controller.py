@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_cellprompt.core.errors import CellpromptError
-from napari_cellprompt.layers.accept import Acceptor, Overlap
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.drawn import remove_drawn
-from napari_cellprompt.layers.images import ImageRevisions, plane_source
+from napari_cellprompt.layers.images import plane_source
+from napari_cellprompt.layers.on_top import covering
 from napari_cellprompt.layers.preview import Preview
 from napari_cellprompt.layers.prompts import fit_points
 from napari_cellprompt.layers.resolve import SegmentState, resolve
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
 from .contrast import ContrastLimits, Pending
-from .prompt_layers import Chosen, clear_prompts, put_below_prompts
+from .prompt_layers import clear_prompts, put_below
 from .proposals import Proposals
-from .undo import Steps
 from .view_layer import ModelViewLayer
 from .watch import LayerWatch, view_centre
 
@@ -32,15 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Image
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.model import Shown
     from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
-    from napari_cellprompt.session.segment import LoadedSegmenter, SegmentSession
+    from napari_cellprompt.session.segment import LoadedSegmenter
 
     from .contrast import Limits
+    from .workplace import Workplace
 
 __all__ = ["SegmentController"]
 
@@ -53,10 +52,8 @@ class SegmentController:
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-        The viewer to work in.
-    session : SegmentSession
-        Runs the model.
+    place : Workplace
+        Viewer, model, layers and options.
     warn : callable
         Told each message that the user must not miss.
     percentiles : tuple of float
@@ -65,24 +62,20 @@ class SegmentController:
 
     changed = Signal()
     """Status, model or candidates are not what they were."""
-    target_changed = Signal(object)
-    """Objects now go into this Labels layer."""
+    released = Signal()
+    """Clicks and boxes are answered again."""
 
     def __init__(
         self,
-        viewer: ViewerModel,
-        session: SegmentSession,
+        place: Workplace,
         *,
         warn: Callable[[str], None],
         percentiles: tuple[float, float] = (0.1, 99.9),
     ) -> None:
-        self._viewer = viewer
-        self._session = session
+        self.place = place
+        self._viewer = viewer = place.viewer
+        self._session = session = place.session
         self._warn = warn
-        self.chosen = Chosen()
-        self.channel_axis: int | None = None
-        self.channel: int | None = None
-        self.overlap: Overlap = "keep"
         self.status = ""
         self.model: LoadedSegmenter | None = None
         self.proposals = Proposals()
@@ -97,18 +90,19 @@ class SegmentController:
         self._accept_when_ready = False
         self._generation = 0
         self._size_hint: float | None = None
-        self.acceptor = Acceptor(viewer)
-        self.steps = Steps(viewer, self.acceptor)
         self.preview = Preview(viewer)
         self.model_view = ModelViewLayer(viewer)
-        self._revisions = ImageRevisions()
         self.bridge = ResultBridge()
-        self.contrast = ContrastLimits(
+        self.contrast = place.contrast = ContrastLimits(
             session, self.bridge, percentiles, self._limits_arrived
         )
         self._watch = LayerWatch(
             viewer, self.bridge, changed=self.refresh, view_rested=self._prepare
         )
+        self._image: Image | None = None
+        self._text = self._note = ""
+        """What was told; which image is meant, while another one is seen."""
+        place.chosen_changed.connect(self.follow)
 
     # --- what the widget tells ---------------------------------------------------
 
@@ -120,42 +114,31 @@ class SegmentController:
         self.tell(f"Loading {name} ...")
         self.bridge.deliver(self._session.load_model(name, device), self._loaded)
 
-    def set_layers(self, chosen: Chosen) -> None:
-        """Work with these layers from now on."""
-        if self.chosen.image is not None and chosen.image != self.chosen.image:
-            self._revisions.forget(self.chosen.image)
+    def follow(self) -> None:
+        """Work with the chosen layers and options from now on."""
+        chosen = self.place.chosen
+        if chosen.image != self._image:
             self.model_view.close()
-        self.chosen = chosen
+            self._image = chosen.image
+        if not self.held:
+            self.place.steps.drawing.look(chosen)
         self._watch.follow(chosen.image, chosen.prompts)
-
-    def options_changed(self) -> None:
-        """Channel or contrast were assigned."""
-        self._watch.follow(self.chosen.image, self.chosen.prompts)
 
     def tell(self, text: str, warn: bool = False) -> None:
         """Show a message; one that must not be missed is also a notification."""
-        self.status = text
+        self._text, self.status = text, f"{text} {self._note}".strip()
         if warn:
             self._warn(text)
         self.changed.emit()
-
-    @property
-    def session(self) -> SegmentSession:
-        """The model and its thread."""
-        return self._session
 
     @property
     def state(self) -> SegmentState | None:
         """What the layers show; None before there is an image."""
         return self._state
 
-    def pixels_of(self, image: Image) -> tuple[str, Limits | Pending | None]:
-        """Identity of an image's pixels, and the grey values that become 0 and 255."""
-        return self._revisions.key(image), self._current_limits(image)
-
     def hold(self) -> None:
         """Leave clicks and boxes to someone else, until ``release``."""
-        self.steps.drawing.look(self.chosen)
+        self.place.steps.drawing.look(self.place.chosen)
         self.held = True
         self._forget_state()
         self.tell("Clicks correct the propagation until it is accepted or discarded.")
@@ -163,8 +146,9 @@ class SegmentController:
     def release(self) -> None:
         """Answer clicks and boxes again."""
         self.held = False
-        self.steps.drawing.start(self.chosen)
+        self.place.steps.drawing.start(self.place.chosen)
         self._ask_again()
+        self.released.emit()
 
     @property
     def prediction(self) -> Prediction | None:
@@ -190,7 +174,7 @@ class SegmentController:
             self.tell("Accept or discard the propagation first.", warn=True)
             return
         self.refresh()
-        chosen, state = self.chosen, self._state
+        chosen, state = self.place.chosen, self._state
         if self.waiting:
             self._accept_when_ready = True
             self.tell("The mask is accepted as soon as it is there ...")
@@ -199,67 +183,60 @@ class SegmentController:
         if not found or state is None or chosen.image is None:
             self.tell("There is no mask to accept: click on an object first.", warn=True)
             return
-        if chosen.labels is None:
-            self.tell("Choose a Labels layer for the objects first.", warn=True)
-            return
         doubt = self.proposals.doubt
         if doubt and self._sure_of != (state.plane, tuple(one[0] for one in found)):
             self._sure_of = state.plane, tuple(one[0] for one in found)
             self.tell(f"{doubt} Press A again to accept all the same.")
             return
-        self._write(found, state)
+        self._write(found, state, chosen.image)
 
-    def _write(self, found: list[tuple[Prompts, Candidate]], state: SegmentState) -> None:
+    def _write(
+        self, found: list[tuple[Prompts, Candidate]], state: SegmentState, image: Image
+    ) -> None:
         """Accept masks of a plane, and be ready for the next objects."""
-        chosen = self.chosen
-        if chosen.image is None or chosen.labels is None:
-            return
+        place = self.place
         try:
-            accepted = self.acceptor.accept(
-                chosen.labels, chosen.image, state, found, self.overlap
-            )
+            labels = place.target(image, state.view)
+            accepted = place.acceptor.accept(labels, image, state, found, place.overlap)
         except CellpromptError as error:
             self.tell(str(error), warn=True)
             return
-        before, image = self.steps.drawing.known, chosen.image
-        self.target_written(chosen.labels, accepted.layer)
+        before = place.steps.drawing.known
+        place.target_written(labels, accepted.layer)
         self._size_hint = accepted.records[-1].size
         used = [found[number][0] for number in accepted.written]
         drawn = [one for one in state.drawn if one.prompts in used]
-        remove_drawn(self.chosen.points, self.chosen.boxes, drawn)
-        self.steps.drawing.start(self.chosen)
-        self.steps.accepted(
+        chosen = place.chosen
+        remove_drawn(chosen.points, chosen.boxes, drawn)
+        place.steps.drawing.start(chosen)
+        place.steps.accepted(
             accepted.layer,
             accepted.records,
             image=image,
             view=state.view,
             before=before,
-            chosen=self.chosen,
+            chosen=chosen,
         )
         self.refresh()
         self.tell(accepted.message)
         x0, y0, x1, y1 = accepted.records[-1].planes[0].box
         self._prepare_at(((x0 + x1) / 2, (y0 + y1) / 2))
 
-    def target_written(self, labels: Labels, written: Labels) -> None:
-        """Go on with a layer that has room for larger ids, where one took the place."""
-        if written != labels and labels not in self._viewer.layers:
-            self.chosen = replace(self.chosen, labels=written)
-            self.target_changed.emit(written)
-
     def discard(self) -> None:
         """Delete the prompts of this plane."""
         self._accept_when_ready = False
-        if self.chosen.image is None or self.held:
+        if self.place.chosen.image is None or self.held:
             return
         try:
             # Not from the state: prompts that cannot be used have led to none.
-            view = plane_of(self._viewer, self.chosen.image, channel_axis=self.channel_axis)
+            view = plane_of(
+                self._viewer, self.place.chosen.image, channel_axis=self.place.channel_axis
+            )
         except CellpromptError as error:
             self.tell(str(error))
             return
-        self.steps.drawing.look(self.chosen)
-        clear_prompts(self.chosen, view)
+        self.place.steps.drawing.look(self.place.chosen)
+        clear_prompts(self.place.chosen, view)
         self.refresh()
 
     def next_candidate(self) -> None:
@@ -276,13 +253,13 @@ class SegmentController:
 
     def undo(self) -> None:
         """Take back what was done last: a click, a box, a discard, an accepted object."""
-        text = self.steps.undo(self.chosen)
+        text = self.place.steps.undo(self.place.chosen)
         self.refresh()
         self.tell(text)
 
     def redo(self) -> None:
         """Do again what was taken back last."""
-        text = self.steps.redo(self.chosen)
+        text = self.place.steps.redo(self.place.chosen)
         self.refresh()
         self.tell(text)
 
@@ -291,7 +268,7 @@ class SegmentController:
         if self.model_view.layer is not None:
             self.model_view.close()
             return
-        image, state, source = self.chosen.image, self._state, self._source
+        image, state, source = self.place.chosen.image, self._state, self._source
         if image is None or state is None or source is None:
             self.tell("Open an image first.", warn=True)
             return
@@ -305,7 +282,7 @@ class SegmentController:
             if (
                 seen is not None
                 and self._state is not None
-                and (self._state.plane == state.plane and self.chosen.image == image)
+                and (self._state.plane == state.plane and self.place.chosen.image == image)
             ):
                 self.model_view.show(image, state.view, seen)
 
@@ -322,15 +299,14 @@ class SegmentController:
         self._watch.close()
         self.bridge.close()
         self._session.close()
-        self._revisions.close()
-        self.acceptor.close()
+        self.place.chosen_changed.disconnect(self.follow)
         if remove_layers:
             self.preview.close()
             self.model_view.close()
-        self.chosen = Chosen()
+        self._image = None
         self._state = self._source = None
         self.proposals.forget()
-        self.steps.history.clear()
+        self.place.steps.history.clear()
 
     # --- from layers to a request --------------------------------------------------
 
@@ -338,25 +314,28 @@ class SegmentController:
         """Read the layers, and ask for a mask when they say something new."""
         if self.held:
             return
-        chosen = self.chosen
-        self.steps.drawing.look(chosen)
+        chosen = self.place.chosen
+        self.place.steps.drawing.look(chosen)
         if chosen.image is None:
+            self._note = ""
             self._forget_state()
             self.tell(NO_IMAGE)
             return
+        self._tell_covered(chosen.image, None)
         try:
-            limits = self._current_limits(chosen.image)
+            limits = self.place.pixels_of(chosen.image)[1]
             if isinstance(limits, Pending):
                 self.tell("Looking at the grey values of the whole image ...")
                 return
             state = self._resolve(limits)
+            self._tell_covered(chosen.image, state)
             if state == self._state:
                 return
             source = plane_source(
                 chosen.image,
                 state.view,
                 image_id=state.plane.image,
-                channel=self.channel,
+                channel=self.place.channel,
                 limits=limits,
             )
         except CellpromptError as error:
@@ -368,17 +347,35 @@ class SegmentController:
         if not known:
             self._request(state, source)
 
+    def _tell_covered(self, image: Image, state: SegmentState | None) -> None:
+        """Say which image is meant, where another one is seen in its place."""
+        other, note = covering(self._viewer, image), ""
+        if other is not None:
+            note = (
+                f"Clicks count for '{image.name}', which lies under '{other.name}': "
+                f"choose '{other.name}' as Image to work on that one."
+            )
+        elif state is not None and not state.prompts.is_empty:
+            box, points = state.prompts.box, state.prompts.points
+            x, y = points[-1] if points or box is None else (box[0] + 0.5, box[1] + 0.5)
+            other = covering(self._viewer, image, view=state.view, at=(x, y))
+            if other is not None:
+                note = f"This counts for '{image.name}', under '{other.name}'."
+        if note != self._note:
+            self._note = note
+            self.tell(self._text)
+
     def _resolve(self, limits: Limits | None) -> SegmentState:
-        chosen = self.chosen
+        chosen = self.place.chosen
         return resolve(
             self._viewer,
             image=chosen.image,
             points=chosen.points,
             boxes=chosen.boxes,
             labels=chosen.labels,
-            image_id=self._revisions.key(chosen.image),
-            channel=self.channel,
-            channel_axis=self.channel_axis,
+            image_id=self.place.revisions.key(chosen.image),
+            channel=self.place.channel,
+            channel_axis=self.place.channel_axis,
             limits=limits,
         )
 
@@ -432,12 +429,12 @@ class SegmentController:
     def _loaded(self, future: Future[LoadedSegmenter]) -> None:
         self.model = self._result(future)
         if self.model is not None:
-            ready = NO_IMAGE if self.chosen.image is None else READY
+            ready = NO_IMAGE if self.place.chosen.image is None else READY
             self.tell("Segmenting ..." if self.waiting else ready)
             self._prepare()
 
     def _show(self) -> None:
-        shown, state, chosen = self.proposals.shown, self._state, self.chosen
+        shown, state, chosen = self.proposals.shown, self._state, self.place.chosen
         if not shown or state is None or chosen.image is None:
             self.preview.hide()
             self.changed.emit()
@@ -448,7 +445,7 @@ class SegmentController:
             self.tell("The model finds nothing here: add a click, or draw a box.")
             return
         self.preview.show(chosen.image, state.view, *masks)
-        put_below_prompts(self._viewer, self.preview.layer, chosen)
+        put_below(self._viewer, self.preview.layer, chosen.prompts)
         x0, y0, x1, y1 = masks[-1].box or (0, 0, 1, 1)
         if chosen.points is not None:
             fit_points(chosen.points, max(x1 - x0, y1 - y0))
@@ -473,11 +470,6 @@ class SegmentController:
         self._state = None
         self._watch.look_soon()
 
-    def _current_limits(self, image: Image) -> Limits | Pending | None:
-        return self.contrast.of(
-            image, self._revisions.key(image), self.channel_axis, self.channel
-        )
-
     def _limits_arrived(self, future: Future[Limits]) -> None:
         # A failure is told, but not tried again before the user changes something.
         if self._result(future) is not None:
@@ -485,7 +477,7 @@ class SegmentController:
 
     def _prepare(self) -> None:
         """Compute the features in the middle of the canvas, if nothing else is asked."""
-        image, state, source = self.chosen.image, self._state, self._source
+        image, state, source = self.place.chosen.image, self._state, self._source
         if image is None or state is None or source is None:
             return
         if state.prompts.is_empty:

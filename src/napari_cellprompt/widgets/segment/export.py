@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt._writer import write_labels
 from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.layers.calibration import calibrated_meta
 from napari_cellprompt.widgets.shared.save_dialog import ask_where_to_save
 
 if TYPE_CHECKING:
@@ -58,11 +59,17 @@ class Exporter:
             (".tif", ".tiff"),
         )
         if path is not None:
-            self.write(path, labels)
+            self.write(path, labels, image)
 
-    def write(self, path: Path, labels: Labels) -> Future[list[str]]:
-        """Write a layer as it is now; the outcome is told when it is known."""
-        data, meta, _ = labels.as_layer_data_tuple()
+    def write(
+        self, path: Path, labels: Labels, image: Image | None = None
+    ) -> Future[list[str]]:
+        """Write a layer as it is now; the outcome is told when it is known.
+
+        The voxel size is that of the layer or, where it has none, of the image's file.
+        """
+        data, attributes, _ = labels.as_layer_data_tuple()
+        meta = calibrated_meta(attributes, labels.ndim, image)
         self._say(f"Writing {path.name} ...", False)
         future = self._pool.submit(write_labels, path, data, meta)
 

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
 from napari_cellprompt.layers.preview import is_preview
 
 from .prompt_layers import Chosen
-from .view_layer import VIEW_NAME
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -97,35 +96,19 @@ class SegmentForm:
                 box.reset_choices()
                 box.value = value
 
-    def update_layers(self) -> None:
-        """Follow the layer list; what is gone is no longer chosen.
-
-        The image alone falls back to another one, the newest.
-        """
-        chosen = self.chosen
-        there = [
-            layer if layer is not None and layer in self._viewer.layers else None
-            for layer in (chosen.image, chosen.points, chosen.boxes, chosen.labels)
-        ]
-        images = self._layers(Image)
-        if there[0] is None and images:
-            active = self._viewer.layers.selection.active
-            there[0] = active if active in images else images[-1]
-        self.chosen = Chosen(*there)
-
-    def update_channels(self) -> None:
-        """Offer the axes and channels of the chosen image, the last choice undone."""
-        for box in (self.channel_axis, self.channel):
+    def update_channels(self, axis: int | None = None, channel: int | None = None) -> None:
+        """Offer the axes and channels of the chosen image, and choose among them."""
+        for box, value in ((self.channel_axis, axis), (self.channel, channel)):
             with box.changed.blocked():
                 box.reset_choices()
-                box.value = None
+                box.value = value
         self._show_channels()
 
     def channel_axis_changed(self) -> None:
-        """Offer the channels of the axis that was chosen, the first one chosen."""
+        """Offer the channels of the axis that was chosen; the one on screen counts."""
         with self.channel.changed.blocked():
             self.channel.reset_choices()
-            self.channel.value = 0 if self.channel_axis.value is not None else None
+            self.channel.value = None
         self._show_channels()
 
     def list_models(self, names: list[str]) -> None:
@@ -167,7 +150,7 @@ class SegmentForm:
         return [
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, kind) and not is_preview(layer) and layer.name != VIEW_NAME
+            if isinstance(layer, kind) and not is_preview(layer)
         ]
 
     def _layer_box(self, label: str, kind: type[Any], tooltip: str) -> ComboBox:
@@ -193,7 +176,10 @@ class SegmentForm:
             return [("all", None)]
         if axis is not None:
             shape = image.data[0].shape if image.multiscale else image.data.shape
-            return [(str(number), number) for number in range(shape[axis])]
+            numbers: list[tuple[str, int | None]] = [
+                (str(number), number) for number in range(shape[axis])
+            ]
+            return [("on screen", None), *numbers]
         if image.rgb:
             return [("colour", None), *_RGB]
         return [("all", None)]

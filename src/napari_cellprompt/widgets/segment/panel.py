@@ -86,7 +86,7 @@ class ActionPanel(QWidget):
 
     def _enable(self, controller: SegmentController) -> None:
         """Switch off what could only be answered by a complaint."""
-        there = controller.chosen.image is not None
+        there = controller.place.chosen.image is not None
         masks = there and not controller.held and controller.prediction is not None
         possible = dict.fromkeys(self.buttons, there)
         possible["accept"] = masks or (there and controller.waiting)
@@ -94,7 +94,7 @@ class ActionPanel(QWidget):
         possible["discard"] = there and not controller.held
         possible["outline"] = True
         for name in ("export", "undo", "redo"):
-            possible[name] = there or controller.chosen.labels is not None
+            possible[name] = there or controller.place.chosen.labels is not None
         for name, button in self.buttons.items():
             button.setEnabled(possible[name])
 

@@ -22,6 +22,11 @@ class SignSwitch:
         self.positive = True
         self._points: Points | None = None
 
+    @property
+    def points(self) -> Points | None:
+        """The layer that is looked after."""
+        return self._points
+
     def attach(self, points: Points | None) -> None:
         """Look after the clicks on this layer only."""
         self.detach()

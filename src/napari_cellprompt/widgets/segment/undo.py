@@ -88,22 +88,33 @@ class DrawingHistory:
             if now - self._since < _ONE_DRAG:
                 self._ends[1], self._since = after, now
                 return
+        # Clicks that came faster than they were looked at are steps of their own.
+        for between in after.clicks_since(before):
+            self._note(chosen, [before, between], text)
+            before = between
         ends = [before, after]
+        step = self._note(chosen, ends, text)
+        self._step, self._ends, self._since = (step if moved else None), ends, now
+
+    def _note(self, chosen: Chosen, ends: list[Drawing], text: str) -> Step:
+        """Make a change from one drawing to another the last step of history."""
         step = Step(
-            text or _what(before, after),
+            text or _what(*ends),
             undo=lambda: self._put(chosen, ends[0]),
             redo=lambda: self._put(chosen, ends[1]),
-            nbytes=before.nbytes + after.nbytes,
+            nbytes=sum(drawing.nbytes for drawing in ends),
             owner=DRAWING,
         )
         self._history.push(step)
-        self._step, self._ends, self._since = (step if moved else None), ends, now
+        return step
 
     def put(self, chosen: Chosen, drawing: Drawing | None) -> None:
         """Draw as it was; no step by itself."""
         if drawing is not None and self._there(chosen):
             drawing.put(chosen.points, chosen.boxes)
-            self.known = Drawing.of(chosen.points, chosen.boxes)
+            # what is looked at may be the layers of another image by now
+            now = self._chosen or chosen
+            self.known = Drawing.of(now.points, now.boxes)
 
     def _put(self, chosen: Chosen, drawing: Drawing) -> Moved:
         if not self._there(chosen):

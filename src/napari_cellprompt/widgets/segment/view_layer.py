@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_cellprompt.layers.grids import layer_kwargs
+from napari_cellprompt.layers.preview import preview_metadata
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.inference.model import Shown
     from napari_cellprompt.layers.coordinates import PlaneView
 
-__all__ = ["VIEW_NAME", "ModelViewLayer"]
+__all__ = ["ModelViewLayer"]
 
-VIEW_NAME = "What the model sees"
+_NAME = "What the model sees"
 
 
 class ModelViewLayer:
@@ -57,7 +58,8 @@ class ModelViewLayer:
         layer = Image(
             seen.pixels.reshape(*shape, 3),
             rgb=True,
-            name=VIEW_NAME,
+            name=_NAME,
+            metadata=preview_metadata(),
             **layer_kwargs(image, origin=origin, span=span),
         )
         # Above the image and below prompts and masks, which stay visible.

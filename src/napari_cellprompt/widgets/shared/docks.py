@@ -6,8 +6,9 @@ Widgets open one another by title, so that none has to import another one's modu
 from __future__ import annotations
 
 from importlib import import_module
-from inspect import unwrap
 from typing import TYPE_CHECKING, Any
+
+from napari_cellprompt.layers.ownership import plain
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -41,7 +42,7 @@ def find_dock(viewer: napari.viewer.Viewer, title: str) -> Any:
     """
     docked = viewer.window.dock_widgets
     for name in list(docked):
-        widget = unwrap(docked[name])
+        widget = plain(docked[name])
         if f"{type(widget).__module__}:{type(widget).__qualname__}" == WIDGETS[title]:
             return widget
     return None

@@ -83,7 +83,7 @@ def tile_features(
     """What the network knows of a tile, ready to be asked."""
     with torch.inference_mode():
         found = encoder.features(plane, tile, cancelled=cancelled)
-        return encoder.loaded.network.without_memory(found)
+        return encoder.loaded.sam.without_memory(found)
 
 
 @torch.inference_mode()
@@ -106,7 +106,7 @@ def ask(
     def decode(start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
         stop_if(cancelled)
         output = decode_prompts(
-            model.network,
+            model.sam,
             features,
             torch.from_numpy(points[start:stop].astype(np.float32)).to(model.device),
             torch.from_numpy(labels[start:stop]).to(model.device),

@@ -83,7 +83,7 @@ class PlaneEncoder:
     @property
     def image_size(self) -> int:
         """Side of the network's square input in pixels."""
-        return self.loaded.network.image_size
+        return self.loaded.sam.image_size
 
     @torch.inference_mode()
     def features(
@@ -158,7 +158,7 @@ class PlaneEncoder:
             dtype = getattr(torch, self.precision.dtype)
             narrow = dtype != torch.float32
             with torch.autocast(device.type, dtype if narrow else None, enabled=narrow):
-                found = self.loaded.network.frame_features(x)
+                found = self.loaded.sam.frame_features(x)
             return ImageFeatures(
                 found.embed.float(), tuple(level.float() for level in found.high_res)
             )

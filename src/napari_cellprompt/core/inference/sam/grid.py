@@ -11,28 +11,33 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.out_of_memory import in_batches
+from napari_cellprompt.core.inference.searching import GridSettings
+from napari_cellprompt.core.masks.found import FoundObject
 from napari_cellprompt.core.masks.nms import ops
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.types import Candidate, CroppedMask, Tile
 
 from .decoding import PromptBatch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_cellprompt.core.images.planes import PlaneSource
+
 __all__ = [
     "GridMask",
-    "GridSettings",
     "MaskModel",
     "as_tensors",
     "crop_boxes",
+    "find_by_grid",
     "generate",
     "stability",
 ]
@@ -44,87 +49,6 @@ _UPSAMPLED_BYTES = 128 * 1024**2
 """Logits at image size that are held at once."""
 
 Box = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class GridSettings:
-    """What :func:`generate` looks for; defaults as in the interface of the predictors."""
-
-    crop_n_layers: int = 0
-    """Layer n cuts the image into 4**n overlapping crops, in addition to the whole."""
-    crop_overlap_ratio: float = 512 / 1500
-    """Overlap of the crops of layer 1, as a share of the image's shorter side."""
-    crop_downscale_factor: int = 1
-    """Layer n has ``points_stride / crop_downscale_factor**n`` clicks per side."""
-    point_grids: Sequence[NDArray[np.floating[Any]]] | None = None
-    """Per layer ``(N, 2)`` x, y in 0..1 of the crop, in place of the regular grid."""
-    points_stride: int = 32
-    """Clicks per side of the whole image."""
-    points_batch_size: int = 64
-    """Clicks decoded together."""
-    conf_thres: float = 0.88
-    """Masks stay when their predicted IoU is above it."""
-    stability_score_thresh: float = 0.95
-    """Masks stay when their stability reaches it."""
-    stability_score_offset: float = 0.95
-    """How far the threshold moves up and down to find the stability."""
-    crop_nms_thresh: float = 0.7
-    """Overlap of boxes from different crops above which one is a duplicate."""
-    nms_thresh: float = 0.7
-    """The same within one crop."""
-
-    def __post_init__(self) -> None:
-        for name in ("conf_thres", "stability_score_thresh", "crop_nms_thresh"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
-                    f"{name} must lie between 0 and 1: got {getattr(self, name)}."
-                )
-        if not 0 <= self.crop_overlap_ratio < 1:
-            raise ValueError(
-                "crop_overlap_ratio must be at least 0 and below 1: "
-                f"got {self.crop_overlap_ratio}."
-            )
-        if self.crop_n_layers < 0:
-            raise ValueError(
-                f"crop_n_layers must not be negative: got {self.crop_n_layers}."
-            )
-        for name in ("points_stride", "points_batch_size", "crop_downscale_factor"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}.")
-        if self.stability_score_offset < 0:
-            raise ValueError(
-                "stability_score_offset must not be negative: "
-                f"got {self.stability_score_offset}."
-            )
-        self.grids()
-
-    def grids(self) -> list[NDArray[np.float64]]:
-        """The clicks of each layer, ``(N, 2)`` x, y in 0..1 of a crop."""
-        layers = self.crop_n_layers + 1
-        if self.point_grids is None:
-            sides = [
-                int(self.points_stride / self.crop_downscale_factor**n)
-                for n in range(layers)
-            ]
-            if sides[-1] < 1:
-                raise ValueError(
-                    f"points_stride {self.points_stride} leaves no click in layer "
-                    f"{self.crop_n_layers} at crop_downscale_factor "
-                    f"{self.crop_downscale_factor}."
-                )
-            return [_regular_grid(side) for side in sides]
-        grids = [np.asarray(grid, dtype=np.float64) for grid in self.point_grids]
-        if len(grids) < layers:
-            raise ValueError(
-                f"point_grids must hold one grid for each of the {layers} layers: "
-                f"got {len(grids)}."
-            )
-        for grid in grids:
-            if grid.ndim != 2 or grid.shape[1] != 2 or len(grid) == 0:
-                raise ValueError(f"each of point_grids must be (N, 2): got {grid.shape}.")
-            if grid.min() < 0 or grid.max() > 1:
-                raise ValueError("point_grids must hold x, y between 0 and 1.")
-        return grids[:layers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,8 +265,44 @@ def _inclusive(box: Box) -> Box:
     return box[0], box[1], box[2] - 1, box[3] - 1
 
 
-def _regular_grid(side: int) -> NDArray[np.float64]:
-    """Centres of ``side`` x ``side`` equal cells, row by row, ``(side**2, 2)``."""
-    ticks = np.linspace(1 / (2 * side), 1 - 1 / (2 * side), side)
-    x, y = np.meshgrid(ticks, ticks)
-    return np.stack((x, y), axis=-1).reshape(-1, 2)
+def find_by_grid(
+    model: MaskModel,
+    plane: PlaneSource,
+    settings: GridSettings,
+    region: Box | None,
+    cancelled: Callable[[], bool] | None,
+) -> list[FoundObject]:
+    """What :func:`generate` finds on a plane, or on ``x0, y0, x1, y1`` of it."""
+    x0, y0, x1, y1 = (0, 0, plane.shape[1], plane.shape[0]) if region is None else region
+    pixels = plane.read(y0, y1, x0, x1)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    masks = generate(model, pixels, settings, cancelled=lambda: stop_if(cancelled))
+    return [_as_found(item, (x0, y0), plane.shape) for item in masks]
+
+
+def _as_found(
+    item: GridMask, origin: tuple[int, int], shape: tuple[int, int]
+) -> FoundObject:
+    """A mask of the grid, moved to where its region lies in the plane."""
+    left, top = origin
+    y0, x0 = item.mask.origin
+    mask = replace(item.mask, origin=(y0 + top, x0 + left), plane_shape=shape)
+    box = mask.box or (0, 0, 0, 0)
+    side = max(item.crop[2] - item.crop[0], item.crop[3] - item.crop[1])
+    # the grid keeps no logits: where masks overlap, the surer one wins
+    logits = np.where(mask.data, item.score, -item.score).astype(np.float32)
+    return FoundObject(
+        Candidate(mask, logits, item.score),
+        object_score=1.0,
+        stability=item.stability,
+        votes=1,
+        consensus=1.0,
+        agreement=1.0,
+        touches_border=box[0] == 0
+        or box[1] == 0
+        or box[2] == shape[1]
+        or box[3] == shape[0],
+        point=(item.point[0] + left, item.point[1] + top),
+        tile=Tile(1.0, item.crop[1] + top, item.crop[0] + left, side),
+    )

@@ -8,13 +8,15 @@ decides :mod:`.aim`.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.tiles import (
     choose_magnification,
     read_tile,
@@ -22,7 +24,7 @@ from napari_cellprompt.core.images.tiles import (
 )
 from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.extent import is_outlined
-from napari_cellprompt.core.inference.model import Answer, Query, SearchSettings, Shown
+from napari_cellprompt.core.inference.model import Answer, Query, Shown
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.ellipse import rounded
 from napari_cellprompt.core.masks.rle import decode as decode_rle
@@ -33,8 +35,11 @@ from .aim import Aim, Look
 from .clicks import carried, near_click
 from .decoding import decode_prompts, mask_to_logits
 from .encoder import PlaneEncoder
+from .following.follower import SamFollower
+from .grid import find_by_grid
 from .recognition import describe, object_logits, remember
 from .search import find_candidates
+from .whole_image import whole_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +47,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.images.stack import Stack
+    from napari_cellprompt.core.inference.following import FollowSettings
     from napari_cellprompt.core.inference.model import Sight
+    from napari_cellprompt.core.inference.searching import SearchSettings
     from napari_cellprompt.core.masks.found import FoundObject
     from napari_cellprompt.core.types import CroppedMask
     from napari_cellprompt.core.zoo.traits import Traits
@@ -136,12 +144,14 @@ class SamModel(PlaneEncoder):
         plane: PlaneSource,
         settings: SearchSettings,
         *,
-        mode: Literal["auto", "grid"] = "auto",
         region: tuple[int, int, int, int] | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[FoundObject]:
-        """Find all objects; see :mod:`.search`."""
+        """Find all objects; see :mod:`.search`, or :mod:`.grid` for that mode."""
+        if settings.mode == "grid":
+            masks = whole_image(self.loaded).mask_model()
+            return find_by_grid(masks, plane, settings.grid, region, cancelled)
         return find_candidates(
             self, plane, settings, region=region, progress=progress, cancelled=cancelled
         )
@@ -185,6 +195,19 @@ class SamModel(PlaneEncoder):
             for mask, tile in sights
         ]
 
+    # -- following -------------------------------------------------------------
+    def follower(self, stack: Stack, settings: FollowSettings) -> SamFollower:
+        """Follows by memory where the network has one, else by the neighbour's mask."""
+        remembers = self.loaded.spec.family == "sam2"
+        if settings.method == "memory" and not remembers:
+            raise PromptError(
+                f"The model {self.name} has no memory to follow objects with: use "
+                "cellprompt-nano or one of SAM 2, or the method neighbour."
+            )
+        if settings.method == "auto":
+            settings = replace(settings, method="memory" if remembers else "neighbour")
+        return SamFollower(self, stack, settings)
+
     # -- looking ---------------------------------------------------------------
     @torch.inference_mode()
     def _look(
@@ -196,7 +219,7 @@ class SamModel(PlaneEncoder):
     ) -> None:
         """Predict all objects of one tile."""
         started = time.perf_counter()
-        network = self.loaded.network
+        network = self.loaded.sam
         features = network.without_memory(self.features(plane, tile, cancelled=cancelled))
         for part in _batches(group):
             stop_if(cancelled)

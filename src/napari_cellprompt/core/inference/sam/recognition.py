@@ -55,7 +55,7 @@ def remember(
     objects: Sequence[tuple[CroppedMask, Tile]],
 ) -> list[NDArray[np.float16] | None]:
     """The memory ``(mem_dim, h, w)`` of each object; None for models without memory."""
-    network = encoder.loaded.network
+    network = encoder.loaded.sam
     if not isinstance(network, SAM2):
         return [None] * len(objects)
     memories: list[NDArray[np.float16] | None] = []

@@ -26,7 +26,7 @@ from napari_cellprompt.core.images.tiles import (
     touches_border,
 )
 from napari_cellprompt.core.inference.cancelling import stop_if
-from napari_cellprompt.core.inference.model import SearchSettings
+from napari_cellprompt.core.inference.searching import SearchSettings
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.found import (
     FilterSettings,

@@ -4,8 +4,8 @@ import numpy as np
 from tests.followers import discs
 
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.propagate.appearance import learn_look
-from napari_cellprompt.core.propagate.views import FieldView
+from napari_cellprompt.core.inference.sam.following.appearance import learn_look
+from napari_cellprompt.core.inference.sam.following.views import FieldView
 from napari_cellprompt.core.types import CroppedMask, Tile
 
 SIDE = 384

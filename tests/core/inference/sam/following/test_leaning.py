@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_cellprompt.core.propagate.leaning import lean_on
+from napari_cellprompt.core.inference.sam.following.leaning import lean_on
 
 STILL = torch.zeros(1, 32, 32)
 

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.following import Geometry
     from napari_cellprompt.core.types import Candidate, CroppedMask
-
-    from .types import Geometry
 
 __all__ = [
     "FieldView",

@@ -1,0 +1,195 @@
+"""How one object is asked for: which crops, in which order, until there is an answer.
+
+Each way of asking is a generator: it yields crops to look at and is sent what was seen,
+so that many objects are looked at together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cellprompt.core.inference.crops import Crop, crop_around
+from napari_cellprompt.core.inference.extent import extent_of
+from napari_cellprompt.core.masks.rle import decode as decode_rle
+from napari_cellprompt.core.types import CroppedMask
+
+from .looking import Ask, Seen, whole
+from .zooms import agreements, extent_in_crop, overlap, zoom_scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.core.inference.model import Query
+    from napari_cellprompt.core.types import Prompts
+
+    from .settings import CropSettings
+
+__all__ = ["Asking", "Manner", "first_crop"]
+
+Asking = Generator[list[Ask], list[Seen], list[Seen]]
+"""Ends with the answer and its alternatives, best first."""
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How objects of one plane are asked for."""
+
+    settings: CropSettings
+    size: int
+    """Network pixels of a crop."""
+    shape: tuple[int, int]
+    """Rows and columns of the plane."""
+
+    def ask(self, query: Query) -> Asking:
+        """The way that suits what is known of an object."""
+        if query.prompts.mask is not None:
+            return self._from_mask(query.prompts)
+        if query.earlier is not None and isinstance(query.earlier.state, Seen):
+            return self._corrected(query.prompts, query.earlier.state)
+        if query.prompts.box is not None:
+            return self._from_box(query.prompts)
+        return self._from_clicks(query.prompts, query.size_hint)
+
+    def around(self, box: Box, share: float) -> Crop:
+        """The crop in whose middle a box takes this share."""
+        return whole(crop_around(box, share, self.size))
+
+    def at(self, point: tuple[float, float], side: float) -> Crop:
+        """The crop around the middle of a pixel."""
+        x, y = point[0] + 0.5, point[1] + 0.5
+        return whole(Crop(y - side / 2, x - side / 2, side, self.size))
+
+    # -- one look ----------------------------------------------------------------
+    def _from_box(self, prompts: Prompts) -> Asking:
+        if prompts.box is None:
+            raise ValueError("there is no box")
+        crop = self.around(prompts.box, self.settings.box_share)
+        return (yield [Ask(crop, _drawn(prompts))])
+
+    def _from_mask(self, prompts: Prompts) -> Asking:
+        mask, origin = _window_of(prompts)
+        around = _joined([_pixels_of(extent_of(prompts), prompts)], prompts)
+        crop = self.around(around, self.settings.mask_share)
+        drawn = _drawn(prompts) | {"mask": (mask, origin)}
+        return (yield [Ask(crop, drawn)])
+
+    def _corrected(self, prompts: Prompts, before: Seen) -> Asking:
+        found = before.box()
+        if found is None:
+            crop, quarter = before.crop, before.crop.side / 4
+            x0, y0 = crop.x0 + quarter, crop.y0 + quarter
+            found = (x0, y0, x0 + 2 * quarter, y0 + 2 * quarter)
+        crop = self.around(_joined([found], prompts), self.settings.corrected_share)
+        drawn = _drawn(prompts) | {"previous": self._known(before)}
+        return (yield [Ask(crop, drawn)])
+
+    # -- unknown size ------------------------------------------------------------
+    def _from_clicks(self, prompts: Prompts, size: float | None) -> Asking:
+        settings = self.settings
+        point = prompts.points[prompts.labels.index(1)]
+        drawn = _drawn(prompts)
+        if size is not None and size > 0:
+            crop = self.at(point, size / settings.second_share)
+            [seen] = yield [Ask(crop, drawn)]
+            if settings.least_extent <= extent_in_crop(seen) <= settings.most_extent:
+                return (yield from self._again(prompts, seen, []))
+        largest = settings.reach * max(self.shape)
+        sides = [side for side in settings.zooms if side < largest] or [settings.zooms[0]]
+        answers = yield [Ask(self.at(point, side), drawn) for side in sides]
+        scores = zoom_scores(answers, agreements(answers), settings)
+        best = int(np.argmax(scores))
+        while (
+            best == len(answers) - 1
+            and sides[-1] * settings.growth < largest
+            and extent_in_crop(answers[-1]) > settings.most_extent
+        ):
+            sides.append(sides[-1] * settings.growth)
+            answers += yield [Ask(self.at(point, sides[-1]), drawn)]
+            scores = zoom_scores(answers, agreements(answers), settings)
+            best = int(np.argmax(scores))
+        order = np.argsort(scores, kind="stable")[::-1]
+        ranked = [answers[row] for row in order]
+        return (yield from self._again(prompts, ranked[0], ranked[1:]))
+
+    def refined(self, prompts: Prompts, rough: Seen) -> Asking:
+        """The second look alone, at an object that is known roughly."""
+        return self._again(prompts, rough, [])
+
+    def _again(self, prompts: Prompts, seen: Seen, others: list[Seen]) -> Asking:
+        """A second look at the right zoom, and what other zooms say differently."""
+        found = seen.box()
+        if found is None:
+            return [seen]
+        crop = self.around(found, self.settings.second_share)
+        drawn = _drawn(prompts) | {"previous": self._known(seen)}
+        [best] = yield [Ask(crop, drawn)]
+        if best.box() is None:
+            best = seen
+        chosen = [best]
+        for other in others:
+            if len(chosen) > self.settings.alternatives:
+                break
+            extent = extent_in_crop(other)
+            if not self.settings.least_extent <= extent <= self.settings.whole_extent:
+                continue
+            if other.iou < self.settings.least_score:
+                continue
+            if all(overlap(other, item) < self.settings.different for item in chosen):
+                chosen.append(other)
+        return chosen
+
+    def _known(self, seen: Seen) -> tuple[Any, tuple[int, int]]:
+        """An answer as the prompt of the next look: probability in plane pixels."""
+        logits, origin = seen.window(self.shape)
+        return 1 / (1 + np.exp(-np.clip(logits, -30, 30))), origin
+
+
+def first_crop(manner: Manner, prompts: Prompts, size: float | None) -> Crop:
+    """The crop that is looked at first, or in the middle of the zooms, for prompts."""
+    settings = manner.settings
+    if prompts.mask is not None:
+        around = _joined([_pixels_of(extent_of(prompts), prompts)], prompts)
+        return manner.around(around, settings.mask_share)
+    if prompts.box is not None:
+        return manner.around(prompts.box, settings.box_share)
+    side = settings.zooms[len(settings.zooms) // 2]
+    if size is not None and size > 0:
+        side = size / settings.second_share
+    return manner.at(prompts.points[prompts.labels.index(1)], side)
+
+
+def _drawn(prompts: Prompts) -> dict[str, Any]:
+    """What of the prompts is drawn into any crop."""
+    drawn: dict[str, Any] = {"points": prompts.points, "labels": prompts.labels}
+    return drawn if prompts.box is None else drawn | {"box": prompts.box}
+
+
+def _joined(boxes: list[Box], prompts: Prompts) -> Box:
+    """A rectangle around boxes and the pixels of all clicks."""
+    spans = np.array([*boxes, *((x, y, x + 1, y + 1) for x, y in prompts.points)])
+    x0, y0 = spans[:, :2].min(axis=0).tolist()
+    x1, y1 = spans[:, 2:].max(axis=0).tolist()
+    return x0, y0, x1, y1
+
+
+def _pixels_of(box: Box, prompts: Prompts) -> Box:
+    """The extent of prompts, at least a pixel large."""
+    x0, y0, x1, y1 = box
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+
+
+def _window_of(prompts: Prompts) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+    """The mask prompt cut to the rectangle that holds it, and its row and column."""
+    if prompts.mask is None:
+        raise ValueError("there is no mask")
+    mask = decode_rle(prompts.mask)
+    box = CroppedMask(mask, (0, 0), prompts.mask.size).box
+    if box is None:
+        return np.zeros((1, 1), bool), (0, 0)
+    x0, y0, x1, y1 = box
+    return mask[y0:y1, x0:x1].copy(), (y0, x0)

@@ -1,0 +1,161 @@
+"""What the engine may ask of a model that follows objects from plane to plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Sequence
+
+    from napari_cellprompt.core.types import Candidate, CroppedMask
+
+    from .sam.object_memory import TrackSettings
+
+__all__ = [
+    "Cost",
+    "FollowSettings",
+    "Follower",
+    "Geometry",
+    "Method",
+    "Sighting",
+    "Track",
+]
+
+Geometry = Literal["auto", "roi", "field"]
+Method = Literal["auto", "memory", "neighbour"]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowSettings:
+    """How a model follows objects; each field as in ``PropagationSettings``."""
+
+    geometry: Geometry
+    method: Method
+    track: TrackSettings
+    lean: float | None
+    look: float | None
+
+
+class Track(Protocol):
+    """One object on its way through a stack, in one direction."""
+
+    state: Any
+    """The follower's own; None before the first look and when it has to start anew."""
+
+    @property
+    def id(self) -> int:
+        """Of the object."""
+
+    @property
+    def anchor(self) -> int:
+        """The plane, vouched for by the user, that it is followed from."""
+
+    @property
+    def step(self) -> int:
+        """+1 or -1."""
+
+    @property
+    def next(self) -> int:
+        """The plane that it is looked for on."""
+
+    @property
+    def last_plane(self) -> int:
+        """The nearest plane on which the object was."""
+
+    @property
+    def last(self) -> CroppedMask:
+        """Its mask there."""
+
+    @property
+    def expected(self) -> CroppedMask:
+        """That mask where it should be on the next plane."""
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """Rows and columns between ``last`` and ``expected``."""
+
+    @property
+    def anchors(self) -> list[int]:
+        """All planes that the user vouched for, in order."""
+
+    @property
+    def beyond(self) -> int | None:
+        """The vouched plane on the other side, towards which it is followed, if any."""
+
+    def mask_on(self, plane: int) -> CroppedMask | None:
+        """The mask of a plane that was followed or vouched for; None without one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """What a follower found of one object on one plane."""
+
+    candidate: Candidate
+    presence: float
+    """Probability that the object is there, 0 to 1."""
+    state: Any = field(default=None, repr=False)
+    """What the follower wants to be given back when the plane is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What following one object to one plane takes."""
+
+    shared_seconds: float
+    """For what objects in one place share."""
+    seconds: float
+    """For the object itself."""
+    shared_nbytes: int
+    nbytes: int
+    """Memory that is held while it is followed."""
+
+
+class Follower(Protocol):
+    """Finds objects on the planes next to those on which they are known."""
+
+    def begin(self, track: Track) -> None:
+        """Get ready to follow an object from its last mask."""
+
+    def foresee(self, track: Track) -> None:
+        """Get ready for an object that has moved to ``track.expected``."""
+
+    def place(self, track: Track) -> Hashable:
+        """What objects share that are looked at together."""
+
+    def look(
+        self,
+        plane: int,
+        tracks: Sequence[Track],
+        *,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[tuple[Track, Sighting]]:
+        """Look for objects on a plane; one after the other is given as it is found.
+
+        Raises
+        ------
+        concurrent.futures.CancelledError
+            Where ``cancelled`` said so.
+        """
+
+    def arrive(self, track: Track, found: CroppedMask, *, final: bool) -> bool:
+        """Get ready for the plane after one on which an object was found.
+
+        False where the object was cut by what was looked at, and is to be looked at again
+        on the same plane; never with ``final``.
+        """
+
+    def keep(self, plane: int, track: Track, sighting: Sighting) -> None:
+        """Remember what was found and is taken for the object."""
+
+    def cost(
+        self,
+        track: Track,
+        *,
+        timed: bool,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Cost:
+        """What the next plane of an object takes; measured by a trial where ``timed``."""
+
+    def forget(self, object_id: int | None = None, plane: int | None = None) -> None:
+        """Drop what is remembered of an object and a plane; of all without them."""

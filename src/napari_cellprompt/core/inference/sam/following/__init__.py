@@ -1,0 +1,1 @@
+"""Following objects with a SAM network: by views that move along, memories, masks."""

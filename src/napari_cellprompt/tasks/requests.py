@@ -1,0 +1,127 @@
+"""What the four verbs are asked: frozen, picklable, and cheap to import.
+
+A request names files; the function ``run`` of the module of its verb carries it out. The
+fields are the one place where defaults are typed: the command line takes them from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_cellprompt.core.inference.searching import Mode
+    from napari_cellprompt.core.masks.found import FilterSettings
+    from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
+
+__all__ = [
+    "EverythingRequest",
+    "FewshotRequest",
+    "ImageRequest",
+    "ModelRequest",
+    "PropagateRequest",
+    "SegmentRequest",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """Which model is to answer, and where it runs."""
+
+    model: str = DEFAULT_MODEL
+    """Name of a model, or a file of weights."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``mps``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest(ModelRequest):
+    """How image files are read and shown to a model."""
+
+    axes: str | None = None
+    """Letters of the axes, such as TZYX, where a file does not say."""
+    channel: int | None = None
+    """Which to look at, from 0; None: the first."""
+    series: int | None = None
+    """Which image of a file of several, see ``read_image``."""
+    contrast: tuple[float, float] | None = None
+    """Grey values that become 0 and 255; None takes the percentiles 0.1 and 99.9 of each
+    whole image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentRequest(ImageRequest):
+    """Objects that a file of prompts names are to be segmented."""
+
+    image: Path
+    prompts: Path
+    output: Path
+    """Label TIFF."""
+    along: str | None = None
+    """``z`` or ``t``: the axis that ``plane`` counts; None takes z where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PropagateRequest(ImageRequest):
+    """Objects are to be followed through a stack or a movie."""
+
+    image: Path
+    output: Path
+    """Label TIFF; tracks go beside it."""
+    prompts: Path | None = None
+    seeds: Path | None = None
+    """Labels of one plane, instead of prompts; ids are kept."""
+    plane: int | None = None
+    """The plane of the seeds."""
+    along: str | None = None
+    """``z`` or ``t``; None takes z where there is one."""
+    direction: Direction = "both"
+    start: int | None = None
+    stop: int | None = None
+    """First and last plane wanted, both inclusive."""
+    divisions: bool = False
+    """Whether objects that stay in two parts end, and the parts go on."""
+    disk_cache: float = 0
+    """MB of features that are kept in files."""
+    settings: PropagationSettings | None = None
+    """How objects are followed; None: as the class says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EverythingRequest(ImageRequest):
+    """All objects of an image are to be labelled."""
+
+    image: Path
+    output: Path
+    """Label TIFF."""
+    mode: Mode = "auto"
+    size: float | None = None
+    """Longer side of the objects in pixels; None finds it from the image."""
+    link: bool = True
+    """One id per object through a stack."""
+    filters: FilterSettings | None = None
+    """Which objects to keep; None: as the class says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewshotRequest(ImageRequest):
+    """All objects like a few examples are to be labelled, in every image of a folder."""
+
+    folder: Path
+    output: Path
+    """Folder for labels and tables."""
+    examples: tuple[tuple[Path, Path], ...] = ()
+    """Images and the labels of wanted objects on them."""
+    others: tuple[tuple[Path, Path], ...] = ()
+    """Images and the labels of objects that are not wanted."""
+    bank: Path | None = None
+    """Examples that were saved before."""
+    save_bank: Path | None = None
+    threshold: float = 0.5
+    """Score from which on an object is taken, 0 to 1."""
+    again: bool = False
+    """Also images whose labels are there."""

@@ -1,0 +1,251 @@
+"""What one viewer works with: model, image, layers, options; the same for all widgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_cellprompt.layers.accept import Acceptor, Overlap
+from napari_cellprompt.layers.coordinates import channel_on_screen, plane_of
+from napari_cellprompt.layers.grids import match_grid
+from napari_cellprompt.layers.images import ImageRevisions
+from napari_cellprompt.layers.ownership import ownership_of
+from napari_cellprompt.layers.prompts import add_boxes_layer, add_points_layer
+
+from .prompt_layers import Chosen, put_below, put_in_order
+from .undo import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+
+    from napari_cellprompt.layers.coordinates import PlaneView
+    from napari_cellprompt.layers.ownership import Role
+    from napari_cellprompt.session.segment import SegmentSession
+
+    from .contrast import ContrastLimits, Limits, Pending
+
+__all__ = ["Workplace"]
+
+
+class Workplace:
+    """The image that is worked on, what belongs to it, and how it is segmented.
+
+    Whoever needs a layer asks for it here: the one that belongs to the image is handed
+    out, and a new one is made when there is none.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer to work in.
+    session : SegmentSession
+        Runs the model.
+    ask : callable
+        ``ask(question)`` is True when the user agrees.
+    """
+
+    chosen_changed = Signal()
+    """Image or layers are not what they were."""
+
+    def __init__(
+        self, viewer: ViewerModel, session: SegmentSession, *, ask: Callable[[str], bool]
+    ) -> None:
+        self.viewer = viewer
+        self.session = session
+        self.ask = ask
+        self.chosen = Chosen()
+        self.channel_axis: int | None = None
+        self.chosen_channel: int | None = None
+        """None: colour, or the channel on screen where there is an axis of channels."""
+        self.overlap: Overlap = "keep"
+        self.ownership = ownership_of(viewer)
+        self.acceptor = Acceptor(viewer)
+        self.steps = Steps(viewer, self.acceptor)
+        """What can be taken back, by Segment and by what writes into its labels."""
+        self.revisions = ImageRevisions()
+        self.contrast: ContrastLimits | None = None
+        """How grey values are shown to the model; set by whoever computes them."""
+        self.made: list[Layer] = []
+        """Layers that were made here."""
+        self._channels: dict[str, tuple[int | None, int | None]] = {}
+
+    @property
+    def channel(self) -> int | None:
+        """The channel that the model looks at; None for colour and where there are none."""
+        image, axis = self.chosen.image, self.channel_axis
+        if self.chosen_channel is not None or image is None or axis is None:
+            return self.chosen_channel
+        return channel_on_screen(self.viewer, image, axis)
+
+    def pixels_of(self, image: Image) -> tuple[str, Limits | Pending | None]:
+        """Identity of an image's pixels, and the grey values that become 0 and 255."""
+        key = self.revisions.key(image)
+        if self.contrast is None:
+            return key, None
+        return key, self.contrast.of(image, key, self.channel_axis, self.channel)
+
+    # --- which image -----------------------------------------------------------------
+
+    def choose(self, image: Image | None) -> None:
+        """Work on an image, with the layers and the channel that belong to it."""
+        before = self.chosen.image
+        if before is not None:
+            self._channels[str(before.unique_id)] = (
+                self.channel_axis,
+                self.chosen_channel,
+            )
+        name = "" if image is None else str(image.unique_id)
+        self.channel_axis, self.chosen_channel = self._channels.get(name, (None, None))
+        self._set(Chosen() if image is None else self._served(image))
+
+    def use(self, role: Role, layer: Layer | None) -> None:
+        """Let a layer that the user chose serve the image."""
+        if self.chosen.image is not None:
+            self.ownership.use(self.chosen.image, role, layer)
+        self.update()
+
+    def update(self) -> None:
+        """Follow the layer list: what is gone is no longer chosen."""
+        image, layers = self.chosen.image, self.viewer.layers
+        if image is not None and image in layers:
+            self._set(self._served(image))
+            return
+        if image is not None:
+            self.revisions.forget(image)
+        # what belongs to an image that is gone may still be in use by a propagation
+        chosen = self.chosen
+        self._set(
+            Chosen(
+                None,
+                chosen.points if chosen.points in layers else None,
+                chosen.boxes if chosen.boxes in layers else None,
+                chosen.labels if chosen.labels in layers else None,
+            )
+        )
+
+    def _served(self, image: Image) -> Chosen:
+        serving = self.ownership.serving
+        return Chosen(
+            image,
+            serving(image, "points"),
+            serving(image, "boxes"),
+            serving(image, "labels"),
+        )
+
+    def _set(self, chosen: Chosen) -> None:
+        if chosen != self.chosen:
+            self.chosen = chosen
+            self.chosen_changed.emit()
+
+    # --- layers of the image ---------------------------------------------------------
+
+    def need_points(self) -> None:
+        """Make the layer for clicks where the image has none that fits it."""
+        image, points = self.chosen.image, self.chosen.points
+        if image is None or (points is not None and points.ndim == image.ndim):
+            return
+        self._add(image, "points", lambda: add_points_layer(self.viewer, image))
+
+    def need_boxes(self) -> None:
+        """Make the layer for boxes where the image has none that fits it.
+
+        The layer for clicks is made first: napari's canvas has crashed where an empty
+        Points layer was added after an empty Shapes layer in a viewer that was emptied.
+        """
+        image, boxes = self.chosen.image, self.chosen.boxes
+        if image is None or (boxes is not None and boxes.ndim == image.ndim):
+            return
+        self.need_points()
+        self._add(image, "boxes", lambda: add_boxes_layer(self.viewer, image))
+
+    def raise_prompts(self) -> None:
+        """Bring clicks and boxes above the image, where it was moved above them."""
+        put_in_order(self.viewer, self.chosen)
+
+    def _add(self, image: Image, role: Role, make: Callable[[], Layer]) -> None:
+        active = self.viewer.layers.selection.active
+        layer = make()
+        self.made.append(layer)
+        self.ownership.made(layer, image)
+        self.ownership.use(image, role, layer)
+        self.update()
+        put_in_order(self.viewer, self.chosen)
+        if active is not None and self.viewer.layers.selection.active != active:
+            self.viewer.layers.selection.active = active
+
+    # --- where objects go ------------------------------------------------------------
+
+    def labels_of(self, image: Image) -> Labels | None:
+        """The layer that takes the objects of an image; None before there is one."""
+        labels: Labels | None = self.ownership.serving(image, "labels")
+        return labels
+
+    def target(
+        self, image: Image, view: PlaneView | None = None, *, wanted: Labels | None = None
+    ) -> Labels:
+        """The layer that takes the objects of an image; made where there is none.
+
+        The user is asked before objects go into a layer that was not made for this
+        image; where that is not wanted, a new one is made.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+            The image that was segmented, be it the chosen one or not.
+        view : PlaneView, optional
+            A plane of the image; the one on screen when left out.
+        wanted : napari.layers.Labels, optional
+            Where the objects came from, and are to go again.
+        """
+        if view is None:
+            view = plane_of(self.viewer, image, channel_axis=self.channel_axis)
+        labels = wanted if wanted in self.viewer.layers else self.labels_of(image)
+        owned = labels is not None and self.ownership.image_of(labels) == image
+        if (
+            labels is not None
+            and owned
+            and isinstance(match_grid(image, labels, view), str)
+        ):
+            labels = None  # the image has other pixels now
+        if labels is not None and not self.ownership.may_write(labels, image):
+            if self.ask(self._question(labels, image)):
+                self.ownership.agree(labels, image)
+            else:
+                labels = None
+        if labels is None:
+            labels = self.acceptor.new_layer(image, view)
+            self.made.append(labels)
+            put_below(self.viewer, labels, self.ownership.layers_of(image))
+        self.ownership.use(image, "labels", labels)
+        self.update()
+        return labels
+
+    def _question(self, labels: Labels, image: Image) -> str:
+        owner = self.ownership.image_of(labels)
+        if owner is not None:
+            what = f"'{labels.name}' holds the objects of '{owner.name}'."
+        elif self.ownership.is_made(labels):
+            what = f"'{labels.name}' holds the objects of an image that was removed."
+        else:
+            what = f"'{labels.name}' was not made for '{image.name}'."
+        return (
+            f"{what} Write objects of '{image.name}' into it? With No they go into a new "
+            "layer."
+        )
+
+    def target_written(self, labels: Labels, written: Labels) -> None:
+        """Go on with a layer that has room for larger ids, where one took the place."""
+        if written != labels and labels not in self.viewer.layers:
+            if labels in self.made:
+                self.made.append(written)
+            self.update()
+
+    def close(self) -> None:
+        """Stop following layers; what was made stays known."""
+        self.revisions.close()
+        self.acceptor.close()
+        self.chosen = Chosen()
+        self.made.clear()

@@ -1,0 +1,77 @@
+"""Files around the package that say the same thing as it does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CONDA = {"torch": "pytorch", "dask[array]": "dask-core"}
+"""Names that conda-forge gives to distributions of PyPI."""
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]
+
+
+def read_yaml(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_links_of_the_readme_work_on_pypi_as_well() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert targets
+    assert [t for t in targets if not t.startswith(("https://", "#"))] == []
+
+
+def test_pictures_of_the_readme_are_in_the_repository() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in re.findall(r"!\[[^]]*\]\(https://raw\.\S+?/main/([^)\s]+)\)", text):
+        assert (ROOT / path).is_file(), path
+
+
+def test_citation_and_recipe_have_the_version_and_licence(project: dict[str, Any]) -> None:
+    citation = read_yaml("CITATION.cff")
+    recipe = read_yaml("packaging/conda-forge/recipe.yaml")
+    assert citation["version"] == project["version"] == recipe["context"]["version"]
+    assert citation["license"] == project["license"] == recipe["about"]["license"]
+
+
+def test_the_recipe_needs_what_the_package_needs(project: dict[str, Any]) -> None:
+    wanted = set()
+    for dependency in project["dependencies"]:
+        name, limit = re.fullmatch(r"([\w\-\[\]]+)(.*)", dependency).groups()
+        wanted.add(f"{CONDA.get(name, name)} {limit}")
+    recipe = read_yaml("packaging/conda-forge/recipe.yaml")
+    assert set(recipe["requirements"]["run"][1:]) == wanted
+
+
+def test_urls_are_those_of_one_project(project: dict[str, Any]) -> None:
+    home = project["urls"]["Homepage"]
+    assert {"Documentation", "Source", "Issues", "Changelog"} <= set(project["urls"])
+    assert all(url.startswith(home) for url in project["urls"].values())
+
+
+def test_classifiers_begin_with_the_oldest_python(project: dict[str, Any]) -> None:
+    minors = [
+        int(found[1])
+        for line in project["classifiers"]
+        if (found := re.search(r":: 3\.(\d+)$", line))
+    ]
+    assert minors == list(range(11, 15))
+    assert project["requires-python"] == ">=3.11"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob(".github/**/*.yml")), ids=lambda path: path.name
+)
+def test_files_of_github_are_yaml(path: Path) -> None:
+    assert isinstance(read_yaml(str(path.relative_to(ROOT))), dict)
