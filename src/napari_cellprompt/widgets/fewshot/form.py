@@ -61,12 +61,19 @@ class FewshotForm:
         fill_rows(self.teach, self.labels, self.which, self.kind)
         fill_rows(self.choose, self.threshold)
 
-    def update_layers(self) -> None:
-        """Follow the layer list."""
+    def update_layers(self, usual: Labels | None = None) -> None:
+        """Follow the layer list.
+
+        Parameters
+        ----------
+        usual : napari.layers.Labels, optional
+            What is chosen where nothing is: where Segment writes objects.
+        """
         before = self.labels.value
         self.labels.reset_choices()
-        if before in self._viewer.layers:
-            self.labels.value = before
+        wanted = before if before in self._viewer.layers else usual
+        if wanted is not None and wanted in self._viewer.layers:
+            self.labels.value = wanted
 
     def _layers(self, _: object) -> list[Labels]:
         return [

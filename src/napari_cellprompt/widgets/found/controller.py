@@ -97,7 +97,7 @@ class FoundController:
 
     # --- for those that find ----------------------------------------------------------
 
-    def _stop(self) -> None:
+    def _stop(self) -> object:
         """Tell what runs to stop soon."""
         raise NotImplementedError
 
