@@ -25,7 +25,8 @@ from data import load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.evaluation.objects import Case, KnownPlane, choose
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
+from napari_cellprompt.evaluation.objects import Case, KnownPlane, pick_cases
 from napari_cellprompt.evaluation.prompts import iou
 
 MARGINS = (0.0, 0.05, 0.1, 0.2)
@@ -45,7 +46,7 @@ def drawn(case: Case, margins: np.ndarray) -> Prompts:
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--part", default="val", choices=("val", "test", "train"))
     parser.add_argument("--limit", type=int, help="at most so many objects of each kind")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
@@ -63,7 +64,7 @@ def main() -> None:
     table: dict[str, dict[str, float]] = {}
     for kind, members in kinds.items():
         scores: dict[str, list[float]] = defaultdict(list)
-        for cases in choose(members, options.limit):
+        for cases in pick_cases(members, options.limit):
             margins = [np.full((len(cases), 4), margin) for margin in MARGINS]
             margins.append(rng.normal(0, SLIP, (len(cases), 4)))
             for name, each in zip(names, margins, strict=True):

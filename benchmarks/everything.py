@@ -24,14 +24,16 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
-from data import Plane, load_planes
+from data import Plane, load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.searching import GridSettings, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.everything import PlaneScore, find_all
 from napari_cellprompt.evaluation.objects import KnownPlane
 from napari_cellprompt.tasks.everything import EverythingSettings
+from quality import limits_of
 
 NUCLEI = (
     "dsb_fluo_256x256",
@@ -60,11 +62,14 @@ class Row(PlaneScore):
 
 
 def measure(
-    segmenter: PlaneSegmenter, plane: Plane, number: int, settings: EverythingSettings
+    segmenter: PlaneSegmenter,
+    plane: Plane,
+    source: PlaneSource,
+    number: int,
+    settings: EverythingSettings,
 ) -> Row:
     """Label one image and compare."""
-    segmenter.cache.clear()
-    known = KnownPlane(plane.dataset, PlaneSource.from_image(plane.image), plane.labels)
+    known = KnownPlane(plane.dataset, source, plane.labels)
     score = find_all(segmenter, known, settings)
     return Row(
         **asdict(score), modality=plane.modality, number=number, mode=settings.search.mode
@@ -92,7 +97,7 @@ def table(rows: list[Row]) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--modes", nargs="+", default=["auto", "grid"])
     parser.add_argument("--datasets", nargs="+", default=list(SPLIT_OF))
     parser.add_argument(
@@ -119,16 +124,24 @@ def main() -> None:
     segmenter = PlaneSegmenter(load_model(options.model))
     grid = GridSettings(conf_thres=options.conf, stability_score_thresh=options.stability)
     rows: list[Row] = []
+    root = Path(os.environ["CELLPROMPT_DATA"])
+    wanted = {options.part or SPLIT_OF[name] for name in options.datasets}
+    parts = {part: load_raw(root, part)[0] for part in wanted}
     for name in options.datasets:
         part = options.part or SPLIT_OF[name]
-        planes = load_planes(os.environ["CELLPROMPT_DATA"], part, datasets={name})
+        planes = [p for p in parts[part] if p.dataset == name]
+        limits = limits_of(planes, root)
         order = np.random.default_rng(0).permutation(len(planes))[: options.limit]
         for number in sorted(order.tolist()):
             for mode in options.modes:
                 settings = EverythingSettings(
                     search=SearchSettings(mode=mode, grid=grid), filters=FilterSettings()
                 )
-                rows.append(measure(segmenter, planes[number], number, settings))
+                # an image of its own each time: no features are there already
+                source = PlaneSource.from_image(
+                    planes[number].image, limits[number], image_id=f"{name} {number} {mode}"
+                )
+                rows.append(measure(segmenter, planes[number], source, number, settings))
                 print(rows[-1], file=sys.stderr, flush=True)
     means = table(rows)
     print(f"{'':52} images   AP50  mean AP  seconds   found    true")

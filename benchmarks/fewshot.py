@@ -30,6 +30,7 @@ from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import iou_matrix, pair_up
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.tasks.applying import apply_to_plane, choose, label_chosen
 from napari_cellprompt.tasks.everything import EverythingSettings, label_plane
 from napari_cellprompt.tasks.teaching import empty_bank, teach
@@ -140,7 +141,7 @@ def measure(
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--limit", type=int, default=8, help="images of a set at most")
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=0)

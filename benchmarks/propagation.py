@@ -22,8 +22,9 @@ import torch
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.inference.cache import FeatureCache
 from napari_cellprompt.core.propagate.types import PropagationSettings
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.data import find_sets, read_set
-from napari_cellprompt.evaluation.stacks import STARTS, KnownStack, follow, tracks_of
+from napari_cellprompt.evaluation.stacks import STARTS, KnownStack, score_tracks, tracks_of
 
 STACKS = (
     "chloroplast_sbfsem_left",
@@ -57,12 +58,13 @@ def load(root: Path, name: str) -> KnownStack:
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--stacks", nargs="+", default=list(STACKS), choices=STACKS)
     parser.add_argument("--kinds", nargs="+", default=list(STARTS), choices=STARTS)
     parser.add_argument("--limit", type=int, help="at most so many objects of a stack")
     parser.add_argument("--geometry", default="auto", choices=("auto", "roi", "field"))
-    parser.add_argument("--method", default="memory", choices=("memory", "neighbour"))
+    methods = ("auto", "memory", "neighbour")
+    parser.add_argument("--method", default="auto", choices=methods)
     parser.add_argument("--carry", choices=("on", "off"), help="default: as the model says")
     parser.add_argument("--no-stop", action="store_true", help="without stop criteria")
     parser.add_argument("--economy", action="store_true", help="all economy settings")
@@ -100,7 +102,7 @@ def main() -> None:
                     settings, method=method, track=replace(settings.track, **economy)
                 )
                 segmenter = PlaneSegmenter(model, cache=FeatureCache(1 << 30))
-                found = follow(segmenter, known, tracks, kind, chosen)
+                found = score_tracks(segmenter, known, tracks, kind, chosen)
                 usage = resource.getrusage(resource.RUSAGE_SELF)
                 rows.append(
                     {

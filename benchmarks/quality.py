@@ -26,6 +26,7 @@ from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.cli.evaluate import format_table
 from napari_cellprompt.cli.printing import printed_report
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.data import KnownSet
 from napari_cellprompt.evaluation.measuring import measure_sets
 from napari_cellprompt.evaluation.objects import KnownPlane
@@ -71,7 +72,7 @@ def by_kind(planes: list[Plane], part: str, root: Path) -> list[KnownSet]:
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cellprompt-nano", help="name or checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--parts", nargs="+", default=["val", "test"])
     parser.add_argument("--limit", type=int, help="at most so many objects of each kind")
     parser.add_argument("--kinds", nargs="+", help="only these kinds of image")

@@ -1,6 +1,7 @@
 """Our predictors beside Meta's ``sam2`` package on the same weights, in one run.
 
-``python benchmarks/speed.py [--runs N] [--threads N]``; needs the extra ``parity``.
+``python benchmarks/speed.py [--runs N] [--threads N]``; needs the extra ``parity``, but
+for ``--widget-only``, which times clicks and boxes of both bundled models alone.
 
 Both sides run in turn, so that a machine whose speed drifts slows both: the ratios hold
 where the seconds do not. SAM 2.1 tiny has random weights; the bundled model its own.
@@ -16,14 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parity"))
-
-from reference import build_reference, random_reference, reference_predictor, save_meta
 
 from napari_cellprompt import PlaneSegmenter, SAM2Predictor, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
@@ -31,6 +30,9 @@ from napari_cellprompt.core.networks.build import build_sam2
 from napari_cellprompt.core.networks.sam2 import FrameMemory
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.registry import MODELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def in_turn(runs: int, *functions: Callable[[], object]) -> list[float]:
@@ -71,26 +73,49 @@ def compare(
         }
 
 
-def plugin_clicks(runs: int, rows: dict[str, Any]) -> None:
-    """Time clicks as the widget makes them, with the bundled model."""
-    model = load_model("cellprompt-nano")
-    image = np.random.default_rng(0).integers(0, 255, (1024, 1024), dtype=np.uint8)
-    click = Prompts(points=((500.0, 400.0),), labels=(1,))
+def plugin_clicks(name: str, runs: int, rows: dict[str, Any]) -> None:
+    """Time what the widget asks for, with one model."""
+    started = time.perf_counter()
+    model = load_model(name)
+    rows[f"{name}: loading"] = {"ours": time.perf_counter() - started}
+    image = cells(1024)
+    x, y = 480.0, 416.0
+    click = Prompts(points=((x, y),), labels=(1,))
+    more = Prompts(points=((x, y), (x + 9, y)), labels=(1, 1))
+    boxes = [
+        Prompts(
+            box=(32.0 + 64 * column, 32.0 + 64 * row, 64.0 + 64 * column, 64.0 + 64 * row)
+        )
+        for row in range(10)
+        for column in range(10)
+    ]
 
     def cold() -> None:
         PlaneSegmenter(model).predict(PlaneSource.from_image(image), click)
 
     warm = PlaneSegmenter(model)
     plane = PlaneSource.from_image(image)
-    [seconds] = in_turn(runs, cold)
-    rows["widget: first click on 1024 x 1024, cold features"] = {"ours": seconds}
-    [seconds] = in_turn(runs, lambda: warm.predict(plane, click))
-    rows["widget: click with cached features"] = {"ours": seconds}
-    [seconds] = in_turn(runs, lambda: warm.predict(plane, click, size_hint=40))
-    rows["widget: click with cached features, size known"] = {"ours": seconds}
-    started = time.perf_counter()
-    load_model("cellprompt-nano")
-    rows["loading the bundled model"] = {"ours": time.perf_counter() - started}
+    steps: dict[str, Callable[[], object]] = {
+        "first click on 1024 x 1024": cold,
+        "another first click": lambda: warm.predict(plane, click),
+        "first click, size known": lambda: warm.predict(plane, click, size_hint=40),
+        "corrective click": lambda: warm.predict(plane, more),
+        "box": lambda: warm.predict(plane, boxes[44]),
+        "100 boxes": lambda: warm.predict_many(plane, boxes),
+    }
+    for step, run in steps.items():
+        [seconds] = in_turn(runs, run)
+        rows[f"{name}: {step}"] = {"ours": seconds}
+
+
+def cells(side: int) -> NDArray[np.uint8]:
+    """Bright disks of 32 pixels, 64 apart, on noise."""
+    rng = np.random.default_rng(0)
+    ticks = (np.arange(side) - 16) % 64 - 32
+    away = np.abs(ticks)[:, None] ** 2 + np.abs(ticks)[None] ** 2
+    image = rng.normal(60, 10, (side, side)) + 90 * (away < 16**2)
+    pixels: NDArray[np.uint8] = np.clip(image, 0, 255).astype(np.uint8)
+    return pixels
 
 
 @torch.no_grad()
@@ -130,25 +155,21 @@ def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--models", nargs="+", default=["cellprompt-focus", "cellprompt-nano"]
+    )
+    parser.add_argument(
+        "--widget-only", action="store_true", help="leave out what needs the extra parity"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows: dict[str, Any] = {}
-    plugin_clicks(options.runs, rows)
-    edgetam_beside_tiny(options.runs, rows)
-    with tempfile.TemporaryDirectory() as folder:
-        tiny = random_reference("sam2.1_hiera_tiny", image_size=1024)
-        path = save_meta(tiny, Path(folder) / "tiny.pt")
-        ours = SAM2Predictor(overrides={"model": path, "device": "cpu"})
-        compare("SAM 2.1 tiny 1024", ours, reference_predictor(tiny), options.runs, rows)
-        nano = load_model("cellprompt-nano", device="cpu")
-        path = save_meta(nano.network, Path(folder) / "nano.pt")
-        theirs = build_reference("cellprompt-nano", image_size=512, checkpoint=path)
-        ours = SAM2Predictor(overrides={"device": "cpu"})
-        compare(
-            "cellprompt-nano 512", ours, reference_predictor(theirs), options.runs, rows
-        )
+    for name in options.models:
+        plugin_clicks(name, options.runs, rows)
+    if not options.widget_only:
+        beside_reference(options.runs, rows)
     print(
         f"{torch.get_num_threads()} threads, medians of {options.runs} interleaved runs\n"
     )
@@ -161,6 +182,23 @@ def main() -> None:
         print(f"{name:52} {row['ours']:7.3f} s{beside}")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "speed.json").write_text(json.dumps(rows, indent=1))
+
+
+def beside_reference(runs: int, rows: dict[str, Any]) -> None:
+    """Time our networks beside the reference package's, and beside each other."""
+    from reference import build_reference, random_reference, reference_predictor, save_meta
+
+    edgetam_beside_tiny(runs, rows)
+    with tempfile.TemporaryDirectory() as folder:
+        tiny = random_reference("sam2.1_hiera_tiny", image_size=1024)
+        path = save_meta(tiny, Path(folder) / "tiny.pt")
+        ours = SAM2Predictor(overrides={"model": path, "device": "cpu"})
+        compare("SAM 2.1 tiny 1024", ours, reference_predictor(tiny), runs, rows)
+        nano = load_model("cellprompt-nano", device="cpu")
+        path = save_meta(nano.network, Path(folder) / "nano.pt")
+        theirs = build_reference("cellprompt-nano", image_size=512, checkpoint=path)
+        ours = SAM2Predictor(overrides={"device": "cpu"})
+        compare("cellprompt-nano 512", ours, reference_predictor(theirs), runs, rows)
 
 
 if __name__ == "__main__":

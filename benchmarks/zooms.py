@@ -29,7 +29,7 @@ from napari_cellprompt.core.inference.crop.looking import Ask, Seen
 from napari_cellprompt.core.inference.crop.model import CropModel
 from napari_cellprompt.core.inference.crop.settings import CropSettings
 from napari_cellprompt.core.inference.crop.zooms import agreements, zoom_scores
-from napari_cellprompt.evaluation.objects import Case, KnownPlane, choose
+from napari_cellprompt.evaluation.objects import Case, KnownPlane, pick_cases
 from quality import limits_of
 
 
@@ -70,7 +70,7 @@ def main() -> None:
     seen = {
         name: [
             looked_at(model, case)
-            for group in choose(members, options.limit)
+            for group in pick_cases(members, options.limit)
             for case in group
         ]
         for name, members in kinds.items()
@@ -81,12 +81,16 @@ def main() -> None:
 
     def mean(settings: CropSettings) -> float:
         means = [
-            np.mean([true[chosen(answers, agree, settings)] for answers, agree, true in group])
+            np.mean(
+                [true[chosen(answers, agree, settings)] for answers, agree, true in group]
+            )
             for group in seen.values()
         ]
         return float(np.mean(means))
 
-    best = np.mean([np.mean([max(true) for _, _, true in group]) for group in seen.values()])
+    best = np.mean(
+        [np.mean([max(true) for _, _, true in group]) for group in seen.values()]
+    )
     print(f"best zoom {best:.4f}, as it is {mean(model.settings):.4f}")
     grid = product((0.1, 0.3, 0.5), (0.08, 0.14, 0.2), (0.6, 0.72, 0.8), (0.0, 0.3, 0.6))
     rows = []

@@ -88,7 +88,7 @@ def test_settings() -> None:
         for key, prop in contribution.properties.items()
     }
     assert {key: prop.default for key, prop in settings.items()} == {
-        "model.name": "cellprompt-nano",
+        "model.name": "cellprompt-focus",
         "model.device": "auto",
         "model.cache_megabytes": 1024,
         "model.disk_megabytes": 0,

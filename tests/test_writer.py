@@ -10,7 +10,7 @@ import tifffile
 from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 
-from napari_cellprompt._writer import axes_of_layer, calibration_of_layer, write_labels
+from napari_cellprompt._writer import axes_of_layer, calibration_of_layer, write_layer
 from napari_cellprompt.io.label_tiff import read_labels
 
 
@@ -79,7 +79,7 @@ def test_axes_and_voxel_size_come_from_the_layer(
 ) -> None:
     data, meta, _ = Labels(blobs(*shape), **layer).as_layer_data_tuple()
     path = tmp_path / "labels.tif"
-    assert write_labels(str(path), data, meta) == [str(path)]
+    assert write_layer(str(path), data, meta) == [str(path)]
     saved = read_labels(path)
     assert (saved.axes, saved.unit) == (axes, unit)
     assert saved.scale == pytest.approx(scale, rel=1e-5)
@@ -97,7 +97,7 @@ def test_the_smallest_type_that_holds_the_ids(
     path = tmp_path / "labels.tif"
     layer = Labels(blobs(5, 6, largest=largest), scale=(0.5, 0.5), units=("um", "um"))
     data, meta, _ = layer.as_layer_data_tuple()
-    write_labels(path, data, meta)
+    write_layer(path, data, meta)
     with tifffile.TiffFile(path) as tif:
         assert tif.pages[0].dtype == dtype
         assert (tif.is_imagej, tif.is_ome) == (imagej, not imagej)
@@ -106,7 +106,7 @@ def test_the_smallest_type_that_holds_the_ids(
 def test_a_pyramid_is_written_at_full_resolution(tmp_path: Path) -> None:
     full = blobs(16, 16)
     data, meta, _ = Labels([full, full[::2, ::2]]).as_layer_data_tuple()
-    write_labels(tmp_path / "labels.tif", data, meta)
+    write_layer(tmp_path / "labels.tif", data, meta)
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif").labels, full)
 
 

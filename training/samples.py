@@ -18,7 +18,14 @@ from clicks import (
     wrong_answer,
 )
 from following import Follower
-from napari_cellprompt.core.inference.crops import CHANNELS, Crop, crop_around, draw_box, draw_points, draw_stroke
+from napari_cellprompt.core.inference.crops import (
+    CHANNELS,
+    Crop,
+    crop_around,
+    draw_box,
+    draw_points,
+    draw_stroke,
+)
 from scenes import ScenePool
 from views import View, dense_target, look_at, random_look, warped
 from warps import random_turn
@@ -153,13 +160,7 @@ class Sampler:
             return None
         point = (x0 + click[0], y0 + click[1])
         side = max(extent / share, 8.0)
-        away = rng.normal(0.0, 0.03 * side, 2)
-        crop = Crop(
-            point[1] + 0.5 - side / 2 + away[0],
-            point[0] + 0.5 - side / 2 + away[1],
-            side,
-            self.size,
-        )
+        crop = self._around_click(point[0] + 0.5, point[1] + 0.5, side, rng)
         view = look_at(plane, int(plane.ids[row]), crop)
         prompts = self._empty()
         prompts[CHANNELS["positive"]] = draw_points([point], crop)
@@ -274,10 +275,11 @@ class Sampler:
             angle = rng.uniform(0, 2 * np.pi)
             y = (box[1] + box[3]) / 2 + np.sin(angle) * reach
             x = (box[0] + box[2]) / 2 + np.cos(angle) * reach
-        crop = Crop(y - side / 2, x - side / 2, side, self.size)
+        crop = self._around_click(x, y, side, rng)
         view = look_at(plane, 0, crop)
-        centre = self.size // 2
-        around = view.ids[centre - 3 : centre + 4, centre - 3 : centre + 4]
+        row = int(np.clip((y - crop.y0) / crop.step, 3, self.size - 4))
+        column = int(np.clip((x - crop.x0) / crop.step, 3, self.size - 4))
+        around = view.ids[row - 3 : row + 4, column - 3 : column + 4]
         if around.any() or not (0 <= y < height and 0 <= x < width):
             return None
         prompts = self._empty()
@@ -318,6 +320,18 @@ class Sampler:
     def _shifted(self, crop: Crop, rng: np.random.Generator, amount: float) -> Crop:
         down, right = rng.normal(0.0, amount * crop.side, 2)
         return Crop(crop.y0 + down, crop.x0 + right, crop.side, crop.size)
+
+    def _around_click(
+        self, x: float, y: float, side: float, rng: np.random.Generator
+    ) -> Crop:
+        """A crop around a click, x and y as edges of pixels; half of them exactly.
+
+        On an object and on nothing alike: the place in the crop must not tell.
+        """
+        away = np.zeros(2)
+        if rng.random() < 0.5:
+            away = rng.normal(0.0, 0.03 * side, 2)
+        return Crop(y - side / 2 + away[0], x - side / 2 + away[1], side, self.size)
 
     def _view(
         self,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.sampling import ArrayData
 
-__all__ = ["axes_of_layer", "calibration_of_layer", "write_labels"]
+__all__ = ["axes_of_layer", "calibration_of_layer", "write_layer"]
 
 # Words that people give as axis labels, beside the letters themselves.
 _WORDS = {
@@ -29,7 +29,7 @@ _WORDS = {
 _DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
 
 
-def write_labels(
+def write_layer(
     path: str | os.PathLike[str],
     data: ArrayData | Sequence[ArrayData],
     meta: Mapping[str, Any],
@@ -56,13 +56,13 @@ def write_labels(
     CellpromptError
         When labels do not fit a TIFF or the file cannot be written.
     """
-    from napari_cellprompt.io.label_tiff import write_labels as write_label_tiff
+    from napari_cellprompt.io.label_tiff import write_labels
 
     # napari gives the levels of a pyramid as a sequence; no kind of array is one.
     labels: ArrayData = data[0] if isinstance(data, Sequence) else data
     axes = axes_of_layer(len(labels.shape), meta)
     scale, unit = calibration_of_layer(axes, meta)
-    target = write_label_tiff(
+    target = write_labels(
         path,
         labels,
         axes=axes,

@@ -255,6 +255,29 @@ def test_the_image_is_never_overwritten(
     assert tifffile.imread(tmp_path / "image.tif").max() == 900
 
 
+@pytest.mark.parametrize("axes", ["YXZ", "YZX"])
+def test_axes_in_any_order(fake: ThresholdSegmenter, axes: str, tmp_path: Path) -> None:
+    stored = squares(4, 40, 50).transpose(["ZYX".index(letter) for letter in axes])
+    arguments = write(tmp_path, stored, [{**CLICK, "plane": 2}], metadata={"axes": axes})
+    assert main(arguments) == 0
+    found = read_labels(tmp_path / "out.tif")
+    assert (found.axes, found.labels.shape) == ("ZYX", (4, 40, 50))
+    assert np.argwhere(found.labels.any(axis=(1, 2))).tolist() == [[2]]
+
+
+@pytest.mark.parametrize("option", ["--prompts", "hard link"])
+def test_no_input_is_overwritten(
+    fake: ThresholdSegmenter, option: str, tmp_path: Path
+) -> None:
+    arguments = write(tmp_path, squares(40, 50), [CLICK])
+    target = tmp_path / "same.tif"
+    target.hardlink_to(tmp_path / ("p.json" if option == "--prompts" else "image.tif"))
+    before = target.read_bytes()
+    assert main([*arguments, "-o", str(target)]) == 2
+    assert target.read_bytes() == before
+    assert fake.loaded == []
+
+
 @pytest.mark.parametrize("missing", ["image.tif", "p.json"])
 def test_missing_files(
     fake: ThresholdSegmenter,

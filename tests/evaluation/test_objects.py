@@ -22,9 +22,9 @@ from napari_cellprompt.evaluation.objects import (
     COLUMNS,
     KnownPlane,
     ObjectScore,
-    choose,
     evaluate,
     objects_of,
+    pick_cases,
 )
 from napari_cellprompt.evaluation.picture import contact_sheet
 from napari_cellprompt.evaluation.prompts import (
@@ -79,7 +79,7 @@ class Brush:
 
 def test_every_kind_of_prompt_is_measured() -> None:
     brush = Brush()
-    scores = evaluate(brush, choose([plane()]))
+    scores = evaluate(brush, pick_cases([plane()]))
     assert [score.size for score in scores] == [12, 12]
     for score in scores:
         assert score.click == pytest.approx(25 / 144)
@@ -106,7 +106,7 @@ def test_an_answer_that_is_right_needs_no_further_clicks() -> None:
             return super()._one(shape, prompts)
 
     oracle = Oracle()
-    scores = evaluate(oracle, choose([known]))
+    scores = evaluate(oracle, pick_cases([known]))
     assert [score.clicks5 for score in scores] == [1, 1]
     assert max(len(prompts.points) for prompts in oracle.asked) == 1
 
@@ -128,19 +128,19 @@ def test_a_plane_without_background_has_objects_too() -> None:
 
 def test_a_limited_choice_is_spread_and_repeatable() -> None:
     planes = [plane() for _ in range(30)]
-    assert sum(len(group) for group in choose(planes)) == 60
-    groups = choose(planes, 20)
+    assert sum(len(group) for group in pick_cases(planes)) == 60
+    groups = pick_cases(planes, 20)
     assert sum(len(group) for group in groups) <= 20
     chosen = [planes.index(group[0].plane) for group in groups]
     assert len(chosen) == 3 and chosen[0] == 0 and chosen[-1] == 29
-    again = choose(planes, 20)
+    again = pick_cases(planes, 20)
     assert [[c.id for c in g] for g in groups] == [[c.id for c in g] for g in again]
-    assert sum(len(group) for group in choose(planes, 1)) == 1
+    assert sum(len(group) for group in pick_cases(planes, 1)) == 1
 
 
 def test_progress_is_told_by_plane() -> None:
     told: list[str] = []
-    evaluate(Brush(), choose([plane(), plane()]), progress=told.append)
+    evaluate(Brush(), pick_cases([plane(), plane()]), progress=told.append)
     assert told == [
         "squares: plane 1, 2 objects so far",
         "squares: plane 2, 4 objects so far",

@@ -16,9 +16,9 @@ from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.evaluation.stacks import (
     KnownStack,
     copied,
-    follow,
     prompt_of,
     rank_correlation,
+    score_tracks,
     tracks_of,
 )
 from napari_cellprompt.evaluation.table import summarise
@@ -62,7 +62,7 @@ def test_prompts_and_the_copied_mask() -> None:
 def test_what_is_followed_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     follow_bright(monkeypatch)
     data = known(two())
-    score = follow(PlaneSegmenter(random_model()), data, tracks_of(data), "mask")
+    score = score_tracks(PlaneSegmenter(random_model()), data, tracks_of(data), "mask")
     assert (score.objects, score.planes, score.beyond, score.missed) == (2, 7, 0, 0)
     assert score.iou == score.iou_where_it_is > 0.8
     assert score.copied == pytest.approx(
@@ -87,7 +87,7 @@ def test_masks_beyond_the_end_and_missing_ones_count_as_0(
         stop_object_score=0, stop_area_ratio=0, stop_overlap=0, stop_contrast=0
     )
     tracks = tracks_of(data)
-    score = follow(PlaneSegmenter(random_model()), data, tracks, "mask", off)
+    score = score_tracks(PlaneSegmenter(random_model()), data, tracks, "mask", off)
     assert (score.beyond, score.missed) == (2, 1)
     assert score.planes == 3 + 2 + 2
     total = score.iou_where_it_is * 5

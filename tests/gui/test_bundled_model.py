@@ -15,7 +15,7 @@ from tests.gui.window import Window
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
 
-WEIGHTS = files("napari_cellprompt.core.zoo") / "weights" / "cellprompt-nano.safetensors"
+WEIGHTS = files("napari_cellprompt.core.zoo") / "weights" / "cellprompt-focus.safetensors"
 
 
 @pytest.mark.slow

@@ -55,8 +55,8 @@ class Hands:
                 dialog.reject()
                 return
             line = dialog.findChild(QLineEdit, "fileNameEdit")
-            line.selectAll()
-            QTest.keyClicks(line, self._names.pop(0))
+            # pasted: key by key, the dialog's completion would put in names of its own
+            line.setText(self._names.pop(0))
             kind = QDialogButtonBox.StandardButton.Save
             save = dialog.findChild(QDialogButtonBox).button(kind)
             QTest.mouseClick(save, Qt.MouseButton.LeftButton)

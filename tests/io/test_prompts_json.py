@@ -17,8 +17,8 @@ from napari_cellprompt.io.prompts_json import (
     ObjectPrompts,
     objects_from_json,
     objects_to_json,
-    read_prompts,
-    write_prompts,
+    read_prompt_file,
+    write_prompt_file,
 )
 
 MASK = encode(np.eye(6, dtype=bool))
@@ -42,7 +42,7 @@ EXAMPLE: dict[str, Any] = {
 def test_the_documented_example(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps(EXAMPLE))
-    assert read_prompts(path) == [
+    assert read_prompt_file(path) == [
         ObjectPrompts(
             1,
             3,
@@ -56,8 +56,8 @@ def test_the_documented_example(tmp_path: Path) -> None:
 
 def test_files_round_trip(tmp_path: Path) -> None:
     objects = objects_from_json(EXAMPLE)
-    path = write_prompts(tmp_path / "p.json", objects)
-    assert read_prompts(path) == objects
+    path = write_prompt_file(tmp_path / "p.json", objects)
+    assert read_prompt_file(path) == objects
     assert [item.name for item in tmp_path.iterdir()] == ["p.json"]
 
 
@@ -162,19 +162,19 @@ def test_errors_of_the_whole_file(content: Any, message: str) -> None:
 def test_damaged_files(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_bytes(content)
     with pytest.raises(PromptError, match=message):
-        read_prompts(tmp_path / "p.json")
+        read_prompt_file(tmp_path / "p.json")
 
 
 def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(EXAMPLE).encode())
-    assert len(read_prompts(tmp_path / "p.json")) == 3
+    assert len(read_prompt_file(tmp_path / "p.json")) == 3
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="cannot be read from"):
-        read_prompts(tmp_path / "p.json")
+        read_prompt_file(tmp_path / "p.json")
     with pytest.raises(SaveError, match="does not exist"):
-        write_prompts(tmp_path / "no" / "p.json", [])
+        write_prompt_file(tmp_path / "no" / "p.json", [])
 
 
 def test_what_is_checked_is_not_changed() -> None:

@@ -9,7 +9,7 @@ import tifffile
 from napari.components import ViewerModel
 from npe2 import PluginManager, PluginManifest
 
-from napari_cellprompt._writer import write_labels
+from napari_cellprompt._writer import write_layer
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.layers.calibration import (
     calibrated_meta,
@@ -68,7 +68,7 @@ def test_exported_labels_have_the_voxel_size_of_the_file(
     assert not is_calibrated(image)
     labels = add_labels_layer(viewer, image, channel_axis=channel_axis)
     data, meta, _ = labels.as_layer_data_tuple()
-    write_labels(tmp_path / "l.tif", data, calibrated_meta(meta, labels.ndim, image))
+    write_layer(tmp_path / "l.tif", data, calibrated_meta(meta, labels.ndim, image))
     written = read_labels(tmp_path / "l.tif")
     assert written.axes == axes
     assert written.scale == pytest.approx(scale)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from tests.brightness import BrightSegmenter, disks
 
 from napari_cellprompt.core.errors import ImageError
@@ -14,6 +16,7 @@ from napari_cellprompt.core.inference.sam.grid import MaskModel
 from napari_cellprompt.core.inference.searching import GridSettings, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import average_precision
+from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.everything import (
     EverythingSettings,
@@ -21,7 +24,10 @@ from napari_cellprompt.tasks.everything import (
     find_on_plane,
     label_plane,
     label_stack,
+    run,
 )
+from napari_cellprompt.tasks.report import Report
+from napari_cellprompt.tasks.requests import EverythingRequest
 
 CENTRES = [(14, 14), (14, 44), (44, 14), (46, 46)]
 SETTINGS = EverythingSettings(search=SearchSettings(size=17))
@@ -172,3 +178,26 @@ def test_what_cannot_be(segmenter) -> None:
         find_on_plane(
             segmenter, PlaneSource.from_image(image), SETTINGS, region=(0, 0, 70, 10)
         )
+
+
+def test_a_request_is_told_plane_by_plane_and_stops(
+    segmenter, monkeypatch, tmp_path: Path
+) -> None:
+    image, truth = drifting(3)
+    tifffile.imwrite(tmp_path / "i.tif", image, photometric="minisblack")
+    monkeypatch.setattr(loading, "load_segmenter", lambda *_, **__: segmenter)
+    request = EverythingRequest(
+        image=tmp_path / "i.tif", output=tmp_path / "o.tif", axes="ZYX", size=17
+    )
+    told: list[tuple[int, int]] = []
+    stopping = Report(
+        progress=lambda *steps: told.append(steps), cancelled=lambda: len(told) == 2
+    )
+    with pytest.raises(CancelledError):
+        run(request, stopping)
+    assert told == [(1, 3), (2, 3)]
+    assert not request.output.exists()
+    run(request)
+    labels = read_labels(request.output).labels
+    np.testing.assert_array_equal(labels, everything(image, size=17))
+    assert average_precision(labels[0], truth[0])[0] == 1.0

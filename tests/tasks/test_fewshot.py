@@ -21,6 +21,9 @@ from napari_cellprompt.tasks.applying import (
     choose,
     label_chosen,
 )
+from napari_cellprompt.tasks.fewshot import run
+from napari_cellprompt.tasks.report import Report
+from napari_cellprompt.tasks.requests import FewshotRequest
 from napari_cellprompt.tasks.teaching import empty_bank, teach, teach_stack
 
 
@@ -150,3 +153,38 @@ def test_from_a_script(segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert set(np.unique(stack[1])) == {0, *range(6, 11)}
     with pytest.raises(PromptError, match="no objects"):
         next(napari_cellprompt.fewshot([(image, 0 * disks)], [first]))
+
+
+def test_a_request_goes_on_where_it_was_stopped(
+    segmenter, monkeypatch, tmp_path: Path
+) -> None:
+    image, wanted, _ = disks_and_bars(0)
+    (tmp_path / "in").mkdir()
+    for path, pixels in (
+        (tmp_path / "shown.tif", image),
+        (tmp_path / "truth.tif", wanted.astype(np.uint8)),
+        *((tmp_path / "in" / f"{i}.tif", disks_and_bars(i)[0]) for i in (1, 2)),
+    ):
+        tifffile.imwrite(path, pixels, photometric="minisblack")
+    monkeypatch.setattr(
+        "napari_cellprompt.tasks.loading.load_segmenter", lambda *_, **__: segmenter
+    )
+    request = FewshotRequest(
+        folder=tmp_path / "in",
+        output=tmp_path / "out",
+        examples=((tmp_path / "shown.tif", tmp_path / "truth.tif"),),
+    )
+    told: list[tuple[int, int]] = []
+    report = Report(
+        progress=lambda *steps: told.append(steps), cancelled=lambda: len(told) == 1
+    )
+    with pytest.raises(CancelledError):
+        run(request, report)
+    assert told == [(1, 2)]
+    said: list[str] = []
+    assert run(request, Report(say=said.append)) == 0
+    assert "1 of 2 images have their labels already" in said
+    assert {path.name for path in (tmp_path / "out").glob("*.tif")} == {
+        "1_labels.tif",
+        "2_labels.tif",
+    }

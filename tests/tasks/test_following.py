@@ -21,7 +21,7 @@ from napari_cellprompt.tasks.following import (
     announce,
     follow_objects,
     follow_planes,
-    prompt_planes,
+    prompt_seeds,
 )
 from napari_cellprompt.tasks.report import Report
 
@@ -40,13 +40,13 @@ def seed(engine: StackPropagator, plane: int = 3, number: int = 5) -> Seed:
 
 def test_objects_are_prompted_plane_by_plane(engine) -> None:
     seeds = [seed(engine, 6), seed(engine, 2, number=7), seed(engine, 2)]
-    prompted = list(prompt_planes(engine, seeds))
+    prompted = list(prompt_seeds(engine, seeds))
     assert [plane for plane, _ in prompted] == [2, 6]
     assert [[item.id for item in outcomes] for _, outcomes in prompted] == [[7, 5], [5]]
 
 
 def test_steps_add_up(engine) -> None:
-    list(prompt_planes(engine, [seed(engine)]))
+    list(prompt_seeds(engine, [seed(engine)]))
     steps = list(follow_planes(engine, Span(start=1, direction="both")))
     assert [step.plane for step in steps] == [4, 5, 6, 7, 2, 1]
     assert [step.tracked for step in steps] == [1] * 6
@@ -55,7 +55,7 @@ def test_steps_add_up(engine) -> None:
 
 
 def test_progress_is_told_and_a_stopped_run_goes_on(engine) -> None:
-    list(prompt_planes(engine, [seed(engine)]))
+    list(prompt_seeds(engine, [seed(engine)]))
     told: list[tuple[int, int]] = []
     report = Report(
         progress=lambda *steps: told.append(steps), cancelled=lambda: len(told) == 3
@@ -74,7 +74,7 @@ def test_nothing_is_followed_where_nothing_is_known(engine) -> None:
 
 
 def test_only_long_runs_are_announced(engine, monkeypatch) -> None:
-    list(prompt_planes(engine, [seed(engine)]))
+    list(prompt_seeds(engine, [seed(engine)]))
     said: list[str] = []
     announce(engine, Span(), Report(say=said.append))
     assert said == []

@@ -55,8 +55,6 @@ def test_only_negative_clicks(open_desk: Callable[..., Desk]) -> None:
     "image",
     [
         pytest.param(np.full((30, 40), 7, dtype=np.uint8), id="constant"),
-        pytest.param(np.full((30, 40), np.nan, dtype=np.float32), id="all NaN"),
-        pytest.param(np.full((30, 40), np.inf, dtype=np.float32), id="all infinite"),
         pytest.param(np.zeros((30, 1), dtype=np.uint16), id="one pixel wide"),
         pytest.param(np.zeros((1, 1), dtype=np.uint8), id="one pixel"),
         pytest.param(np.zeros((30, 40), dtype=bool), id="bool"),
@@ -76,6 +74,23 @@ def test_odd_images_are_segmented_or_refused_in_a_sentence(
         desk.widget.accept()
         assert desk.status.endswith(".")
         desk.widget.discard()
+    desk.controller.show_model_view()
+    desk.wait(lambda: desk.controller.model_view.layer is not None)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf], ids=["all NaN", "all infinite"])
+@pytest.mark.parametrize("contrast", ["layer limits", "percentiles"])
+@pytest.mark.filterwarnings("ignore:All-NaN slice:RuntimeWarning")
+def test_images_without_a_finite_pixel_are_refused_in_a_sentence(
+    open_desk: Callable[..., Desk], value: float, contrast: str
+) -> None:
+    desk = open_desk(np.full((30, 40), value, dtype=np.float32))
+    desk.form.contrast.value = contrast
+    desk.click((0.0, 0.0))
+    desk.wait(lambda: "finite value" in desk.status)
+    desk.widget.accept()
+    assert desk.status.endswith(".")
+    assert desk.form.labels.value is None
     desk.controller.show_model_view()
     desk.wait(lambda: desk.controller.model_view.layer is not None)
 
@@ -134,7 +149,7 @@ def test_corrupt_checkpoint(
     bad.write_bytes(b"this is no checkpoint")
 
     def loader(name: str, device: str, cache_bytes: int) -> Any:
-        load = fake.load if name == "cellprompt-nano" else load_for_session
+        load = fake.load if name == "cellprompt-focus" else load_for_session
         return load(name, device, cache_bytes)
 
     viewer = make_napari_viewer()
@@ -147,7 +162,7 @@ def test_corrupt_checkpoint(
     desk.click(FIRST)
     desk.wait(lambda: not desk.controller.waiting)
     assert "broken.pt" in desk.status
-    desk.widget.models.pick("cellprompt-nano")
+    desk.widget.models.pick("cellprompt-focus")
     desk.wait(lambda: desk.controller.model is not None)
     desk.see()
     desk.widget.accept()

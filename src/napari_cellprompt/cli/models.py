@@ -62,7 +62,7 @@ def run_models(arguments: argparse.Namespace) -> int:
     if action == "list":
         print(models_table())
     elif action == "info":
-        print(describe(arguments.name))
+        print(model_facts(arguments.name))
     elif action == "path":
         print(_path_of(arguments.name))
     elif action == "download":
@@ -118,7 +118,7 @@ def _megabytes(spec: ModelSpec) -> str:
     return f"{known / 1e6:.0f} MB" if known else "-"
 
 
-def describe(name: str) -> str:
+def model_facts(name: str) -> str:
     """What is known of one model, a line each."""
     from napari_cellprompt.core.zoo.registry import get_spec
     from napari_cellprompt.core.zoo.user_models import local_file, user_models

@@ -141,10 +141,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=("auto", "memory", "neighbour"),
         default=_setting("method"),
-        help="auto: as the model can; memory: what SAM 2 remembers of several planes; neighbour: the mask of the "
-        "plane before is the prompt of the next, without any memory: fastest, for slow "
-        "changes only, cannot tell look-alikes apart, also for SAM 1 "
-        "(default: %(default)s)",
+        help="auto: as the model can; memory: what SAM 2 remembers of several planes; "
+        "neighbour: the mask of the plane before is the prompt of the next, without any "
+        "memory: fastest, for slow changes only, cannot tell look-alikes apart, also for "
+        "SAM 1 (default: %(default)s)",
     )
     economy.add_argument(
         "--memories",

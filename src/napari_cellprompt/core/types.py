@@ -158,8 +158,7 @@ def points_outside(points: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool
     if xy.shape == (0,):
         xy = xy.reshape(0, 2)
     last = np.array([shape[1], shape[0]]) - 0.5
-    outside: NDArray[np.bool_] = ((xy < -0.5) | (xy > last)).any(axis=-1)
-    return outside
+    return np.asarray(((xy < -0.5) | (xy > last)).any(axis=-1))
 
 
 def box_outside(box: Sequence[float], shape: tuple[int, int]) -> bool:

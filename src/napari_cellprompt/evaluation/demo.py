@@ -20,6 +20,7 @@ from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.report import SILENT, Report, counted
 
 from .overlay import draw_overlay, save_png
+from .prompts import iou
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +165,7 @@ def _run_case(segmenter: ManySegmenter, case: _Case, folder: Path, report: Repor
     else:
         ids = [int(index) for index in np.unique(case.truth) if index]
         scores = [
-            _iou(item.best.mask.to_plane(), case.truth == index)
+            iou(item.best.mask, case.truth == index)
             for item, index in zip(found, ids, strict=True)
         ]
         good = sum(score >= 0.5 for score in scores)
@@ -182,8 +183,3 @@ def _run_case(segmenter: ManySegmenter, case: _Case, folder: Path, report: Repor
     )
     seen = plane.read(0, plane.shape[0], 0, plane.shape[1])
     save_png(folder / f"{case.file}.png", draw_overlay(seen, labels, case.prompts))
-
-
-def _iou(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    union = np.count_nonzero(mask | truth)
-    return float(np.count_nonzero(mask & truth) / union) if union else 1.0

@@ -14,10 +14,10 @@ from napari_cellprompt.tasks.report import SILENT, Report
 
 from .data import find_sets, read_set
 from .everything import find_all
-from .objects import choose, evaluate
+from .objects import evaluate, pick_cases
 from .overlay import save_png
 from .picture import contact_sheet
-from .stacks import STARTS, follow, tracks_of
+from .stacks import STARTS, score_tracks, tracks_of
 from .table import summarise
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _measure(
     count_clicks: bool,
 ) -> None:
     """Add what is measured on one data set."""
-    groups = choose(known.planes, limit)
+    groups = pick_cases(known.planes, limit)
     if "prompts" in parts:
         measured.objects += evaluate(
             segmenter, groups, count_clicks=count_clicks, progress=report.say
@@ -170,7 +170,7 @@ def _measure(
             report.say(
                 f"{known.stack.dataset}: following {len(tracks)} objects from the {start}"
             )
-            measured.stacks.append(follow(segmenter, known.stack, tracks, start))
+            measured.stacks.append(score_tracks(segmenter, known.stack, tracks, start))
 
 
 def _write(path: Path, measured: Measured, model: str, limit: int | None) -> None:

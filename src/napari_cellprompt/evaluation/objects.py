@@ -35,8 +35,8 @@ __all__ = [
     "KnownPlane",
     "ManySegmenter",
     "ObjectScore",
-    "choose",
     "evaluate",
+    "pick_cases",
     "renumbered",
 ]
 
@@ -160,7 +160,7 @@ def objects_of(plane: KnownPlane) -> list[Case]:
     return cases
 
 
-def choose(planes: Sequence[KnownPlane], limit: int | None = None) -> list[list[Case]]:
+def pick_cases(planes: Sequence[KnownPlane], limit: int | None = None) -> list[list[Case]]:
     """The objects to measure, by plane: all, or a fixed choice of at most ``limit``.
 
     The choice is spread over the planes, and the same each time. It looks at few planes
@@ -195,7 +195,7 @@ def evaluate(
     segmenter
         What is measured.
     groups
-        Objects by plane, from :func:`choose`.
+        Objects by plane, from :func:`pick_cases`.
     count_clicks
         Whether clicks go on until an object is well outlined.
     progress

@@ -19,7 +19,7 @@ from scipy import ndimage, stats
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.tasks.following import Seed, follow_objects, prompt_planes
+from napari_cellprompt.tasks.following import Seed, follow_objects, prompt_seeds
 
 from .objects import SMALLEST_AREA, renumbered
 from .prompts import iou
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.propagate.types import PropagationSettings
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
-__all__ = ["STARTS", "KnownStack", "StackScore", "Track", "follow", "tracks_of"]
+__all__ = ["STARTS", "KnownStack", "StackScore", "Track", "score_tracks", "tracks_of"]
 
 Start = Literal["box", "mask"]
 STARTS: tuple[Start, ...] = ("box", "mask")
@@ -128,7 +128,7 @@ def prompt_of(mask: NDArray[np.bool_], start: Start) -> Prompts:
     return Prompts(box=(float(columns.min()), float(rows.min()), x1, y1))
 
 
-def follow(
+def score_tracks(
     segmenter: PlaneSegmenter,
     known: KnownStack,
     tracks: Sequence[Track],
@@ -142,7 +142,7 @@ def follow(
         Seed(track.id, track.start, prompt_of(labels[track.start] == track.id, start))
         for track in tracks
     ]
-    for _ in prompt_planes(engine, seeds):
+    for _ in prompt_seeds(engine, seeds):
         pass
     tally = follow_objects(engine)
     scores: list[float] = []

@@ -191,8 +191,8 @@ def _read_picture(
             f"{path.name} has 16 bits a colour, of which the upper 8 are read: save it as "
             f"TIFF to keep all of them."
         )
-    data, letters = planes_last(data, axes)
-    return ImageFile(data, letters, (1.0,) * len(letters), "pixel", "", tuple(notes))
+    pixels, letters = planes_last(data, axes)
+    return ImageFile(pixels, letters, (1.0,) * len(letters), "pixel", "", tuple(notes))
 
 
 def _has_wide_colours(path: Path) -> bool:

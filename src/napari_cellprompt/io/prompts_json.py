@@ -21,8 +21,8 @@ __all__ = [
     "ObjectPrompts",
     "objects_from_json",
     "objects_to_json",
-    "read_prompts",
-    "write_prompts",
+    "read_prompt_file",
+    "write_prompt_file",
 ]
 
 VERSION = 1
@@ -42,7 +42,7 @@ class ObjectPrompts:
     prompts: Prompts = field(default_factory=Prompts)
 
 
-def read_prompts(path: str | os.PathLike[str]) -> list[ObjectPrompts]:
+def read_prompt_file(path: str | os.PathLike[str]) -> list[ObjectPrompts]:
     """Read the prompts of a JSON file.
 
     Raises
@@ -66,7 +66,9 @@ def read_prompts(path: str | os.PathLike[str]) -> list[ObjectPrompts]:
     return objects_from_json(content, source=name)
 
 
-def write_prompts(path: str | os.PathLike[str], objects: Iterable[ObjectPrompts]) -> Path:
+def write_prompt_file(
+    path: str | os.PathLike[str], objects: Iterable[ObjectPrompts]
+) -> Path:
     """Write prompts as JSON, completely or not at all.
 
     Raises

@@ -218,7 +218,7 @@ def _letters(choice: _Choice, dtype: Any, axes: str | None) -> str:
 def _is_unnamed(choice: _Choice) -> bool:
     """Whether nothing says what several of the axes before Y and X are."""
     outer = choice.said.removesuffix("S").removesuffix("YX")
-    return "Y" not in outer and len([x for x in outer if x not in "TCZ"]) > 1
+    return not {*"YS"} & {*outer} and len([x for x in outer if x not in "TCZ"]) > 1
 
 
 def _for_stored(choice: _Choice, axes: str) -> str:

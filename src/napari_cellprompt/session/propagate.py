@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.tasks.following import Seed, Span, follow_planes, prompt_planes
+from napari_cellprompt.tasks.following import Seed, Span, follow_planes, prompt_seeds
 
 from .runs import Changes, PlaneChange, Progress, RunState, RunSummary
 from .thread import Priority
@@ -449,7 +449,7 @@ class PropagationRun:
         """Prompt the seeds that are new; ids of those for which nothing was found."""
         missing = []
         new = [s for s in seeds if engine.prompts_at(s.id, s.plane) != s.prompts]
-        for plane, outcomes in prompt_planes(engine, new):
+        for plane, outcomes in prompt_seeds(engine, new):
             missing += [item.id for item in outcomes if item.mask is None]
             self._note(engine, outcomes)
             if on_plane is not None:

@@ -21,6 +21,7 @@ from napari_cellprompt.core.masks.found import (
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 
+from .requests import DEFAULT_THRESHOLD
 from .walk import walk_planes
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
 
-    from .reading import Limits
+    from .reading import ContrastLimits
 
 __all__ = [
     "OTHER",
@@ -123,7 +124,7 @@ def apply_to_plane(
 
 def choose(
     scored: Sequence[ScoredObject],
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     kinds: Collection[str] | None = None,
 ) -> list[ScoredObject]:
     """The objects that are of a wanted kind.
@@ -180,8 +181,8 @@ def apply_to_stack(
     *,
     axes: str | None = None,
     channel: int | None = None,
-    limits: Limits = None,
-    threshold: float = 0.5,
+    limits: ContrastLimits = None,
+    threshold: float = DEFAULT_THRESHOLD,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[tuple[int, ...], NDArray[Any], list[ScoredObject]]]:
     """Label the wanted objects of each plane; every plane has ids of its own.
@@ -208,8 +209,8 @@ def apply_to_image(
     bank: ExampleBank,
     *,
     channel: int | None = None,
-    limits: Limits = None,
-    threshold: float = 0.5,
+    limits: ContrastLimits = None,
+    threshold: float = DEFAULT_THRESHOLD,
     cancelled: Callable[[], bool] | None = None,
 ) -> LabelledImage:
     """Label the wanted objects of an opened image; see :func:`apply_to_stack`."""

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from .following import Span
     from .report import Report
 
-__all__ = ["LARGEST_PARENT", "Track", "divide", "write_tracks"]
+__all__ = ["LARGEST_PARENT", "TrackEntry", "divide", "write_tracks"]
 
 LARGEST_PARENT = 2**31
 """The largest id that leaves room for daughters."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Track:
+class TrackEntry:
     """From where to where an object was followed."""
 
     label: int
@@ -38,7 +38,9 @@ class Track:
     """0: none."""
 
 
-def divide(engines: Sequence[StackPropagator], span: Span, report: Report) -> list[Track]:
+def divide(
+    engines: Sequence[StackPropagator], span: Span, report: Report
+) -> list[TrackEntry]:
     """Let objects that stay in two parts end, and follow the parts.
 
     Parameters
@@ -52,7 +54,7 @@ def divide(engines: Sequence[StackPropagator], span: Span, report: Report) -> li
 
     Returns
     -------
-    list of Track
+    list of TrackEntry
         By rising label.
     """
     parents: dict[int, int] = {}
@@ -81,11 +83,11 @@ def divide(engines: Sequence[StackPropagator], span: Span, report: Report) -> li
             ]
             if planes:
                 parent = parents.get(object_id, 0)
-                tracks.append(Track(object_id, planes[0], planes[-1], parent))
+                tracks.append(TrackEntry(object_id, planes[0], planes[-1], parent))
     return sorted(tracks)
 
 
-def write_tracks(path: Path, tracks: Sequence[Track]) -> None:
+def write_tracks(path: Path, tracks: Sequence[TrackEntry]) -> None:
     """Write tracks as CSV: label, first, last, parent.
 
     Raises

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.core.inference.precision import choose_precision
 from napari_cellprompt.core.zoo.folder import cache_folder, features_folder
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 
 from . import loading
 
@@ -37,7 +38,7 @@ class Timings:
     """A click where the features are known."""
 
 
-def measure(model: str = "cellprompt-nano", device: str = "auto") -> Timings:
+def measure(model: str = DEFAULT_MODEL, device: str = "auto") -> Timings:
     """Load a model and click twice into a made-up plane of 512 x 512 pixels."""
     import numpy as np
 

@@ -27,7 +27,7 @@ from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.sources import as_given, open_image
 
 from . import loading
-from .reading import limits_of, load_model_of, model_file, say_what_is_read, valid_channel
+from .reading import contrast_of, load_model_of, model_file, say_what_is_read, valid_channel
 from .report import SILENT, Report, counted
 from .walk import walk_planes
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
 
-    from .reading import Limits
+    from .reading import ContrastLimits
     from .requests import EverythingRequest
 
 __all__ = [
@@ -88,7 +88,7 @@ def run(request: EverythingRequest, report: Report = SILENT) -> None:
     check_label_file(request.output, inputs)
     if request.size is not None and not request.size > 0:
         raise ImageError(f"The size of the objects must be positive: got {request.size:g}.")
-    limits = limits_of(request)
+    limits = contrast_of(request)
     image = read_image(request.image, request.axes, series=request.series)
     channel = valid_channel(request.image.name, image, request.channel)
     say_what_is_read(request.image, image, report)
@@ -119,7 +119,7 @@ def everything(
     axes: str | None = None,
     channel: int | None = None,
     series: int | None = None,
-    contrast_limits: Limits = None,
+    contrast_limits: ContrastLimits = None,
 ) -> NDArray[Any]:
     """Label everything in an image, without a prompt.
 
@@ -183,7 +183,7 @@ def label_image(
     settings: EverythingSettings,
     *,
     channel: int | None = None,
-    limits: Limits = None,
+    limits: ContrastLimits = None,
     report: Report = SILENT,
 ) -> NDArray[Any]:
     """Label all planes of an opened image.
@@ -243,7 +243,7 @@ def label_stack(
     *,
     axes: str | None = None,
     channel: int | None = None,
-    limits: Limits = None,
+    limits: ContrastLimits = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[tuple[int, ...], NDArray[np.uint32]]]:
     """Label the planes of an image one after the other.

@@ -18,8 +18,9 @@ from napari_cellprompt.io.sources import as_given, open_image
 from . import loading
 from .applying import apply_to_image
 from .fewshot_files import channel_of, label_series
-from .reading import limits_of, load_model_of, model_file
+from .reading import contrast_of, load_model_of, model_file
 from .report import SILENT, Report, counted
+from .requests import DEFAULT_THRESHOLD
 from .series import Series
 from .teaching import WANTED, empty_bank, teach_stack
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.io.image_files import ImageFile
     from napari_cellprompt.io.label_tiff import LabelFile
 
-    from .reading import Limits
+    from .reading import ContrastLimits
     from .requests import FewshotRequest
 
 __all__ = ["fewshot", "run"]
@@ -72,7 +73,7 @@ def run(request: FewshotRequest, report: Report = SILENT) -> int:
         raise ImageError("Show what to look for: --examples IMG LAB, or --bank FILE.")
     if not 0 <= request.threshold <= 1:
         raise ImageError(f"--threshold must be from 0 to 1: got {request.threshold:g}.")
-    limits = limits_of(request)
+    limits = contrast_of(request)
     series = Series.of(request.folder, request.output)
     images = series.images if request.again else series.left
     _check_outputs(request, series, images)
@@ -116,10 +117,10 @@ def fewshot(
     device: str | None = None,
     *,
     others: Sequence[tuple[ArrayData | str | Path, Any]] = (),
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     axes: str | None = None,
     channel: int | None = None,
-    contrast_limits: Limits = None,
+    contrast_limits: ContrastLimits = None,
 ) -> Iterator[NDArray[Any]]:
     """Label all objects that look like a few examples, image by image.
 
@@ -231,7 +232,7 @@ def _taught(
     request: FewshotRequest,
     segmenter: PlaneSegmenter,
     shown: list[tuple[str, str, ImageFile, LabelFile]],
-    limits: Limits,
+    limits: ContrastLimits,
     report: Report,
 ) -> ExampleBank:
     """The bank that was saved before, or an empty one, with the examples added."""

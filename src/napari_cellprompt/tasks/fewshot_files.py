@@ -14,6 +14,7 @@ from napari_cellprompt.io.outputs import check_label_file, save_labels, write_or
 
 from .applying import apply_to_image
 from .placing import outer_axes
+from .requests import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
     from .applying import ScoredObject
-    from .reading import Limits
+    from .reading import ContrastLimits
     from .series import Series
 
 __all__ = ["LabelledFile", "channel_of", "label_file", "label_series"]
@@ -52,11 +53,11 @@ def label_series(
     images: Sequence[Path],
     bank: ExampleBank,
     *,
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     axes: str | None = None,
     channel: int | None = None,
     series_number: int | None = None,
-    limits: Limits = "auto",
+    limits: ContrastLimits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[LabelledFile]:
     """Label images one after the other; a bad one does not keep the others from it.
@@ -117,11 +118,11 @@ def label_file(
     target: Path,
     bank: ExampleBank,
     *,
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     axes: str | None = None,
     channel: int | None = None,
     series_number: int | None = None,
-    limits: Limits = "auto",
+    limits: ContrastLimits = "auto",
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[int, tuple[str, ...]]:
     """Label one image file.

@@ -27,7 +27,7 @@ __all__ = [
     "announce",
     "follow_objects",
     "follow_planes",
-    "prompt_planes",
+    "prompt_seeds",
 ]
 
 _LONG = 20.0
@@ -88,7 +88,7 @@ class Tally:
     seconds: float
 
 
-def prompt_planes(
+def prompt_seeds(
     engine: StackPropagator, seeds: Iterable[Seed]
 ) -> Iterator[tuple[int, list[PlaneOutcome]]]:
     """Prompt objects where they are known, those of a plane together.

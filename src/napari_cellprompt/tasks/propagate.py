@@ -19,17 +19,17 @@ from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.io.outputs import check_label_file, check_output, save_labels
-from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompts
+from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
 
 from . import loading
 from .divisions import LARGEST_PARENT, divide, write_tracks
-from .following import Seed, Span, announce, follow_objects, prompt_planes
+from .following import Seed, Span, announce, follow_objects, prompt_seeds
 from .placing import outer_axes, place_objects
 from .prompts import prompts_of
 from .reading import (
     axis_lengths,
-    limits_of,
+    contrast_of,
     load_model_of,
     model_file,
     say_what_is_read,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.io.image_files import ImageFile
 
     from .placing import PlacedObject
-    from .reading import Limits
+    from .reading import ContrastLimits
     from .requests import PropagateRequest
 
 __all__ = ["propagate", "run"]
@@ -91,7 +91,7 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
     check_label_file(request.output, inputs)
     if request.divisions:
         check_output(tracks_file, inputs)
-    limits = limits_of(request)
+    limits = contrast_of(request)
     image = read_image(request.image, request.axes, series=request.series)
     along = _axis(request, image)
     placed = _placed(request, image, along, source)
@@ -138,7 +138,7 @@ def propagate(
     at: Mapping[str, int] | None = None,
     channel: int | None = None,
     series: int | None = None,
-    contrast_limits: Limits = None,
+    contrast_limits: ContrastLimits = None,
     settings: PropagationSettings | None = None,
 ) -> NDArray[Any]:
     """Follow objects through a z-stack or a movie.
@@ -199,7 +199,7 @@ def propagate(
         loading.load_segmenter(model, device, keep=True), planes, settings
     )
     seeds = [Seed(object_id, plane, item) for (object_id, plane), item in known.items()]
-    for _ in prompt_planes(engine, seeds):
+    for _ in prompt_seeds(engine, seeds):
         pass
     follow_objects(engine, Span(None, start, stop, direction))
     outcomes = engine.outcomes()
@@ -243,7 +243,7 @@ def _placed(
     if request.divisions and along != "T":
         raise PromptError("Divisions are looked for in time: they need --axis t.")
     _check_range(request, axis_lengths(image)[along], along)
-    objects = read_prompts(source) if request.prompts else _seeds(request, image)
+    objects = read_prompt_file(source) if request.prompts else _seeds(request, image)
     if not objects:
         raise PromptError(f"{source.name} holds no objects.")
     placed = place_objects(
@@ -295,7 +295,7 @@ def _groups(
     image: ImageFile,
     along: str,
     placed: list[PlacedObject],
-    limits: Limits,
+    limits: ContrastLimits,
     report: Report,
 ) -> list[_Group]:
     """Load the model and prompt every object in the stack that it belongs to."""
@@ -320,7 +320,7 @@ def _groups(
             groups[key] = _Group(at, StackPropagator(segmenter, stack, request.settings))
         seeds.setdefault(key, []).append(Seed(item.item.id, plane, item.item.prompts))
     for key, group in groups.items():
-        for plane, outcomes in prompt_planes(group.engine, seeds[key]):
+        for plane, outcomes in prompt_seeds(group.engine, seeds[key]):
             for outcome in outcomes:
                 if outcome.mask is None:
                     report.say(f"object {outcome.id} was not found on plane {plane}")

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from .requests import ImageRequest, ModelRequest
 
 __all__ = [
-    "Limits",
+    "ContrastLimits",
     "axis_lengths",
-    "limits_of",
+    "contrast_of",
     "load_model_of",
     "model_file",
     "say_what_is_read",
     "valid_channel",
 ]
 
-Limits = tuple[float, float] | Literal["auto"] | None
+ContrastLimits = tuple[float, float] | Literal["auto"] | None
 """Grey values that become 0 and 255, ``"auto"`` for percentiles of the whole image, None
 for those too unless it is uint8; see ``image_limits``."""
 
 
-def limits_of(request: ImageRequest) -> Limits:
+def contrast_of(request: ImageRequest) -> ContrastLimits:
     """The contrast that is asked for.
 
     Raises

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
 
 __all__ = [
+    "DEFAULT_THRESHOLD",
     "EverythingRequest",
     "FewshotRequest",
     "ImageRequest",
@@ -26,6 +27,9 @@ __all__ = [
     "PropagateRequest",
     "SegmentRequest",
 ]
+
+DEFAULT_THRESHOLD = 0.5
+"""Score from which on an object is taken for one like the examples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +125,7 @@ class FewshotRequest(ImageRequest):
     bank: Path | None = None
     """Examples that were saved before."""
     save_bank: Path | None = None
-    threshold: float = 0.5
+    threshold: float = DEFAULT_THRESHOLD
     """Score from which on an object is taken, 0 to 1."""
     again: bool = False
     """Also images whose labels are there."""

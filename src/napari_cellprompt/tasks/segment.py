@@ -19,13 +19,13 @@ from napari_cellprompt.core.results import Results
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
-from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompts
+from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
 
 from . import loading
 from .placing import PlacedObject, outer_axes, place_objects
 from .prompts import prompts_of_batch
-from .reading import limits_of, load_model_of, model_file, say_what_is_read
+from .reading import contrast_of, load_model_of, model_file, say_what_is_read
 from .report import SILENT, Report, counted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import Prediction
     from napari_cellprompt.io.image_files import ImageFile
 
-    from .reading import Limits
+    from .reading import ContrastLimits
     from .requests import SegmentRequest
 
 __all__ = ["PredictedPlane", "predict_planes", "run", "segment"]
@@ -80,8 +80,8 @@ def run(request: SegmentRequest, report: Report = SILENT) -> None:
     """
     inputs = (request.image, request.prompts, model_file(request))
     check_label_file(request.output, inputs)
-    limits = limits_of(request)
-    objects = read_prompts(request.prompts)
+    limits = contrast_of(request)
+    objects = read_prompt_file(request.prompts)
     if not objects:
         raise PromptError(f"{request.prompts.name} holds no objects.")
     image = read_image(request.image, request.axes, series=request.series)
@@ -115,7 +115,7 @@ def predict_planes(
     segmenter: PlaneSegmenter,
     image: ImageFile,
     placed: Sequence[PlacedObject],
-    limits: Limits,
+    limits: ContrastLimits,
     report: Report = SILENT,
 ) -> Iterator[PredictedPlane]:
     """Predict objects where they are, one plane after the other.
@@ -186,7 +186,7 @@ def segment(
     device: str | None = None,
     *,
     series: int | None = None,
-    contrast_limits: Limits = None,
+    contrast_limits: ContrastLimits = None,
 ) -> Results:
     """Segment the objects that the prompts mean.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.sampling import ArrayData
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
-    from .reading import Limits
+    from .reading import ContrastLimits
 
 __all__ = ["WANTED", "empty_bank", "teach", "teach_stack"]
 
@@ -139,7 +139,7 @@ def teach_stack(
     *,
     axes: str | None = None,
     channel: int | None = None,
-    limits: Limits = None,
+    limits: ContrastLimits = None,
     kind: str = WANTED,
     source: str = "",
 ) -> int:

@@ -27,8 +27,7 @@ from napari_cellprompt.tasks.doctor import report
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 from napari_cellprompt.widgets.shared.looks import grid_of, push_button
-
-from .model_table import ModelTable
+from napari_cellprompt.widgets.shared.model_table import ModelTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

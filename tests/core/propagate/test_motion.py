@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
@@ -37,6 +38,19 @@ def source(image: np.ndarray) -> PlaneSource:
 def test_a_movement_is_found(by) -> None:
     moved = np.roll(textured(), by, (0, 1))
     assert displacement(source(textured()), source(moved), cell()) == by
+
+
+@pytest.mark.parametrize("by", [(0, 2), (-1, 1), (0, 0)])
+def test_a_small_step_of_a_large_object_is_found(by) -> None:
+    """It correlates well with where it was, too."""
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    inside = np.hypot(rows - 40, columns - 45) <= 20
+    smooth = ndimage.gaussian_filter(np.where(inside, 160.0, 20.0), 4)
+    noise = np.random.default_rng(0).normal(0, 6, (2, *SHAPE))
+    before = (smooth + noise[0]).clip(0, 255).astype(np.uint8)
+    here = (np.roll(smooth, by, (0, 1)) + noise[1]).clip(0, 255).astype(np.uint8)
+    mask = CroppedMask(inside, (0, 0), SHAPE)
+    assert displacement(source(before), source(here), mask) == by
 
 
 def test_noise_alone_moves_nothing() -> None:

@@ -269,6 +269,35 @@ def test_where_an_interrupted_object_was_smallest_is_not_forgotten(engine) -> No
     assert it.outcome(1, 6).state == "ended"
 
 
+@pytest.mark.parametrize("bad", ["blank", "one value", "dim"])
+def test_a_bad_frame_ends_no_object_of_a_movie(engine, model, bad) -> None:
+    stack = discs([still(range(12)), still(range(12), x=75, y=30, radius=7)])
+    if bad == "dim":
+        stack[6] = np.minimum(stack[6], 60)
+    else:
+        stack[6] = 0 if bad == "blank" else 77
+    it = StackPropagator(PlaneSegmenter(model), ImageStack(stack, axes="TYX"))
+    it.prompt(1, 2, seed(stack[2], 40, 50, 15))
+    it.prompt(2, 2, seed(stack[2], 75, 30, 12))
+    followed(it)
+    for object_id in (1, 2):
+        states = [it.outcome(object_id, plane).state for plane in range(12)]
+        assert states[6] == "absent"
+        assert states[3:6] == ["tracked"] * 3
+        assert states[7:] == ["tracked"] * 5
+
+
+def test_an_object_that_stays_away_from_a_movie_has_ended(engine, model) -> None:
+    stack = discs([still(range(4)), still(range(12), x=75, y=30, radius=7)])
+    it = StackPropagator(PlaneSegmenter(model), ImageStack(stack, axes="TYX"))
+    it.prompt(1, 1, seed(stack[1], 40, 50, 15))
+    it.prompt(2, 1, seed(stack[1], 75, 30, 12))
+    followed(it)
+    states = [it.outcome(1, plane).state for plane in (3, 4, 5, 6)]
+    assert states == ["tracked", "absent", "absent", "ended"]
+    assert it.outcome(2, 11).state == "tracked"
+
+
 def test_patience_bridges_a_plane_where_the_object_is_missing(engine) -> None:
     stack = discs([still([0, 1, 2, 3, 4, 5, 7, 8, 9])])
     it = engine(stack, stop_patience=2)

@@ -319,16 +319,17 @@ def test_devices() -> None:
         choose_device("toaster")
 
 
-def test_the_bundled_file_fits_the_registry() -> None:
-    path = Path(load.__file__).parent / "weights" / "cellprompt-nano.safetensors"
+@pytest.mark.parametrize("name", ["cellprompt-focus", "cellprompt-nano"])
+def test_the_bundled_file_fits_the_registry(name: str) -> None:
+    path = Path(load.__file__).parent / "weights" / f"{name}.safetensors"
     if not path.is_file():
         pytest.skip("the bundled weights are not built yet")
-    model = load_model()
-    expected = MODELS["cellprompt-nano"]
+    model = load_model(name)
+    expected = MODELS[name]
     assert dict(model.spec.network).items() >= dict(expected.network).items()
     assert model.image_size == expected.image_size
-    assert model.spec.drawing is not None
-    assert path.stat().st_size < 25e6
+    assert (model.spec.drawing is None) == (model.spec.family == "focus")
+    assert path.stat().st_size < {"sam2": 25e6, "focus": 8e6}[model.spec.family]
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_examples_are_kept_and_removed(desk, tmp_path, monkeypatch) -> None:
     it = desk(image)
     it.show_disks(disks)
     path = str(tmp_path / "bank.safetensors")
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (path, ""))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (path, ""))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (path, ""))
     it.press("save")
     it.widget.examples.item(0).setSelected(True)

@@ -63,7 +63,7 @@ def test_stop_criteria_and_memory(form: PropagateForm) -> None:
     assert (usual.stop_object_score, usual.stop_area_ratio, usual.stop_patience) == (
         0.5,
         0.1,
-        1,
+        None,
     )
     assert usual.track.max_memories == 7
     form.memory.value, form.object_score.value, form.geometry.value = "fastest", 0.25, "roi"

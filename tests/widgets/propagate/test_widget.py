@@ -282,13 +282,17 @@ def test_a_deleted_preview_comes_back(desk: PropagateDesk) -> None:
     assert desk.areas(desk.preview) == before
 
 
-def test_removing_the_image_ends_it(desk: PropagateDesk) -> None:
+def test_removing_the_image_leaves_the_review(desk: PropagateDesk) -> None:
     desk.see_object(3, 33, 30)
     desk.propagate()
+    found = desk.areas(desk.preview, 1)
     desk.viewer.layers.remove("discs")
-    assert (desk.controller.desk.stage, desk.controller.desk.run) == ("idle", None)
-    assert "image was removed" in desk.controller.desk.status
-    assert desk.controller.desk.preview.layer is None
+    assert desk.controller.desk.stage == "review"
+    assert desk.areas(desk.preview, 1) == found
+    desk.controller.accept()
+    desk.until("idle")
+    (labels,) = (layer for layer in desk.viewer.layers if layer.name.startswith("Cells"))
+    assert [int((plane == 1).sum()) for plane in labels.data] == found
 
 
 def test_closing_segment_and_opening_it_again(desk: PropagateDesk) -> None:
@@ -324,10 +328,10 @@ def test_nothing_to_follow(desk: PropagateDesk) -> None:
     assert "no mask on screen" in desk.controller.desk.status
     desk.form.what.value = "last"
     desk.widget.start()
-    assert "No object was accepted yet" in desk.controller.desk.status
+    assert "There is no Labels layer with objects" in desk.controller.desk.status
     desk.form.what.value = "plane"
     desk.widget.start()
-    assert "There are no objects of 'Cells' on this plane" in desk.controller.desk.status
+    assert "There is no Labels layer with objects" in desk.controller.desk.status
 
 
 def test_a_plane_alone(

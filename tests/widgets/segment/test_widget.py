@@ -42,7 +42,7 @@ def test_opening_makes_layers_and_is_ready_to_click(desk: Desk) -> None:
     assert (desk.labels.dtype, desk.labels.shape) == (np.uint16, (60, 80))
     desk.wait(lambda: desk.controller.model is not None)
     assert "Click on an object" in desk.status
-    assert "cellprompt-nano on cpu" in desk.widget.panel.model_line.text()
+    assert "cellprompt-focus on cpu" in desk.widget.panel.model_line.text()
 
 
 def test_opening_prepares_the_middle_of_the_view(desk: Desk, fake: FakeSegmenter) -> None:
@@ -436,7 +436,7 @@ def test_existing_layers_serve_as_prompts_and_target(desk: Desk) -> None:
 
 def test_model_chooser_lists_what_is_on_disk(desk: Desk, fake: FakeSegmenter) -> None:
     desk.wait(lambda: desk.controller.model is not None)
-    assert desk.form.model.choices[0] == "cellprompt-nano"
+    assert desk.form.model.choices[0] == "cellprompt-focus"
     desk.form.choose_model("other-model")
     desk.widget.models.pick("other-model")
     desk.wait(lambda: "other-model on cpu" in desk.widget.panel.model_line.text())

@@ -264,7 +264,7 @@ def to_uint8(plane: NDArray[Any], limits: tuple[float, float] | None) -> NDArray
 
 def _one_channel(data: ArrayData, axis: int, channel: int) -> ArrayData:
     if isinstance(data, np.ndarray) and not isinstance(data, np.memmap):
-        view: NDArray[Any] = data[(*[slice(None)] * axis, channel)]
+        view: NDArray[Any] = np.moveaxis(np.asarray(data), axis, 0)[channel]
         return view
     return _Channel(data, axis, channel)
 

@@ -113,8 +113,8 @@ def planes_last(data: ArrayData, axes: str | None = None) -> tuple[ArrayData, st
     order = sorted(range(len(letters)), key=lambda i: ("YXS".find(letters[i]), i))
     moved = "".join(letters[i] for i in order)
     if moved != letters:
-        movable = hasattr(data, "transpose")
-        data = data.transpose(order) if movable else _Transposed(data, order)
+        move = getattr(data, "transpose", None)
+        data = _Transposed(data, order) if move is None else move(order)
     return data, axes_of(data.shape, data.dtype, moved)
 
 

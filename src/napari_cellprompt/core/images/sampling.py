@@ -135,15 +135,15 @@ def sample_planes(
         bounds = [(edges[i], edges[i + 1]) for edges, i in zip(grid, block, strict=True)]
         lengths = [bounds[axis][1] - bounds[axis][0] for axis in outer]
         pixels = np.asarray(data[tuple(slice(*pair) for pair in bounds)])
+        first = [bounds[axis][0] for axis in outer]
         # A chunk that holds many planes: some of them will do.
         for place in _spread(lengths, max_blocks):
             key = [slice(None)] * len(data.shape)
             for axis, position in zip(outer, place, strict=True):
                 key[axis] = position
-            start = tuple(bounds[axis][0] for axis in outer)
             part = pixels[tuple(key)]
             yield (
-                tuple(a + b for a, b in zip(start, place, strict=True)),
+                tuple(a + b for a, b in zip(first, place, strict=True)),
                 part.T if flip else part,
             )
 

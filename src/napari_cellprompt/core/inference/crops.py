@@ -102,14 +102,17 @@ class KnownPlane:
     """A plane beside the asked one on which the object's mask is known."""
 
     image: NDArray[Any] | None
-    """``(H, W)`` or ``(H, W, 3)``; None where only the mask is known."""
+    """``(h, w)`` or ``(h, w, 3)``, a window of the plane or all of it; None where only the
+    mask is known."""
     mask: NDArray[Any] | None
     """``(h, w)`` bool or 0 to 1, a window of the plane or all of it; all False where the
     object is known to be absent, None where only the image is known."""
     origin: tuple[int, int] = (0, 0)
-    """Row and column of the window's first pixel."""
+    """Row and column of the first pixel of ``mask``."""
     distance: float = 1.0
     """Planes between this one and the asked one, at least 1 for a neighbour."""
+    image_origin: tuple[int, int] = (0, 0)
+    """Row and column of the first pixel of ``image``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -433,7 +436,9 @@ def prompt_planes(
             planes[CHANNELS[f"{name}_mask"]] = read(known.mask, crop, known.origin)
             planes[CHANNELS[f"{name}_nearness"]] = 1 / max(known.distance, 1.0)
         if known.image is not None:
-            planes[CHANNELS[f"{name}_image"]] = grey_plane(known.image, crop)
+            y0, x0 = known.image_origin
+            moved = Crop(crop.y0 - y0, crop.x0 - x0, crop.side, crop.size)
+            planes[CHANNELS[f"{name}_image"]] = grey_plane(known.image, moved)
     return planes
 
 

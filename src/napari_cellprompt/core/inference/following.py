@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.types import Candidate, CroppedMask
 
-    from .sam.object_memory import TrackSettings
-
 __all__ = [
     "Cost",
     "FollowSettings",
@@ -20,10 +18,47 @@ __all__ = [
     "Method",
     "Sighting",
     "Track",
+    "TrackSettings",
 ]
 
 Geometry = Literal["auto", "roi", "field"]
 Method = Literal["auto", "memory", "neighbour"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSettings:
+    """Which memories tracking uses; the defaults are Meta's."""
+
+    max_memories: int = 7
+    """Prompted frames and the nearest frames before this one: 1 is the prompted ones
+    alone, the network's ``num_maskmem`` is all. Fewer are faster."""
+    max_prompted: int | None = None
+    """Prompted frames attended to, at least 2; None: all of them."""
+    stride: int = 1
+    """Frames between the memories that are further back than the nearest one."""
+    pool_older: bool = False
+    """Halve the grid of all memories but those of the nearest and of prompted frames."""
+    carry: bool = False
+    """Give the nearest frame's logits as mask prompt, for models trained so."""
+    multimask: bool = True
+    """While tracking, take the best of three masks; models that were trained with drawn
+    prompts want False."""
+
+    def __post_init__(self) -> None:
+        if self.max_memories < 1 or self.stride < 1:
+            raise ValueError(
+                "max_memories and stride must be at least 1: "
+                f"got {self.max_memories} and {self.stride}."
+            )
+        if self.max_prompted is not None and self.max_prompted < 2:
+            raise ValueError(
+                f"max_prompted must be None or at least 2: got {self.max_prompted}."
+            )
+
+    @property
+    def reach(self) -> int:
+        """The largest distance in frames at which a tracked frame's memory is used."""
+        return (self.max_memories - 1) * self.stride + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +144,8 @@ class Cost:
     shared_nbytes: int
     nbytes: int
     """Memory that is held while it is followed."""
+    most_shared_nbytes: int | None = None
+    """What is shared never takes more than this altogether; None: it is not limited."""
 
 
 class Follower(Protocol):

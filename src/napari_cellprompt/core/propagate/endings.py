@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .rules import contrast, has_faded, has_left, reappears, stands_out
 
 if TYPE_CHECKING:
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Endings", "Verdict"]
 
+_PATCH = 64
+"""Side in pixels of the parts of a plane that tell whether there is anything to see ..."""
+_PATCHES = 6
+"""... and how many of them there are in each direction."""
 _SHRUNK = 0.6
 """Share of its area at the start below which an object has shrunk towards its end."""
 
@@ -40,10 +46,13 @@ class Endings:
     ----------
     stack
         The planes.
+    certain
+        Probability of being there from which on an object has not faded away.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, certain: float) -> None:
         self.stack = stack
+        self._certain = certain
         self._contrasts: dict[tuple[int, int], tuple[float, float]] = {}
 
     def forget(self, object_id: int | None = None, plane: int | None = None) -> None:
@@ -51,6 +60,21 @@ class Endings:
         for place in list(self._contrasts):
             if object_id in (None, place[0]) and plane in (None, place[1]):
                 del self._contrasts[place]
+
+    def shows_nothing(self, plane: int) -> bool:
+        """Whether a plane is of one value: dark, or lost; parts of large ones are read."""
+        source = self.stack.plane(plane)
+        height, width = source.shape
+        lowest, highest = np.inf, -np.inf
+        for y in np.linspace(0, max(height - _PATCH, 0), _PATCHES).astype(int):
+            for x in np.linspace(0, max(width - _PATCH, 0), _PATCHES).astype(int):
+                grey = source.read_grey(
+                    y, min(y + _PATCH, height), x, min(x + _PATCH, width)
+                )
+                lowest, highest = min(lowest, grey.min()), max(highest, grey.max())
+                if highest > lowest:
+                    return False
+        return True
 
     def judge(
         self,
@@ -63,8 +87,9 @@ class Endings:
         """Whether a mask is the object, and whether the object has ended before."""
         known = [*item.recent[:-1], item.expected]
         share = self._contrast_share(plane, item, mask)
-        gone = has_left(mask, presence, known, settings)
-        gone = gone or self._has_faded(item, share, settings)
+        if has_left(mask, presence, known, settings):
+            return Verdict(True, None, share)
+        gone = presence < self._certain and self._has_faded(item, share, settings)
         gone = gone or self._has_grown_again(item, mask, settings)
         lost = None if gone else self._taken_for_it(plane, item, share, settings)
         return Verdict(gone, lost, share)

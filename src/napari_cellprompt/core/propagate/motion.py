@@ -24,12 +24,15 @@ __all__ = ["displacement", "shifted"]
 _MARGIN = 0.25
 """Of the object's longer side: so much around it is compared. More finds drift better,
 but neighbours that move otherwise count too."""
-_REACH = 0.5
-"""Of the object's longer side: as far as it is looked for in each direction."""
 _LEAST = (4, 6)
-"""Pixels of both at least."""
+"""Pixels of it, and of how far an object is looked for (half its longer side), at least."""
 _GAIN = 0.05
-"""The correlation must be better by this than where the object was: else it has stayed."""
+"""The correlation must be better by this than where the object was: else it stays ..."""
+_CLEARER = 0.1
+"""... or its inverse hyperbolic tangent by this, where both are high: a large object that
+moves a little still correlates well with where it was."""
+_MOST = 0.999
+"""Correlations above this are all the same."""
 _CORRELATED = 0.3
 """A place that correlates less says nothing."""
 
@@ -70,7 +73,9 @@ def displacement(
     )
     found = match_template(field, pattern)
     best = np.unravel_index(int(found.argmax()), found.shape)
-    if found[best] < max(_CORRELATED, found[reach, reach] + _GAIN):
+    here_z, best_z = np.arctanh(np.clip((found[reach, reach], found[best]), -1, _MOST))
+    better = found[best] >= found[reach, reach] + _GAIN or best_z >= here_z + _CLEARER
+    if found[best] < _CORRELATED or not better:
         return 0, 0
     return int(best[0]) - reach, int(best[1]) - reach
 

@@ -51,12 +51,13 @@ class Tracker:
         """Of one object on one plane, lately; None before the first."""
         self.follower: Follower = model.follower(stack, settings.following)
         self._passes: dict[tuple[int, int, int], Pass] = {}
-        self._endings = Endings(stack)
+        self._endings = Endings(stack, model.traits.certain)
 
     def use(self, model: Model) -> None:
         """Go on with another model; what the old one remembered is dropped."""
         self.follower = model.follower(self.stack, self.settings.following)
         self.model = model
+        self._endings = Endings(self.stack, model.traits.certain)
         self.seconds = None
         self.forget_all()
 
@@ -133,6 +134,11 @@ class Tracker:
             for item in due:
                 self._foresee(item)
         passes = {id(item): item for item in due}
+        if self.stack.is_time and self._endings.shows_nothing(plane):
+            for item in due:
+                self._pass_over(plane, item)
+                touched.setdefault(plane, set()).add(item.id)
+            return
         waiting, looks = list(due), 0
         while waiting:
             again = []
@@ -144,6 +150,10 @@ class Tracker:
                 for known in taken:
                     touched.setdefault(known, set()).add(item.id)
             waiting, looks = again, looks + 1
+        if self.stack.is_time and len(due) > 1 and all(item.failed for item in due):
+            # that all are gone at once is the frame's fault
+            for item in due:
+                item.failed -= 1
         seconds = (time.perf_counter() - started) / max(len(due), 1)
         # the latest planes count most: the first may have been in the cache
         self.seconds = (
@@ -167,9 +177,10 @@ class Tracker:
         seconds = looks * cost.shared_seconds + planes * cost.seconds
         if self.seconds is not None:
             seconds = planes * self.seconds
-        return Estimate(
-            planes, seconds, looks * cost.shared_nbytes + len(passes) * cost.nbytes
-        )
+        shared = looks * cost.shared_nbytes
+        if cost.most_shared_nbytes is not None:
+            shared = min(cost.most_shared_nbytes, shared)
+        return Estimate(planes, seconds, shared + len(passes) * cost.nbytes)
 
     def _foresee(self, item: Pass) -> None:
         """Look where an object has gone."""
@@ -179,6 +190,12 @@ class Tracker:
             item.moved = (0, 0)
             return
         self.follower.foresee(item)
+
+    def _pass_over(self, plane: int, item: Pass) -> None:
+        """Leave out a plane on which there is nothing to see."""
+        item.object.track(plane, StoredPlane(None, 0.0, 0.0, "absent", 0, item.step))
+        item.moved = (0, 0)
+        item.next = plane + item.step
 
     def _take(
         self, plane: int, item: Pass, sighting: Sighting, *, final: bool
@@ -199,7 +216,9 @@ class Tracker:
         ended = False
         if not kept:
             item.failed += 1
-            ended = lost is not None or item.failed >= self.settings.stop_patience
+            ended = lost is not None or item.failed >= self.settings.patience(
+                is_time=self.stack.is_time
+            )
             state: State = "ended" if ended else "absent"
             stored = StoredPlane(None, found.score, sighting.presence, state, 0, step)
             item.next = item.reach.last + step if ended else plane + step

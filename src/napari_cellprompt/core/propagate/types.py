@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.inference.following import FollowSettings, Geometry, Method
-from napari_cellprompt.core.inference.sam.tracking import TrackSettings
+from napari_cellprompt.core.inference.following import (
+    FollowSettings,
+    Geometry,
+    Method,
+    TrackSettings,
+)
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask
@@ -78,8 +82,11 @@ class PropagationSettings:
     area is the next one along z, and so is one that stood out clearly, had faded below 0.7
     of that, and now stands out by this times as much as where it was faintest: there it has
     ended. Not asked in movies. 0 switches this off."""
-    stop_patience: int = 1
-    """Planes in a row that must fail before an object is given up in that direction."""
+    stop_patience: int | None = None
+    """Planes in a row that must fail before an object is given up in that direction; None:
+    3 in movies, where a frame may be out of focus and the object comes back after it, 1
+    along z. Frames on which there is nothing to see do not count, nor those
+    on which all of several objects fail together."""
     non_overlap: bool = True
     """A pixel that two objects want goes to the higher logit; never in memory."""
 
@@ -107,8 +114,12 @@ class PropagationSettings:
                 "look must be 0 or more, stop_regrowth 0, or 1 or more: got "
                 f"{self.look} and {self.stop_regrowth}."
             )
-        if self.stop_patience < 1:
+        if self.stop_patience is not None and self.stop_patience < 1:
             raise PromptError(f"stop_patience must be 1 or more: got {self.stop_patience}.")
+
+    def patience(self, *, is_time: bool) -> int:
+        """Planes in a row that must fail, in a movie or along z."""
+        return self.stop_patience or (3 if is_time else 1)
 
     @property
     def following(self) -> FollowSettings:

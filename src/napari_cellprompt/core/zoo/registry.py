@@ -31,7 +31,7 @@ __all__ = [
     "stem_of",
 ]
 
-DEFAULT_MODEL = "cellprompt-nano"
+DEFAULT_MODEL = "cellprompt-focus"
 
 
 def _network(**hyper_parameters: object) -> Mapping[str, object]:
@@ -340,16 +340,6 @@ _SAM1_SPECS = (
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType(
     {
-        "cellprompt-nano": ModelSpec(
-            name="cellprompt-nano",
-            family="sam2",
-            network=_network(**NETWORKS["nano"], version="2.1"),
-            image_size=512,
-            bundled=True,
-            licence="BSD-3-Clause",
-            good_for="cells and nuclei, stacks and movies, on any computer",
-            traits=DRAWN_PROMPTS,
-        ),
         "cellprompt-focus": ModelSpec(
             name="cellprompt-focus",
             family="focus",
@@ -358,8 +348,18 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             bundled=True,
             # that of the ImageNet weights which its encoder began with
             licence="BSD-3-Clause; encoder from EfficientNet-Lite0, Apache-2.0",
-            good_for="cells and nuclei in images of any size, on any computer",
+            good_for="cells and nuclei, stacks and movies, on any computer",
             traits=CROP_WISE,
+        ),
+        "cellprompt-nano": ModelSpec(
+            name="cellprompt-nano",
+            family="sam2",
+            network=_network(**NETWORKS["nano"], version="2.1"),
+            image_size=512,
+            bundled=True,
+            licence="BSD-3-Clause",
+            good_for="a small SAM 2: memory, and the predictors offline",
+            traits=DRAWN_PROMPTS,
         ),
         **{name: _sam2_spec(name) for name in _SAM2_FILES},
         "edgetam": ModelSpec(

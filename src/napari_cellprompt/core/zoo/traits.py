@@ -37,6 +37,9 @@ class Traits:
     look: float = 0.0
     """Weight of the grey values in each next mask, in logits
     (``benchmarks/propagation.py``)."""
+    certain: float = 1.01
+    """Probability of being there from which on a followed object is not taken to have ended
+    because it has faded; above 1: always asked."""
     best_of_three: bool = True
     """Whether the best of three masks is taken for a single click on a followed frame."""
 
@@ -55,5 +58,5 @@ DRAWN_PROMPTS = Traits(
 )
 """Of small models that take their prompts as a drawing, such as the bundled SAM 2."""
 
-CROP_WISE = Traits(ambiguous=False, refines_by_box=False, best_of_three=False)
+CROP_WISE = Traits(ambiguous=False, refines_by_box=False, best_of_three=False, certain=0.7)
 """Of models that look at a crop zoomed to one object: one answer, made for it."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.fewshot.examples import ExampleBank
     from napari_cellprompt.tasks.applying import ScoredObject
     from napari_cellprompt.tasks.fewshot_files import LabelledFile
-    from napari_cellprompt.tasks.reading import Limits
+    from napari_cellprompt.tasks.reading import ContrastLimits
     from napari_cellprompt.widgets.segment.workplace import Workplace
 
 __all__ = ["FewshotController"]
@@ -406,7 +406,7 @@ class FewshotController(FoundController):
 
         self._start(run.job, labelled, f"{path.name}, image {done + 1} of {total} ...")
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> ContrastLimits:
         """How files are to be shown to the model: as the image on screen is."""
         place = self._place
         image = place.chosen.image

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.fewshot.examples import ExampleBank
     from napari_cellprompt.session.thread import JobContext
     from napari_cellprompt.tasks.fewshot_files import LabelledFile
-    from napari_cellprompt.tasks.reading import Limits
+    from napari_cellprompt.tasks.reading import ContrastLimits
     from napari_cellprompt.tasks.series import Series
 
 __all__ = ["FolderRun"]
@@ -27,7 +27,7 @@ class FolderRun:
     bank: ExampleBank
     threshold: float
     channel: int | None
-    limits: Limits
+    limits: ContrastLimits
     """Those of the image on screen, so that files look as the examples do."""
     done: list[LabelledFile] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)

@@ -210,11 +210,10 @@ class PropagateController:
         if run is None or segment is None or self.desk.stage != "review":
             self.desk.tell("There is no propagation to accept yet.", warn=True)
             return
-        labels = segment.place.chosen.labels
-        if labels is None:
-            self.desk.tell(
-                "Choose a Labels layer for the objects in Segment first.", warn=True
-            )
+        try:
+            labels = segment.place.target(run.stack.image, run.stack.view)
+        except CellpromptError as error:
+            self.desk.tell(str(error), warn=True)
             return
         self.review.pause()
         commit = StackCommit(

@@ -134,10 +134,11 @@ class PropagateForm:
         )
         self.patience = SpinBox(
             label="Patience",
-            value=1,
-            min=1,
+            value=0,
+            min=0,
             max=99,
-            tooltip="Planes in a row without the object before it is given up",
+            tooltip="Planes in a row without the object before it is given up; 0: 3 in "
+            "movies, 1 along z",
         )
         self.top = QWidget()
         self._rows = fill_rows(
@@ -202,7 +203,7 @@ class PropagateForm:
             stop_overlap=self.overlap.value,
             stop_contrast=self.contrast.value,
             stop_regrowth=self._regrowth,
-            stop_patience=self.patience.value,
+            stop_patience=self.patience.value or None,
         )
         memories, pooled = _MEMORIES[self.memory.value]
         track = replace(settings.track, max_memories=memories, pool_older=pooled)

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_cellprompt._writer import write_labels
+from napari_cellprompt._writer import write_layer
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.calibration import calibrated_meta
 from napari_cellprompt.widgets.shared.save_dialog import ask_where_to_save
@@ -71,7 +71,7 @@ class Exporter:
         data, attributes, _ = labels.as_layer_data_tuple()
         meta = calibrated_meta(attributes, labels.ndim, image)
         self._say(f"Writing {path.name} ...", False)
-        future = self._pool.submit(write_labels, path, data, meta)
+        future = self._pool.submit(write_layer, path, data, meta)
 
         def done(finished: Future[list[str]]) -> None:
             try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
+
 __all__ = ["Settings", "read_settings"]
 
 
@@ -11,7 +13,7 @@ __all__ = ["Settings", "read_settings"]
 class Settings:
     """Defaults of the widget; names and values as in the manifest."""
 
-    model: str = "cellprompt-nano"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     cache_bytes: int = 1024 * 10**6
     disk_bytes: int = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.random_focus import bright_focus, random_focus
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.planes import PlaneSource
@@ -20,7 +21,6 @@ from napari_cellprompt.core.inference.searching import SearchSettings
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import CroppedMask, Prompts
-from tests.random_focus import bright_focus, random_focus
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_a_click_finds_objects_of_any_size(model: CropModel, radius: int) -> Non
     best = answer.prediction.best
     assert iou(best.mask, truth) > 0.85
     assert answer.prediction.object_score > 0.9
-    # the second look shows it at half of its crop
-    assert answer.prediction.tile.size == pytest.approx(4 * radius, rel=0.35)
+    # the second look shows it at 0.4 of its crop
+    assert answer.prediction.tile.size == pytest.approx(2 * radius / 0.4, rel=0.35)
 
 
 def test_contrast_limits_of_the_layer_hide_nothing(model: CropModel) -> None:
@@ -75,9 +75,9 @@ def test_contrast_limits_of_the_layer_hide_nothing(model: CropModel) -> None:
     assert iou(answers[0].prediction.best.mask, image > 1100) > 0.9
 
 
-@pytest.mark.parametrize("prompt", ["box", "mask"])
-def test_a_known_extent_takes_one_look(
-    model: CropModel, prompt: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("prompt", "counts"), [("box", [1]), ("mask", [1])])
+def test_a_known_extent_takes_no_search(
+    model: CropModel, prompt: str, counts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = disks((400, 400), [(200, 150, 25), (300, 300, 25)])
     truth = image > 1100
@@ -88,7 +88,7 @@ def test_a_known_extent_takes_one_look(
     }[prompt]
     looks = count_looks(model, monkeypatch)
     [answer] = model.ask(source(image), [Query(asked)])
-    assert looks == [1]
+    assert looks == counts
     assert iou(answer.prediction.best.mask, truth) > 0.9
 
 

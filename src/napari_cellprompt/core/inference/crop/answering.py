@@ -17,7 +17,7 @@ from napari_cellprompt.core.inference.extent import extent_of
 from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.types import CroppedMask
 
-from .looking import Ask, Seen, whole
+from .looking import Ask, Seen, probability, whole
 from .zooms import agreements, extent_in_crop, overlap, zoom_scores
 
 if TYPE_CHECKING:
@@ -64,12 +64,19 @@ class Manner:
         x, y = point[0] + 0.5, point[1] + 0.5
         return whole(Crop(y - side / 2, x - side / 2, side, self.size))
 
-    # -- one look ----------------------------------------------------------------
+    # -- known extent ------------------------------------------------------------
     def _from_box(self, prompts: Prompts) -> Asking:
         if prompts.box is None:
             raise ValueError("there is no box")
-        crop = self.around(prompts.box, self.settings.box_share)
-        return (yield [Ask(crop, _drawn(prompts))])
+        drawn, settings = _drawn(prompts), self.settings
+        around = _joined([prompts.box], prompts)
+        [seen] = yield [Ask(self.around(around, settings.box_share), drawn)]
+        found = seen.box()
+        if found is None or seen.iou >= settings.sure:
+            return [seen]
+        crop = self.around(_joined([prompts.box, found], prompts), settings.box_again_share)
+        [again] = yield [Ask(crop, drawn | {"previous": self._known(seen)})]
+        return [seen if again.box() is None else again]
 
     def _from_mask(self, prompts: Prompts) -> Asking:
         mask, origin = _window_of(prompts)
@@ -116,9 +123,14 @@ class Manner:
         ranked = [answers[row] for row in order]
         return (yield from self._again(prompts, ranked[0], ranked[1:]))
 
-    def refined(self, prompts: Prompts, rough: Seen) -> Asking:
-        """The second look alone, at an object that is known roughly."""
-        return self._again(prompts, rough, [])
+    def located(self, prompts: Prompts, rough: Box) -> Asking:
+        """An object whose place and size are about known, though not its outline.
+
+        What is known roughly sets the crop and is not drawn: the network would trust it.
+        """
+        crop = self.around(_joined([rough], prompts), self.settings.second_share)
+        [seen] = yield [Ask(crop, _drawn(prompts))]
+        return (yield from self._again(prompts, seen, []))
 
     def _again(self, prompts: Prompts, seen: Seen, others: list[Seen]) -> Asking:
         """A second look at the right zoom, and what other zooms say differently."""
@@ -146,7 +158,7 @@ class Manner:
     def _known(self, seen: Seen) -> tuple[Any, tuple[int, int]]:
         """An answer as the prompt of the next look: probability in plane pixels."""
         logits, origin = seen.window(self.shape)
-        return 1 / (1 + np.exp(-np.clip(logits, -30, 30))), origin
+        return probability(logits), origin
 
 
 def first_crop(manner: Manner, prompts: Prompts, size: float | None) -> Crop:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.crops import (
@@ -31,9 +34,21 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["Ask", "Looker", "Seen", "Window", "crop_of", "tile_of", "whole", "windows_of"]
+__all__ = [
+    "Ask",
+    "Looker",
+    "Seen",
+    "Window",
+    "crop_of",
+    "probability",
+    "tile_of",
+    "whole",
+    "windows_of",
+]
 
-_BATCH = 32
+_BATCH = 8
+"""Crops looked at together: larger batches leave the processor's caches, and take longer
+a crop (12 ms at 8, 16 ms at 32)."""
 _JOINED = 2**22
 """Pixels up to which what several crops need is read in one go."""
 
@@ -62,8 +77,7 @@ class Seen:
     @property
     def probability(self) -> Floats:
         """``(S, S)``, 0 to 1."""
-        values: Floats = 1 / (1 + np.exp(-np.clip(self.logits, -30, 30)))
-        return values
+        return probability(self.logits)
 
     def window(self, shape: tuple[int, int]) -> tuple[Floats, tuple[int, int]]:
         """Logits of pixels of the plane, and row and column of the first."""
@@ -98,6 +112,26 @@ class Window:
         """The network's image input of a crop, ``(3, S, S)``."""
         moved = Crop(crop.y0 - self.y0, crop.x0 - self.x0, crop.side, crop.size)
         return image_planes(self.pixels, moved)
+
+
+def probability(logits: Floats) -> Floats:
+    """Of logits, 0 to 1."""
+    values = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+    return np.asarray(values, dtype=np.float32)
+
+
+def fused(network: FocusNet) -> FocusNet:
+    """A copy whose batch normalisations are part of the convolutions before them."""
+    copied = copy.deepcopy(network).eval()
+    for module in copied.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for row in range(len(module) - 1):
+            convolution, norm = module[row], module[row + 1]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module[row] = fuse_conv_bn_eval(convolution, norm)
+                module[row + 1] = nn.Identity()
+    return copied
 
 
 def whole(crop: Crop) -> Crop:
@@ -170,9 +204,15 @@ class Looker:
 
     def __init__(self, network: FocusNet, size: int) -> None:
         self.size = size
-        self.network = network.to(memory_format=torch.channels_last)
         self.device = next(network.parameters()).device
-        network.half_decoder = self.device.type == "cpu" and computes_bfloat16()
+        # a copy: the loaded network stays what its file says
+        self.network = fused(network)
+        for parameter in self.network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(
+                    memory_format=torch.channels_last
+                )
+        self.network.half_decoder = self.device.type == "cpu" and computes_bfloat16()
 
     def look(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.inference.fingerprint import model_fingerprint
 from napari_cellprompt.core.inference.model import Answer, Query, Shown
 from napari_cellprompt.core.masks.crop import cut_candidate
@@ -15,6 +16,7 @@ from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 from .answering import Manner, first_crop
 from .describing import describe
+from .follower import CropFollower
 from .looking import Looker, Seen, crop_of, tile_of, windows_of
 from .search import find_objects
 from .settings import CropSettings, DenseSettings
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.images.stack import Stack
+    from napari_cellprompt.core.inference.following import FollowSettings
     from napari_cellprompt.core.inference.model import Sight
     from napari_cellprompt.core.inference.searching import SearchSettings
     from napari_cellprompt.core.masks.found import FoundObject
@@ -172,6 +176,21 @@ class CropModel:
     ) -> NDArray[np.float32]:
         """What the encoder says inside each mask, on average, ``(N, D)``."""
         return describe(self.looker, plane, [mask for mask, _ in sights], self.settings)
+
+    def follower(self, stack: Stack, settings: FollowSettings) -> CropFollower:
+        """Follows by the neighbouring planes, which are part of the network's input.
+
+        Raises
+        ------
+        PromptError
+            For the method ``memory``, which the network does not have.
+        """
+        if settings.method == "memory":
+            raise PromptError(
+                f"The model {self.name} has no memory to follow objects with: use a SAM 2 "
+                "model, or the method neighbour."
+            )
+        return CropFollower(self.looker, stack)
 
     def remember(
         self, plane: PlaneSource, sights: Sequence[Sight], size: float

@@ -2,14 +2,14 @@
 
 A few clicks where the dense map says foreground tell how large the objects are. The plane
 is then gone through in tiles in which such objects have the size that the dense map knows;
-its peaks of distance are clicked, with the region around each as a first answer, and the
+its peaks of distance are clicked, each in a crop that fits the region around it, and the
 network looks at every one of them as at a click of a user.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -34,12 +34,36 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.searching import SearchSettings
 
-    from .model import CropModel
+    from .answering import Asking, Manner
+    from .looking import Looker
+    from .settings import DenseSettings
 
     Floats = NDArray[np.float32]
     Region = tuple[int, int, int, int]
 
-__all__ = ["find_objects", "find_size"]
+__all__ = ["Searcher", "find_objects", "find_size"]
+
+
+class Searcher(Protocol):
+    """What the search needs of the model."""
+
+    looker: Looker
+    dense: DenseSettings
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    def manner(self, plane: PlaneSource) -> Manner:
+        """How objects of a plane are asked for."""
+
+    def answer(
+        self,
+        plane: PlaneSource,
+        askings: Sequence[Asking],
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[list[Seen]]:
+        """Go through ways of asking side by side until each has its answer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +78,7 @@ class _Peak:
 
 
 def find_objects(
-    model: CropModel,
+    model: Searcher,
     plane: PlaneSource,
     settings: SearchSettings,
     *,
@@ -111,7 +135,7 @@ def find_objects(
 
 
 def find_size(
-    model: CropModel,
+    model: Searcher,
     plane: PlaneSource,
     settings: SearchSettings,
     *,
@@ -157,7 +181,7 @@ def find_size(
 
 
 def _tiles(
-    model: CropModel, shape: tuple[int, int], region: Region | None, step: float
+    model: Searcher, shape: tuple[int, int], region: Region | None, step: float
 ) -> list[tuple[Crop, Region]]:
     """Overlapping crops over a region, each with the part that only it answers for."""
     dense = model.dense
@@ -174,7 +198,7 @@ def _tiles(
     return tiles
 
 
-def _peaks(model: CropModel, plane: PlaneSource, crop: Crop, core: Region) -> list[_Peak]:
+def _peaks(model: Searcher, plane: PlaneSource, crop: Crop, core: Region) -> list[_Peak]:
     """Middles of objects in a tile's own part, with the regions around them."""
     dense = model.dense
     looker = model.looker
@@ -210,7 +234,7 @@ def _peaks(model: CropModel, plane: PlaneSource, crop: Crop, core: Region) -> li
 
 
 def _looked_at(
-    model: CropModel,
+    model: Searcher,
     plane: PlaneSource,
     peaks: Sequence[_Peak],
     settings: SearchSettings,
@@ -220,7 +244,8 @@ def _looked_at(
     manner = model.manner(plane)
     clicks = [Prompts(points=(peak.point,), labels=(1,)) for peak in peaks]
     askings = [
-        manner.refined(click, peak.rough) for click, peak in zip(clicks, peaks, strict=True)
+        manner.located(click, peak.rough.box() or (*peak.point, *peak.point))
+        for click, peak in zip(clicks, peaks, strict=True)
     ]
     found = []
     for peak, (seen, *_) in zip(

@@ -169,7 +169,8 @@ class SamFollower:
         if sight.memory is not None:
             one = max(frame.nbytes for frame in sight.memory.prompted.values())
             nbytes = one * (self.settings.track.max_memories + 1)
-        return Cost(shared, each, features.nbytes, nbytes)
+        budget = self.encoder.cache.budget_bytes
+        return Cost(shared, each, features.nbytes, nbytes, budget)
 
     def forget(self, object_id: int | None = None, plane: int | None = None) -> None:
         """Drop memories and looks of an object's anchors."""
