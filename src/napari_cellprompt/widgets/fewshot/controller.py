@@ -13,6 +13,7 @@ from napari_cellprompt.core.errors import CellpromptError, ImageError
 from napari_cellprompt.layers.commit_stack import plane_labels
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.session.thread import Priority
+from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 from napari_cellprompt.tasks.series import Series
 from napari_cellprompt.widgets.found.commit import FoundMask
 from napari_cellprompt.widgets.found.controller import FoundController
@@ -72,7 +73,7 @@ class FewshotController(FoundController):
             status="Segment a few cells, then add them as examples.",
         )
         self.bank: ExampleBank | None = None
-        self.threshold = 0.5
+        self.threshold = DEFAULT_THRESHOLD
         self._run: _Run | None = None
         self._files: FolderRun | None = None
         self._teaching: threading.Event | None = None

@@ -11,6 +11,7 @@ from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QListView, QListWidget, QListWidgetItem, QWidget
 
 from napari_cellprompt.layers.preview import is_preview
+from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 from napari_cellprompt.widgets.segment.form import fill_rows
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class FewshotForm:
         )
         self.threshold = FloatSlider(
             label="Threshold",
-            value=0.5,
+            value=DEFAULT_THRESHOLD,
             min=0.0,
             max=1.0,
             step=0.01,

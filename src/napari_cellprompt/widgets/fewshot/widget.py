@@ -217,14 +217,14 @@ class FewshotWidget(QWidget):
         controller = self.controller
         idle, bank = not controller.running and not controller.writing, controller.bank
         taught = bank is not None and bool(bank.examples)
-        found = any(controller.chosen.values())
+        found, there = any(controller.chosen.values()), controller.image_there
         allowed = {
-            "teach": idle,
+            "teach": idle and there,
             "remove": idle and taught,
             "save": idle and taught,
             "load": idle,
-            "find": idle and taught,
-            "find_all": idle and taught,
+            "find": idle and taught and there,
+            "find_all": idle and taught and there,
             "folder": idle and taught,
             "cancel": controller.running and controller.progress[1] > 0,
             "review": idle and controller.preview.layer is not None,
@@ -238,7 +238,7 @@ class FewshotWidget(QWidget):
         self.bar.setVisible(controller.running)
         self.bar.setRange(0, total)
         self.bar.setValue(done)
-        self.status_line.setText(controller.status)
+        self.status_line.setText(controller.message)
 
 
 def _press(action: Any, _: bool = False) -> None:
