@@ -107,7 +107,8 @@ def test_a_stack_is_prompted_searched_and_followed(
             tmp_path / f"discs_{end}.tif", data, imagej=True, metadata={"axes": "ZYX"}
         )
     out = tmp_path / "out"
-    assert main(["evaluate", str(tmp_path), "-o", str(out)]) == 0
+    model = ["--model", "cellprompt-nano"]
+    assert main(["evaluate", str(tmp_path), "-o", str(out), *model]) == 0
     captured = capsys.readouterr()
     assert "following 2 objects from the mask" in captured.err
     second = captured.out.split("\n\n")[1].splitlines()

@@ -232,7 +232,8 @@ def test_many_objects_over_many_planes_in_the_strip(
     follower = FollowingSegmenter(random_model())
     window.open_widget(SegmentSession(thread=thread, loader=follower.load))
     labels, _ = ndimage.label(image[30] > 128)
-    window.widget.form.labels.value.data[30] = labels
+    (image_layer,) = (x for x in window.viewer.layers if x.name == "discs")
+    window.widget.controller.place.target(image_layer).data[30] = labels
     follow = Follow(window)
     follow.widget.form.what.value = "plane"
     follow.start()

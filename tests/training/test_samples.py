@@ -111,8 +111,8 @@ def test_batches_say_which_rows_have_more(sampler):
     from samples import collate
 
     rng = np.random.default_rng(1)
-    batch = collate([sampler.draw(rng) for _ in range(60)])
-    assert batch["image"].shape == (60, 3, 64, 64)
+    batch = collate([sampler.draw(rng) for _ in range(200)])
+    assert batch["image"].shape == (200, 3, 64, 64)
     assert len(batch["dense_rows"]) == len(batch["dense"]) > 0
     assert batch["chains"]
     for row, images, prompts in batch["chains"]:

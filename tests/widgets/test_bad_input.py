@@ -186,6 +186,6 @@ def test_model_finds_nothing(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(blobs())
     desk.click(FIRST)
     desk.see()
-    desk.controller.prediction = None
+    desk.controller.proposals.show(None, ())
     desk.controller.next_candidate()
     assert "no mask yet" in desk.status

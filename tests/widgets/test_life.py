@@ -226,8 +226,10 @@ def test_works_with_the_viewer_that_napari_hands_to_plugins(
     desk = Desk(viewer, session, wait)
     assert desk.object_at(FIRST) == 1
     assert desk.object_at(SECOND) == 2
+    # the click of the object that is taken back, then the click itself
     desk.controller.undo()
     desk.controller.show_model_view()
     wait(lambda: desk.controller.model_view.layer is not None)
+    desk.controller.undo()
     viewer.window.remove_dock_widget(desk.widget)
     assert [layer.name for layer in viewer.layers] == ["blobs", "Cells"]

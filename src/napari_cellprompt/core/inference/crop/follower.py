@@ -43,8 +43,6 @@ class CropFollowSettings:
     pull: float = 0.08
     """Distance from the outline, as a share of the square root of the area, at which it
     pulls with all of that."""
-    presence_power: float = 0.4
-    """The network's presence to this power is 0.5 about where objects end."""
 
 
 class CropFollower:
@@ -168,7 +166,7 @@ class CropFollower:
         logits, origin = seen.window(shape)
         leaned = logits + self._pull(track.expected, logits.shape, origin)
         candidate = cut_candidate(leaned, seen.iou, origin=origin, plane_shape=shape)
-        return Sighting(candidate, seen.presence**self.settings.presence_power)
+        return Sighting(candidate, seen.presence)
 
     def _pull(
         self, mask: CroppedMask, size: tuple[int, ...], origin: tuple[int, int]

@@ -256,6 +256,10 @@ class Looker:
         self, image: torch.Tensor, prompts: torch.Tensor, *, dense: bool = False
     ) -> Any:
         """What the network says, see :class:`~.focus.FocusOutput`."""
-        # tiny numbers in the tails of activations are many times slower than zeros
+        # tiny numbers in the tails of activations are many times slower than zeros; what
+        # else the thread computes keeps them
         torch.set_flush_denormal(True)
-        return self.network(image, prompts, dense=dense)
+        try:
+            return self.network(image, prompts, dense=dense)
+        finally:
+            torch.set_flush_denormal(False)
