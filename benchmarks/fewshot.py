@@ -1,11 +1,12 @@
 """How well a few examples tell which cells are wanted.
 
-``CELLPROMPT_DATA=... python benchmarks/fewshot.py [--limit N]``
+``CELLPROMPT_DATA=... python benchmarks/fewshot.py [--limit N] [--sweep]``
 
 Three cells of one image are shown; they are looked for in the other images of the set.
 Beside it: everything mode, without examples, and as many of its candidates chosen at
 random as the examples choose. On the simulated images only one of two kinds is wanted.
-A pair counts from an IoU of 0.5. Prints a table, writes JSON.
+A pair counts from an IoU of 0.5. Prints a table, writes JSON. ``--sweep`` prints what
+each threshold chooses on training images instead, from which the default one was taken.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ SETS = (
     "dsb_stained_256x320",
 )
 SHOWN = 3
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 16))
 
 
 def two_kinds(seed: int, side: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -81,6 +83,13 @@ def two_kinds(seed: int, side: int = 256) -> tuple[np.ndarray, np.ndarray]:
     return (np.clip(image, 0, 1) * 255).astype(np.uint8), labels
 
 
+def forget(segmenter: PlaneSegmenter) -> None:
+    """Let no measurement profit from what one before it has computed."""
+    cache = getattr(segmenter.model, "cache", None)
+    if cache is not None:
+        cache.clear()
+
+
 def compare(labels: np.ndarray, truth: np.ndarray) -> tuple[int, int, int, float]:
     """Number found, true and matched, and the sum of IoU of the matched."""
     iou, found, real = iou_matrix(labels, truth)
@@ -109,13 +118,13 @@ def measure(
         if number == first:
             continue
         plane = PlaneSource.from_image(image)
-        segmenter.cache.clear()
+        forget(segmenter)
         started = time.perf_counter()
         scored = apply_to_plane(segmenter, plane, bank, filters=FilterSettings())
         chosen = choose(scored, threshold)
         labels = {"examples": label_chosen(chosen, plane.shape)}
         middle = time.perf_counter()
-        segmenter.cache.clear()
+        forget(segmenter)
         labels["everything"], _ = label_plane(segmenter, plane, EverythingSettings())
         ended = time.perf_counter()
         seconds["examples"] = seconds.get("examples", 0.0) + middle - started
@@ -138,30 +147,83 @@ def measure(
     return table
 
 
+def images_of(
+    name: str, part: str, options: argparse.Namespace
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images and labels of one set, one more than are measured."""
+    everything = load_planes(os.environ["CELLPROMPT_DATA"], part)
+    planes = [plane for plane in everything if plane.dataset == name]
+    order = np.random.default_rng(options.seed).permutation(len(planes))
+    return [(planes[i].image, planes[i].labels) for i in order[: options.limit + 1]]
+
+
+def sweep(
+    segmenter: PlaneSegmenter, images: list[tuple[np.ndarray, np.ndarray]], seed: int
+) -> dict[float, list[int]]:
+    """Objects found, true and matched at each threshold, over all images but one."""
+    rng = np.random.default_rng(seed)
+    first = next(n for n, (_, truth) in enumerate(images) if len(np.unique(truth)) > SHOWN)
+    image, truth = images[first]
+    ids = rng.choice(np.unique(truth)[1:], SHOWN, replace=False)
+    bank = empty_bank(segmenter)
+    plane = PlaneSource.from_image(image)
+    teach(segmenter, plane, truth, bank, ids=[int(i) for i in ids])
+    counts = {threshold: [0, 0, 0] for threshold in THRESHOLDS}
+    for number, (image, truth) in enumerate(images):
+        if number == first:
+            continue
+        plane = PlaneSource.from_image(image)
+        forget(segmenter)
+        scored = apply_to_plane(segmenter, plane, bank, filters=FilterSettings())
+        for threshold, row in counts.items():
+            labels = label_chosen(choose(scored, threshold), plane.shape)
+            found, real, matched, _ = compare(labels, truth)
+            row[:] = row[0] + found, row[1] + real, row[2] + matched
+    return counts
+
+
+def print_sweep(segmenter: PlaneSegmenter, options: argparse.Namespace) -> None:
+    """Precision, recall and F2 (recall counts twice) by threshold, on training images."""
+    total = {threshold: np.zeros(3) for threshold in THRESHOLDS}
+    for name in options.sets:
+        if name == "two kinds":
+            images = [two_kinds(100 + seed) for seed in range(options.limit + 1)]
+        else:
+            images = images_of(name, "train", options)
+        counts = sweep(segmenter, images, options.seed)
+        for threshold, (found, real, matched) in counts.items():
+            # every set counts the same, however many cells its images have
+            precision, recall = matched / max(found, 1), matched / max(real, 1)
+            f2 = 5 * precision * recall / max(4 * precision + recall, 1e-9)
+            total[threshold] += np.array([precision, recall, f2]) / len(options.sets)
+            print(f"{name:22} {threshold:5.2f} {precision:9.3f} {recall:7.3f} {f2:7.3f}")
+    for threshold, row in total.items():
+        print(f"{'all':22} {threshold:5.2f} " + " ".join(f"{value:7.3f}" for value in row))
+
+
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--limit", type=int, default=8, help="images of a set at most")
     parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--sweep", action="store_true", help="all thresholds, train part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sets", nargs="+", default=[*SETS, "two kinds"])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     torch.set_flush_denormal(True)
     segmenter = PlaneSegmenter(load_model(options.model))
+    if options.sweep:
+        print_sweep(segmenter, options)
+        return
     results: dict[str, Any] = {}
     print(f"{'':22} {'':18} precision  recall     IoU  seconds")
     for name in options.sets:
         if name == "two kinds":
             images = [two_kinds(seed) for seed in range(options.limit + 1)]
         else:
-            part = "val"
-            planes = load_planes(os.environ["CELLPROMPT_DATA"], part, datasets={name})
-            order = np.random.default_rng(options.seed).permutation(len(planes))
-            images = [
-                (planes[i].image, planes[i].labels) for i in order[: options.limit + 1]
-            ]
+            images = images_of(name, "val", options)
         results[name] = measure(segmenter, images, options.threshold, options.seed)
         for way, row in results[name].items():
             print(

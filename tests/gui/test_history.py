@@ -272,3 +272,32 @@ def test_a_mask_that_is_an_object_already_is_refused(desk: Any) -> None:
     said = window.widget.panel.status_line.text()
     assert "95% of this mask is object 1" in said
     assert ids(window) == [0, 1] and clicks(window) == 1
+
+
+def test_without_an_image_the_other_widgets_wait_too(
+    open_window: Callable[[], Window], thread: InferenceThread
+) -> None:
+    from napari_cellprompt.widgets.shared.docks import open_dock
+
+    window = open_window()
+    window.open_widget(SegmentSession(thread=thread, loader=FakeSegmenter().load))
+    everything = open_dock(window.viewer, "Everything")
+    fewshot = open_dock(window.viewer, "Few-shot")
+    propagate = open_dock(window.viewer, "Propagate")
+    window.settle()
+    starts = [
+        everything.buttons["run"],
+        fewshot.buttons["teach"],
+        propagate.panel.buttons["start"],
+    ]
+    assert not any(button.isEnabled() for button in starts)
+    for line in (
+        everything.status_line,
+        fewshot.status_line,
+        propagate.panel.status_line,
+    ):
+        assert line.text().startswith("Open an image")
+    window.viewer.add_image(np.zeros((3, 40, 50), np.uint8))
+    window.settle()
+    window.wait(lambda: all(button.isEnabled() for button in starts))
+    assert "Open an image" not in propagate.panel.status_line.text()

@@ -52,6 +52,7 @@ def teach(
     kind: str = WANTED,
     ids: Collection[int] | None = None,
     source: str = "",
+    progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> int:
     """Add objects of one plane to the examples.
@@ -74,8 +75,10 @@ def teach(
         Which of the labels; default all.
     source
         Where they are from, for people to read.
+    progress
+        Called with the number of parts of the plane looked at, and of all parts.
     cancelled
-        Asked before each slow step.
+        Asked before each slow step; nothing is added then.
 
     Returns
     -------
@@ -108,7 +111,9 @@ def teach(
     shown = describe(model, plane, sights, size)
     memories = model.remember(plane, sights, size)
     logits = mutual_logits(model, plane, sights, size, memories)
-    found = model.find(plane, SearchSettings(size=size), cancelled=cancelled)
+    found = model.find(
+        plane, SearchSettings(size=size), progress=progress, cancelled=cancelled
+    )
     others = filter_candidates(found, FilterSettings()).kept
     bank.add(
         [

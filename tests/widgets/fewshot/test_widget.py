@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -178,3 +180,52 @@ def test_a_folder_is_labelled_stopped_and_gone_on_with(desk, tmp_path, monkeypat
     )
     it.press("folder")
     assert "no folder" in it.status
+
+
+def test_examples_are_taken_from_where_segment_writes(desk) -> None:
+    image, _, _ = disks_and_bars(0)
+    opened = desk(image)
+    assert opened.widget.form.labels.value is None
+    opened.segment.start()
+    row, column = np.argwhere(image == image.max())[0]
+    layer = opened.window.viewer.layers["cells"]
+    opened.window.click(layer, (int(row), int(column)))
+    opened.window.see_mask()
+    opened.window.key(Qt.Key.Key_A)
+    written = opened.segment.controller.place.chosen.labels
+    assert written is not None
+    assert opened.widget.form.labels.value is written
+    # what was chosen by hand stays
+    other = opened.window.viewer.add_labels(np.zeros(image.shape, np.uint8), name="other")
+    opened.widget.form.labels.value = other
+    opened.window.viewer.add_labels(np.zeros(image.shape, np.uint8), name="third")
+    assert opened.widget.form.labels.value is other
+
+
+def test_looking_at_examples_shows_progress_and_stops(desk, monkeypatch) -> None:
+    """It took 98 s without a word, and could not be stopped."""
+    image, disks, _ = disks_and_bars(0)
+    opened = desk(image)
+    go_on, begun = threading.Event(), threading.Event()
+    model = opened.segmenter.model
+
+    def find(plane: Any, settings: Any, **options: Any) -> list[Any]:
+        options["progress"](3, 10)
+        begun.set()
+        while not options["cancelled"]():
+            if go_on.wait(0.01):
+                return []
+        raise CancelledError
+
+    monkeypatch.setattr(type(model), "find", lambda self, *a, **o: find(*a, **o))
+    layer = opened.window.viewer.add_labels(disks, name="shown")
+    opened.widget.form.labels.value = layer
+    opened.widget.form.which.value = "all"
+    QTest.mouseClick(opened.widget.buttons["teach"], Qt.MouseButton.LeftButton)
+    opened.window.wait(begun.is_set)
+    opened.window.wait(lambda: opened.controller.progress == (3, 10))
+    bar = opened.widget.bar
+    assert (bar.isVisible(), bar.value(), bar.maximum()) == (True, 3, 10)
+    opened.press("cancel")
+    assert "no example was added" in opened.status
+    assert opened.controller.bank is None

@@ -195,16 +195,17 @@ class EverythingWidget(QWidget):
         done, total = controller.progress
         there = controller.arrangement is not None
         writing = controller.writing
-        self.buttons["run"].setEnabled(not controller.running and not writing)
+        idle = not controller.running and not writing
+        self.buttons["run"].setEnabled(idle and controller.image_there)
         self.buttons["cancel"].setEnabled(controller.running)
-        self.buttons["discard"].setEnabled(there and not controller.running and not writing)
+        self.buttons["discard"].setEnabled(there and idle)
         for name in ("commit", "propagate"):
             self.buttons[name].setEnabled(there and controller.settled)
         self.form.top.setEnabled(not controller.running)
         self.bar.setVisible(controller.running)
         self.bar.setRange(0, total)
         self.bar.setValue(done)
-        self._say(controller.status)
+        self._say(controller.message)
 
 
 def _press(action: Any, _: bool = False) -> None:

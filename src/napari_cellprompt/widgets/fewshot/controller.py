@@ -13,6 +13,7 @@ from napari_cellprompt.core.errors import CellpromptError, ImageError
 from napari_cellprompt.layers.commit_stack import plane_labels
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.session.thread import Priority
+from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 from napari_cellprompt.tasks.series import Series
 from napari_cellprompt.widgets.found.commit import FoundMask
 from napari_cellprompt.widgets.found.controller import FoundController
@@ -72,9 +73,11 @@ class FewshotController(FoundController):
             status="Segment a few cells, then add them as examples.",
         )
         self.bank: ExampleBank | None = None
-        self.threshold = 0.5
+        self.threshold = DEFAULT_THRESHOLD
         self._run: _Run | None = None
         self._files: FolderRun | None = None
+        self._teaching: threading.Event | None = None
+        """Stops the look at examples that is going on."""
         self._rejected: set[tuple[int, int]] = set()
         """Plane and row of objects that the user took out."""
 
@@ -96,6 +99,7 @@ class FewshotController(FoundController):
         plane, bank, source = target.planes[0], self.bank, target.image.name
         height, width = plane.shape
         pixels = np.array(pixels[max(top, 0) : top + height, max(left, 0) : left + width])
+        stop = threading.Event()
 
         def job(segmenter: Any, context: Any) -> tuple[ExampleBank, int]:
             from napari_cellprompt.tasks.teaching import empty_bank, teach
@@ -112,7 +116,10 @@ class FewshotController(FoundController):
                 kind=kind,
                 ids=ids,
                 source=source,
-                cancelled=context.cancelled,
+                progress=lambda done, parts: self._bridge.post(
+                    self._advance, (stop, done, parts)
+                ),
+                cancelled=lambda: stop.is_set() or context.cancelled(),
             )
             return known, count
 
@@ -123,7 +130,16 @@ class FewshotController(FoundController):
             self.taught.emit()
 
         self.discard()
-        self._start(job, learnt, "Looking at the examples ...")
+        self._teaching = stop
+        self.progress = (0, 1)
+        self._start(job, learnt, "Looking at the examples, and at what is around them ...")
+
+    def _advance(self, news: tuple[threading.Event, int, int]) -> None:
+        """Show how much of the plane was looked at."""
+        stop, done, parts = news
+        if stop is self._teaching and self.running:
+            self.progress = (done, parts)
+            self.changed.emit()
 
     def remove(self, numbers: list[int]) -> None:
         """Forget examples, the highest number first."""
@@ -218,19 +234,20 @@ class FewshotController(FoundController):
 
     def cancel(self) -> None:
         """Stop soon; what was found so far stays."""
-        for run in (self._run, self._files):
-            if run is not None and self.running:
-                run.stop.set()
-                self._tell("Stopping ...")
+        if self.running and self._stop():
+            self._tell("Stopping ...")
 
-    def _stop(self) -> None:
-        for run in (self._run, self._files):
-            if run is not None:
-                run.stop.set()
+    def _stop(self) -> bool:
+        events = [run.stop for run in (self._run, self._files) if run is not None]
+        if self._teaching is not None:
+            events.append(self._teaching)
+        for event in events:
+            event.set()
+        return bool(events)
 
     def _forget(self) -> None:
         """Let go of what was found; the examples stay."""
-        self._run = self._files = None
+        self._run = self._files = self._teaching = None
         self._rejected.clear()
 
     def choose(self, threshold: float) -> None:
@@ -322,7 +339,10 @@ class FewshotController(FoundController):
         def arrived(future: Future[Any]) -> None:
             self.running = False
             trouble = complaint(future)
-            if trouble is None:
+            taught, self._teaching = self._teaching, None
+            if trouble == "" and taught is not None:
+                self._tell("Stopped: no example was added.")
+            elif trouble is None:
                 done(future.result())
             elif trouble:
                 self._tell(trouble)

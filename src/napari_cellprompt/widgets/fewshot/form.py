@@ -11,6 +11,7 @@ from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QListView, QListWidget, QListWidgetItem, QWidget
 
 from napari_cellprompt.layers.preview import is_preview
+from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 from napari_cellprompt.widgets.segment.form import fill_rows
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class FewshotForm:
         )
         self.threshold = FloatSlider(
             label="Threshold",
-            value=0.5,
+            value=DEFAULT_THRESHOLD,
             min=0.0,
             max=1.0,
             step=0.01,
@@ -61,12 +62,19 @@ class FewshotForm:
         fill_rows(self.teach, self.labels, self.which, self.kind)
         fill_rows(self.choose, self.threshold)
 
-    def update_layers(self) -> None:
-        """Follow the layer list."""
+    def update_layers(self, usual: Labels | None = None) -> None:
+        """Follow the layer list.
+
+        Parameters
+        ----------
+        usual : napari.layers.Labels, optional
+            What is chosen where nothing is: where Segment writes objects.
+        """
         before = self.labels.value
         self.labels.reset_choices()
-        if before in self._viewer.layers:
-            self.labels.value = before
+        wanted = before if before in self._viewer.layers else usual
+        if wanted is not None and wanted in self._viewer.layers:
+            self.labels.value = wanted
 
     def _layers(self, _: object) -> list[Labels]:
         return [

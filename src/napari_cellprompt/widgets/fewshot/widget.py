@@ -94,7 +94,7 @@ class FewshotWidget(QWidget):
         layout.addWidget(Section("Keep examples in a file", files))
         layout.addStretch()
         self._connect()
-        self.form.update_layers()
+        self._layers_changed()
         self._show()
 
     def _grid(self, *names: str) -> QGridLayout:
@@ -125,6 +125,9 @@ class FewshotWidget(QWidget):
             return
         self._closed = True
         self._accent.close()
+        if self._segment is not None:
+            place = self._segment.controller.place
+            place.chosen_changed.disconnect(self._layers_changed)
         self.controller.changed.disconnect(self._show)
         self.controller.taught.disconnect(self._show_examples)
         self.form.threshold.changed.disconnect(self.controller.choose)
@@ -161,6 +164,8 @@ class FewshotWidget(QWidget):
             emitter.connect(self._layers_changed)
         if self._segment is not None:
             self._segment.closed.connect(self._segment_closed)
+            place = self._segment.controller.place
+            place.chosen_changed.connect(self._layers_changed)
         self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
 
     def _segment_closed(self) -> None:
@@ -198,7 +203,9 @@ class FewshotWidget(QWidget):
     # --- showing ---------------------------------------------------------------------
 
     def _layers_changed(self, event: Any = None) -> None:
-        self.form.update_layers()
+        segment = self._segment
+        usual = None if segment is None else segment.controller.place.chosen.labels
+        self.form.update_layers(usual)
 
     def _show_examples(self) -> None:
         bank = self.controller.bank
@@ -210,14 +217,14 @@ class FewshotWidget(QWidget):
         controller = self.controller
         idle, bank = not controller.running and not controller.writing, controller.bank
         taught = bank is not None and bool(bank.examples)
-        found = any(controller.chosen.values())
+        found, there = any(controller.chosen.values()), controller.image_there
         allowed = {
-            "teach": idle,
+            "teach": idle and there,
             "remove": idle and taught,
             "save": idle and taught,
             "load": idle,
-            "find": idle and taught,
-            "find_all": idle and taught,
+            "find": idle and taught and there,
+            "find_all": idle and taught and there,
             "folder": idle and taught,
             "cancel": controller.running and controller.progress[1] > 0,
             "review": idle and controller.preview.layer is not None,
@@ -231,7 +238,7 @@ class FewshotWidget(QWidget):
         self.bar.setVisible(controller.running)
         self.bar.setRange(0, total)
         self.bar.setValue(done)
-        self.status_line.setText(controller.status)
+        self.status_line.setText(controller.message)
 
 
 def _press(action: Any, _: bool = False) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_cellprompt.layers.found_preview import FoundPreview
+from napari_cellprompt.widgets.segment.controller import NO_IMAGE
 from napari_cellprompt.widgets.shared.bridge import ResultBridge
 from napari_cellprompt.widgets.shared.latest import Latest
 from napari_cellprompt.widgets.shared.slices import SlicedWork
@@ -57,6 +58,17 @@ class FoundController:
         self.running = False
         self._drawing = Latest(self._bridge, "cellprompt-found")
         self._writing = SlicedWork(self._bridge)
+        place.chosen_changed.connect(self.changed.emit)
+
+    @property
+    def image_there(self) -> bool:
+        """Whether there is an image to look at."""
+        return self._place.chosen.image is not None
+
+    @property
+    def message(self) -> str:
+        """What the user reads: how things stand, or that an image is missing."""
+        return self.status if self.image_there or self.running else NO_IMAGE
 
     @property
     def writing(self) -> bool:
@@ -87,6 +99,7 @@ class FoundController:
             While the window is being torn down, the layers go with it: to remove one
             then would wake widgets that Qt has deleted.
         """
+        self._place.chosen_changed.disconnect(self.changed.emit)
         if leave_layers:
             self._stop()
         else:
@@ -97,7 +110,7 @@ class FoundController:
 
     # --- for those that find ----------------------------------------------------------
 
-    def _stop(self) -> None:
+    def _stop(self) -> object:
         """Tell what runs to stop soon."""
         raise NotImplementedError
 

@@ -20,6 +20,7 @@ from napari_cellprompt.widgets.shared.keys import PROPAGATE_KEYS, KeyBinder, nam
 from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 
 from .controller import PropagateController
+from .desk import READY
 from .form import PropagateForm
 from .panel import ChoiceList, PropagatePanel
 from .run import rows_of
@@ -213,6 +214,17 @@ class PropagateWidget(QWidget):
             # Segment tells the user what is wrong with the axes.
             view = None
         self.form.offer(image, view)
+        self._show_start(image is not None)
+
+    def _show_start(self, there: bool) -> None:
+        """Let nothing be started while no image is open, and say so."""
+        if self.desk.stage != "idle":
+            return
+        self.panel.buttons["start"].setEnabled(there)
+        if not there and self.desk.status == READY:
+            self.panel.status_line.setText("Open an image stack or a movie to start.")
+        else:
+            self.panel.status_line.setText(self.desk.status)
 
     def _plane_moved(self, event: Any = None) -> None:
         self._show_axes()
@@ -222,6 +234,8 @@ class PropagateWidget(QWidget):
         """Bring buttons, lists and keys up to date."""
         looking = self.controller.review.active
         self.panel.show_state(self.desk)
+        segment = self.segment
+        self._show_start(segment is None or segment.place.chosen.image is not None)
         self.form.top.setEnabled(self.desk.run is None or self.desk.stage == "announced")
         self.form.more.setEnabled(self.form.top.isEnabled())
         self._strip_area.setVisible(looking)
