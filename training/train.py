@@ -27,7 +27,7 @@ from napari_cellprompt.core.inference.crops import CHANNELS, Crop, draw_points
 from napari_cellprompt.core.networks.focus import FocusNet
 from samples import BatchStream, Sampler
 from simulate import divisions, nuclei_3d
-from weights import Average, export, load_imagenet
+from weights import Average, export, load_imagenet, read_start
 
 __all__ = ["Run"]
 
@@ -77,9 +77,8 @@ class Run:
             saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
             self.network.load_state_dict(saved["network"])
         elif options.start_from is not None:
-            start = torch.load(options.start_from, map_location="cpu", weights_only=True)
-            self.network.load_state_dict(start["average"])
-            self.minutes_before = start["elapsed"] / 60 + start["minutes_before"]
+            state, self.minutes_before = read_start(options.start_from)
+            self.network.load_state_dict(state, strict=False)
         self.network = self.network.to(memory_format=torch.channels_last)
         inner = list(self.network.encoder.parameters())
         known = {id(parameter) for parameter in inner}
@@ -322,8 +321,9 @@ def main() -> None:
     parser.add_argument(
         "--start-from",
         type=Path,
-        metavar="CHECKPOINT",
-        help="begin with its averaged weights, with a schedule of this run's own",
+        metavar="FILE",
+        help="a checkpoint or an exported file: begin with its averaged weights, with a "
+        "schedule of this run's own",
     )
     parser.add_argument(
         "--from-scratch", action="store_true", help="begin without ImageNet's weights"

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from napari_cellprompt.core.networks.efficientnet_lite import rename_published
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.networks.focus import FocusNet
 
-__all__ = ["Average", "export", "load_imagenet"]
+__all__ = ["Average", "export", "load_imagenet", "read_start"]
 
 
 def load_imagenet(network: FocusNet) -> None:
@@ -24,6 +25,20 @@ def load_imagenet(network: FocusNet) -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     state = torch.load(path, map_location="cpu", weights_only=True)
     network.encoder.load_state_dict(rename_published(state))
+
+
+def read_start(path: Path) -> tuple[dict[str, torch.Tensor], float]:
+    """The averaged weights of a checkpoint or of an exported file, and its minutes.
+
+    An exported file lacks the counters of batch norm, which nothing reads.
+    """
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            config = json.loads(file.metadata()["config"])
+        state = {name: tensor.float() for name, tensor in load_file(path).items()}
+        return state, float(config["training"]["minutes"])
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    return saved["average"], saved["elapsed"] / 60 + saved["minutes_before"]
 
 
 class Average:
