@@ -19,7 +19,7 @@ from napari_cellprompt.core.propagate import propagator as propagation
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.zoo.folder import features_folder
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,8 @@ from . import loading
 if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
-
-    from .report import Report
-    from .requests import ImageRequest, ModelRequest
+    from napari_cellprompt.tasks.report import Report
+    from napari_cellprompt.tasks.requests import ImageRequest, ModelRequest
 
 __all__ = [
     "ContrastLimits",

@@ -18,8 +18,7 @@ from napari_cellprompt.core.images.planes import axes_of
 from napari_cellprompt.core.inference.searching import SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings, filter_candidates
 from napari_cellprompt.core.types import CroppedMask
-
-from .walk import walk_planes
+from napari_cellprompt.tasks.inputs.walk import walk_planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.images.sampling import ArrayData
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-
-    from .reading import ContrastLimits
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
 
 __all__ = ["WANTED", "empty_bank", "teach", "teach_stack"]
 

@@ -20,9 +20,8 @@ from napari_cellprompt.core.masks.found import (
     filter_candidates,
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
-
-from .requests import DEFAULT_THRESHOLD
-from .walk import walk_planes
+from napari_cellprompt.tasks.inputs.walk import walk_planes
+from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.sampling import ArrayData
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
-
-    from .reading import ContrastLimits
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
 
 __all__ = [
     "OTHER",

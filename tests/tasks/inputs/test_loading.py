@@ -15,8 +15,8 @@ from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.zoo.importing import import_model
 from napari_cellprompt.core.zoo.load import LoadedModel, save_checkpoint
 from napari_cellprompt.session.segment import load_for_session
-from napari_cellprompt.tasks import loading
-from napari_cellprompt.tasks.loading import load_segmenter
+from napari_cellprompt.tasks.inputs import loading
+from napari_cellprompt.tasks.inputs.loading import load_segmenter
 
 PACKAGE = Path(napari_cellprompt.__file__).parent
 
@@ -94,7 +94,7 @@ def test_nothing_else_loads_models() -> None:
         "core/zoo/importing.py",  # a file that has no name yet
         "core/zoo/load.py",
         "predictors/base.py",  # a network without tiles
-        "tasks/loading.py",
+        "tasks/inputs/loading.py",
     }
     found = {
         path.relative_to(PACKAGE).as_posix()

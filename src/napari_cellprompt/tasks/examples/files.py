@@ -11,10 +11,10 @@ from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels, write_or_keep
+from napari_cellprompt.tasks.inputs.placing import outer_axes
+from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 
 from .applying import apply_to_image
-from .placing import outer_axes
-from .requests import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.fewshot.examples import ExampleBank
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
+    from napari_cellprompt.tasks.series import Series
 
     from .applying import ScoredObject
-    from .reading import ContrastLimits
-    from .series import Series
 
 __all__ = ["LabelledFile", "channel_of", "label_file", "label_series"]
 
