@@ -10,8 +10,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError
-from napari_cellprompt.layers.commit_stack import plane_labels
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.labels.commit_stack import plane_labels
 from napari_cellprompt.session.thread import Priority
 from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 from napari_cellprompt.tasks.series import Series

@@ -8,7 +8,7 @@ import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_cellprompt.core.types import CroppedMask
-from napari_cellprompt.layers.stack_preview import StackLabels
+from napari_cellprompt.layers.previews.stack import StackLabels
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import plane_to_layer
-from napari_cellprompt.layers.prompts import (
+from napari_cellprompt.layers.prompting.prompts import (
     NEGATIVE,
     POLARITY,
     POSITIVE,

@@ -9,7 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer
 
 from napari_cellprompt.layers.on_top import choose_image, images_of
-from napari_cellprompt.layers.preview import is_preview
+from napari_cellprompt.layers.previews.mask import is_preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from magicgui.widgets import ComboBox
 from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
 
-from napari_cellprompt.layers.preview import is_preview
+from napari_cellprompt.layers.previews.mask import is_preview
 
 from .prompt_layers import Chosen
 

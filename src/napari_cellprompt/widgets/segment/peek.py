@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_cellprompt.layers.preview import is_preview
+from napari_cellprompt.layers.previews.mask import is_preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt.layers.prompts import NEGATIVE, POLARITY, POSITIVE
+from napari_cellprompt.layers.prompting.prompts import NEGATIVE, POLARITY, POSITIVE
 from napari_cellprompt.widgets.shared.keys import MODIFIER
 
 if TYPE_CHECKING:

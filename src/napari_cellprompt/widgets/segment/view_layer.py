@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_cellprompt.layers.grids import layer_kwargs
-from napari_cellprompt.layers.preview import preview_metadata
+from napari_cellprompt.layers.previews.mask import preview_metadata
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

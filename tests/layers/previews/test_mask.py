@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 
 from napari_cellprompt.core.types import CroppedMask
 from napari_cellprompt.layers.coordinates import plane_of, plane_shape
-from napari_cellprompt.layers.preview import Preview, is_preview
+from napari_cellprompt.layers.previews.mask import Preview, is_preview
 
 
 def shown_at(preview, world):

@@ -9,7 +9,8 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_cellprompt.core.types import CroppedMask
-from napari_cellprompt.layers.commit import (
+from napari_cellprompt.layers.coordinates import plane_of, plane_shape
+from napari_cellprompt.layers.labels.commit import (
     LabelIds,
     LabelsError,
     commit,
@@ -17,8 +18,7 @@ from napari_cellprompt.layers.commit import (
     needs_widening,
     widen,
 )
-from napari_cellprompt.layers.coordinates import plane_of, plane_shape
-from napari_cellprompt.layers.prompts import add_labels_layer
+from napari_cellprompt.layers.prompting.prompts import add_labels_layer
 
 SHAPE = (4, 20, 30)
 

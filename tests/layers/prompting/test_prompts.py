@@ -6,8 +6,8 @@ import pytest
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.layers.drawn import read_objects
-from napari_cellprompt.layers.prompts import (
+from napari_cellprompt.layers.prompting.drawn import read_objects
+from napari_cellprompt.layers.prompting.prompts import (
     NEGATIVE,
     POLARITY,
     POSITIVE,

@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_cellprompt.layers.coordinates import PlaneView
-from napari_cellprompt.layers.found_preview import FoundPreview
+from napari_cellprompt.layers.previews.found import FoundPreview
 
 
 @pytest.mark.parametrize(

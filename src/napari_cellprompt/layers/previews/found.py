@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 
-from .coordinates import array_shape
-from .grids import layer_kwargs
-from .preview import preview_metadata
+from napari_cellprompt.layers.coordinates import array_shape
+from napari_cellprompt.layers.grids import layer_kwargs
+
+from .mask import preview_metadata
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from .coordinates import PlaneView
+    from napari_cellprompt.layers.coordinates import PlaneView
 
 __all__ = ["FoundPreview"]
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .coordinates import array_shape, points_to_plane
-from .grids import layer_kwargs
+from napari_cellprompt.layers.coordinates import array_shape, points_to_plane
+from napari_cellprompt.layers.grids import layer_kwargs
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
-    from .coordinates import PlaneView
+    from napari_cellprompt.layers.coordinates import PlaneView
 
 __all__ = [
     "BOXES_NAME",

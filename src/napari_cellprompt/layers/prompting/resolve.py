@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import PlaneKey, Prompts
+from napari_cellprompt.layers.coordinates import PlaneView, plane_of
 
-from .coordinates import PlaneView, plane_of
 from .drawn import DrawnObject, read_objects, shape_note
 
 if TYPE_CHECKING:

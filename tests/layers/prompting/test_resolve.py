@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from napari_cellprompt.core.types import PlaneKey
-from napari_cellprompt.layers.prompts import (
+from napari_cellprompt.layers.prompting.prompts import (
     add_boxes_layer,
     add_labels_layer,
     add_points_layer,
 )
-from napari_cellprompt.layers.resolve import resolve
+from napari_cellprompt.layers.prompting.resolve import resolve
 
 
 @pytest.fixture

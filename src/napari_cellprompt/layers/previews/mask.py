@@ -9,8 +9,8 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from .coordinates import array_shape, plane_shape
-from .grids import layer_kwargs
+from napari_cellprompt.layers.coordinates import array_shape, plane_shape
+from napari_cellprompt.layers.grids import layer_kwargs
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.types import CroppedMask
-
-    from .coordinates import PlaneView
+    from napari_cellprompt.layers.coordinates import PlaneView
 
 __all__ = ["PREVIEW_NAME", "Preview", "is_preview", "preview_metadata"]
 

@@ -7,9 +7,13 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_cellprompt.core.types import CroppedMask
-from napari_cellprompt.layers.commit import LabelsError
-from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many, plane_labels
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.labels.commit import LabelsError
+from napari_cellprompt.layers.labels.commit_stack import (
+    PlaneMask,
+    commit_many,
+    plane_labels,
+)
 from napari_cellprompt.layers.stacks import LayerStack, stack_axes
 
 

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.types import CroppedMask
-
-    from .coordinates import PlaneView
+    from napari_cellprompt.layers.coordinates import PlaneView
 
 __all__ = ["PlaneMask", "commit_many", "plane_labels"]
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_cellprompt.core.errors import CellpromptError
-
-from .grids import GridMatch, match_grid
+from napari_cellprompt.layers.grids import GridMatch, match_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.types import CroppedMask
-
-    from .coordinates import PlaneView
+    from napari_cellprompt.layers.coordinates import PlaneView
 
 __all__ = [
     "CommitResult",

@@ -8,18 +8,17 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.layers.coordinates import array_shape
+from napari_cellprompt.layers.grids import layer_kwargs
 
-from .coordinates import array_shape
-from .grids import layer_kwargs
-from .preview import preview_metadata
+from .mask import preview_metadata
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.types import CroppedMask
-
-    from .stacks import LayerStack
+    from napari_cellprompt.layers.stacks import LayerStack
 
 __all__ = ["StackLabels"]
 

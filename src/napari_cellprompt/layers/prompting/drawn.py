@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.layers.coordinates import plane_shape, points_to_plane
 
-from .coordinates import plane_shape, points_to_plane
 from .prompts import POLARITY, clip_box, read_points, shape_boxes
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points, Shapes
     from numpy.typing import NDArray
 
-    from .coordinates import PlaneView
+    from napari_cellprompt.layers.coordinates import PlaneView
 
 __all__ = ["Drawing", "DrawnObject", "read_objects", "remove_drawn", "shape_note"]
 

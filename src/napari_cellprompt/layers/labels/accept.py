@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_cellprompt.layers.grids import match_grid
+from napari_cellprompt.layers.ownership import ownership_of
+from napari_cellprompt.layers.prompting.prompts import add_labels_layer
 from napari_cellprompt.session.objects import Change, ObjectPlane, ObjectRecord, ObjectStore
 
 from .commit import (
@@ -21,9 +24,6 @@ from .commit import (
     widening_note,
 )
 from .commit_stack import PlaneMask, commit_many
-from .grids import match_grid
-from .ownership import ownership_of
-from .prompts import add_labels_layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_cellprompt.core.types import Candidate, CroppedMask, Prompts
-
-    from .coordinates import PlaneView
-    from .resolve import SegmentState
+    from napari_cellprompt.layers.coordinates import PlaneView
+    from napari_cellprompt.layers.prompting.resolve import SegmentState
 
 __all__ = ["Accepted", "Acceptor", "Overlap", "Region", "region_of"]
 
