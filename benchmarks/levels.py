@@ -36,7 +36,7 @@ from napari_cellprompt.evaluation.prompts import innermost
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
+    from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput
     from napari_cellprompt.core.zoo.load import LoadedModel
 
 

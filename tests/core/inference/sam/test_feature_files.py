@@ -11,7 +11,7 @@ from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.cache import FeatureCache
 from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 from napari_cellprompt.core.types import Prompts
 
 CLICK = Prompts(points=((30.0, 30.0),), labels=(1,))

@@ -20,7 +20,7 @@ from napari_cellprompt.core.masks.found import (
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps
 from napari_cellprompt.core.masks.matching import average_precision
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 from napari_cellprompt.core.zoo.traits import Traits
 
 CENTRES = [(y, x) for y in range(12, 150, 26) for x in range(14, 210, 28)]

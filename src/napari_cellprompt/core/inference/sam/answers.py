@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
-    from napari_cellprompt.core.networks.sam2 import ImageFeatures
+    from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
     from napari_cellprompt.core.types import Tile
 
     from .encoder import PlaneEncoder

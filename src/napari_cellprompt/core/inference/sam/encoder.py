@@ -17,7 +17,7 @@ from napari_cellprompt.core.inference.out_of_memory import (
     out_of_memory,
 )
 from napari_cellprompt.core.inference.precision import Precision, precision_of
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 from napari_cellprompt.core.types import Tile
 
 from .preprocess import normalise

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import SaveError
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_cellprompt.core.networks.sam2 import ImageFeatures
+    from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 
 __all__ = ["Foreground", "peaks"]
 

@@ -28,7 +28,7 @@ from napari_cellprompt.core.inference.model import Answer, Query, Shown
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.ellipse import rounded
 from napari_cellprompt.core.masks.rle import decode as decode_rle
-from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, single_is_stable
+from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput, single_is_stable
 from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 from .aim import Aim, Look

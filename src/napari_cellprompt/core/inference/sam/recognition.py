@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_cellprompt.core.networks.sam2 import SAM2, FrameMemory
+from napari_cellprompt.core.networks.sam.sam2 import SAM2, FrameMemory
 
 from .decoding import decode_prompts
 from .tracking import encode_frames, mask_frame

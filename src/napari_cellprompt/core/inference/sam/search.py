@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
-    from napari_cellprompt.core.networks.sam2 import ImageFeatures
+    from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 
     from .encoder import PlaneEncoder
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 
 from .decoding import PromptBatch, decode_prompts, mask_to_logits
 from .grid import MaskModel

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         ObjectMemory,
         TrackSettings,
     )
-    from napari_cellprompt.core.networks.sam2 import ImageFeatures
+    from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
     from napari_cellprompt.core.types import CroppedMask
 
 __all__ = ["SamFollower"]

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_cellprompt.core.networks.layers import MLP, sine_position_encoding
+
 from .image_encoder import ImageEncoder
-from .layers import MLP, sine_position_encoding
 from .mask_decoder import DecoderOutput, MaskDecoder
 from .memory import Grid, MemoryAttention, MemoryEncoder
 from .perceiver import SpatialPerceiver

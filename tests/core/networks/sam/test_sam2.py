@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from napari_cellprompt.core.networks.build import build_sam2
-from napari_cellprompt.core.networks.mask_decoder import stable_single
-from napari_cellprompt.core.networks.sam2 import (
+from napari_cellprompt.core.networks.sam.mask_decoder import stable_single
+from napari_cellprompt.core.networks.sam.sam2 import (
     NO_OBJECT_LOGIT,
     FrameMemory,
     ImageFeatures,

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .layers import LayerNorm2d
+from napari_cellprompt.core.networks.layers import LayerNorm2d
 
 __all__ = ["PromptEncoder"]
 

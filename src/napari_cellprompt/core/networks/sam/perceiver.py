@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import sine_position_encoding
+from napari_cellprompt.core.networks.layers import sine_position_encoding
 
 __all__ = ["SpatialPerceiver"]
 

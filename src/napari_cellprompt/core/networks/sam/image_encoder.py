@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .hiera import Hiera
-from .repvit import RepViT
+from napari_cellprompt.core.networks.trunks.hiera import Hiera
+from napari_cellprompt.core.networks.trunks.repvit import RepViT
 
 __all__ = ["FpnNeck", "ImageEncoder"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP
+from napari_cellprompt.core.networks.layers import MLP
 
 __all__ = ["TwoWayTransformer"]
 

@@ -13,9 +13,9 @@ from napari_cellprompt.core.inference.sam.tracking import (
     track_frame,
 )
 from napari_cellprompt.core.networks.build import build_sam2
-from napari_cellprompt.core.networks.perceiver import SpatialPerceiver
-from napari_cellprompt.core.networks.repvit import REPVIT_CHANNELS, RepViT
-from napari_cellprompt.core.networks.sam2 import SAM2
+from napari_cellprompt.core.networks.sam.perceiver import SpatialPerceiver
+from napari_cellprompt.core.networks.sam.sam2 import SAM2
+from napari_cellprompt.core.networks.trunks.repvit import REPVIT_CHANNELS, RepViT
 from napari_cellprompt.core.zoo.registry import MODELS
 
 SIDE = 256

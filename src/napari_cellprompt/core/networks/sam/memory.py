@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import LayerNorm2d, sine_position_encoding
+from napari_cellprompt.core.networks.layers import LayerNorm2d, sine_position_encoding
 
 __all__ = ["Grid", "MemoryAttention", "MemoryEncoder"]
 

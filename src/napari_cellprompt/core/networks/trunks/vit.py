@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, LayerNorm2d
+from napari_cellprompt.core.networks.layers import MLP, LayerNorm2d
 
 __all__ = ["ViT", "make_neck"]
 

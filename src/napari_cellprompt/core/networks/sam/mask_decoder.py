@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, LayerNorm2d
+from napari_cellprompt.core.networks.layers import MLP, LayerNorm2d
+
 from .two_way import TwoWayTransformer
 
 __all__ = ["DecoderOutput", "MaskDecoder", "single_is_stable", "stable_single"]
