@@ -12,7 +12,7 @@ from tests.brightness import BrightSegmenter, disks
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.sam import model as sam_model
-from napari_cellprompt.core.inference.sam.grid import MaskModel
+from napari_cellprompt.core.inference.sam.searching.grid import MaskModel
 from napari_cellprompt.core.inference.searching import GridSettings, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import average_precision

@@ -101,7 +101,7 @@ def _load(
     model: str | Path, device: str, cache_bytes: int | None, disk_bytes: int
 ) -> PlaneSegmenter:
     from napari_cellprompt.core.inference.cache import FeatureCache
-    from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
+    from napari_cellprompt.core.inference.sam.encoding.feature_files import FeatureFiles
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.zoo.folder import features_folder
     from napari_cellprompt.core.zoo.load import load_model

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
     from napari_cellprompt.core.types import CroppedMask, Tile
-
-    from .encoder import PlaneEncoder
 
 __all__ = ["coverage", "describe", "object_logits", "remember"]
 

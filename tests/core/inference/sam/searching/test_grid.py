@@ -11,7 +11,7 @@ from torch import Tensor
 from napari_cellprompt import SAM2Predictor
 from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.inference.sam.decoding import PromptBatch
-from napari_cellprompt.core.inference.sam.grid import (
+from napari_cellprompt.core.inference.sam.searching.grid import (
     GridSettings,
     MaskModel,
     crop_boxes,
@@ -195,7 +195,7 @@ def test_batches_do_not_change_what_is_found() -> None:
 
 
 def test_upsampling_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_cellprompt.core.inference.sam import grid as module
+    from napari_cellprompt.core.inference.sam.searching import grid as module
 
     monkeypatch.setattr(module, "_UPSAMPLED_BYTES", 2 * 4 * 100 * 140)
     sizes = []

@@ -20,12 +20,11 @@ from torch import Tensor
 
 from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.out_of_memory import in_batches
+from napari_cellprompt.core.inference.sam.decoding import PromptBatch
 from napari_cellprompt.core.inference.searching import GridSettings
 from napari_cellprompt.core.masks.found import FoundObject
 from napari_cellprompt.core.masks.nms import ops
 from napari_cellprompt.core.types import Candidate, CroppedMask, Tile
-
-from .decoding import PromptBatch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,9 @@ import torch
 from tests.brightness import BrightModel, BrightSegmenter, disks
 
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.inference.sam import search as everything_module
-from napari_cellprompt.core.inference.sam.foreground import Foreground, peaks
-from napari_cellprompt.core.inference.sam.search import find_candidates, find_size
+from napari_cellprompt.core.inference.sam.searching import search as everything_module
+from napari_cellprompt.core.inference.sam.searching.foreground import Foreground, peaks
+from napari_cellprompt.core.inference.sam.searching.search import find_candidates, find_size
 from napari_cellprompt.core.inference.searching import SearchSettings
 from napari_cellprompt.core.masks.found import (
     FilterSettings,

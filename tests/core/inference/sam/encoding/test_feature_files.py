@@ -10,7 +10,7 @@ import torch
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.cache import FeatureCache
-from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
+from napari_cellprompt.core.inference.sam.encoding.feature_files import FeatureFiles
 from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 from napari_cellprompt.core.types import Prompts
 

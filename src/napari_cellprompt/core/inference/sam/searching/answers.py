@@ -12,18 +12,16 @@ from torch import Tensor
 
 from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.out_of_memory import in_batches
+from napari_cellprompt.core.inference.sam.decoding import decode_prompts
 from napari_cellprompt.core.masks.ellipse import rounded
-
-from .decoding import decode_prompts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
     from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
     from napari_cellprompt.core.types import Tile
-
-    from .encoder import PlaneEncoder
 
 __all__ = [
     "Answers",

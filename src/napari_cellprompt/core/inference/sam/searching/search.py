@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
     from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
-
-    from .encoder import PlaneEncoder
 
 __all__ = ["find_candidates", "find_size"]
 
