@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.session.propagate import PropagationRun
-from napari_cellprompt.widgets.segment.prompt_layers import put_below
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import put_below
 from napari_cellprompt.widgets.shared.slices import SlicedWork
 
 from .commit import StackCommit

@@ -16,7 +16,7 @@ from napari_cellprompt.layers.prompting.prompts import (
     read_box,
     read_points,
 )
-from napari_cellprompt.widgets.segment.prompt_layers import Chosen
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -162,7 +162,7 @@ class LentPrompts:
         if chosen.boxes is not None:
             _set_shapes(chosen.boxes, saved.shapes, saved.kinds)
         if clear is not None:
-            from napari_cellprompt.widgets.segment.prompt_layers import clear_prompts
+            from napari_cellprompt.widgets.segment.canvas.prompt_layers import clear_prompts
 
             clear_prompts(chosen, stack.view_at(clear))
         self._chosen, self._stack, self._saved = Chosen(), None, _Saved()

@@ -19,13 +19,13 @@ from napari_cellprompt.layers.previews.mask import Preview
 from napari_cellprompt.layers.prompting.drawn import remove_drawn
 from napari_cellprompt.layers.prompting.prompts import fit_points
 from napari_cellprompt.layers.prompting.resolve import SegmentState, resolve
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import clear_prompts, put_below
+from napari_cellprompt.widgets.segment.canvas.view_layer import ModelViewLayer
+from napari_cellprompt.widgets.segment.canvas.watch import LayerWatch, view_centre
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
 from .contrast import ContrastLimits, Pending
-from .prompt_layers import clear_prompts, put_below
 from .proposals import Proposals
-from .view_layer import ModelViewLayer
-from .watch import LayerWatch, view_centre
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.layers.labels.accept import Acceptor
     from napari_cellprompt.session.objects import ObjectRecord
-
-    from .prompt_layers import Chosen
+    from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen
 
 __all__ = ["DRAWING", "DrawingHistory", "Steps"]
 

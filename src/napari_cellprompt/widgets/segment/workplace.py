@@ -12,8 +12,12 @@ from napari_cellprompt.layers.images import ImageRevisions
 from napari_cellprompt.layers.labels.accept import Acceptor, Overlap
 from napari_cellprompt.layers.ownership import ownership_of
 from napari_cellprompt.layers.prompting.prompts import add_boxes_layer, add_points_layer
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import (
+    Chosen,
+    put_below,
+    put_in_order,
+)
 
-from .prompt_layers import Chosen, put_below, put_in_order
 from .undo import Steps
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_cellprompt.layers.ownership import Role
+    from napari_cellprompt.widgets.segment.workplace import Workplace
 
     from .form import SegmentForm
-    from .workplace import Workplace
 
 __all__ = ["ImageFollower"]
 

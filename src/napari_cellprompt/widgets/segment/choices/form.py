@@ -10,8 +10,7 @@ from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
 
 from napari_cellprompt.layers.previews.mask import is_preview
-
-from .prompt_layers import Chosen
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget

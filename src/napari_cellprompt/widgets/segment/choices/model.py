@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari_cellprompt.session.segment import SegmentSession
+    from napari_cellprompt.widgets.segment.controller import SegmentController
 
-    from .controller import SegmentController
     from .form import SegmentForm
 
 __all__ = ["ModelChoice"]
