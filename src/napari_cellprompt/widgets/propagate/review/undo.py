@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari_cellprompt.core.types import MaskRLE, Prompts
-
-    from .desk import Desk
+    from napari_cellprompt.widgets.propagate.desk import Desk
 
 __all__ = ["Moment", "ReviewSteps", "Said"]
 

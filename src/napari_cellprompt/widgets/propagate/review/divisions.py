@@ -9,9 +9,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari_cellprompt.core.propagate.types import Division
-
-    from .desk import Desk
-    from .run import Run
+    from napari_cellprompt.widgets.propagate.desk import Desk
+    from napari_cellprompt.widgets.propagate.run import Run
 
 __all__ = ["Divisions"]
 

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.propagate.types import PlaneOutcome
     from napari_cellprompt.session.propagate import Changes
-
-    from .desk import Desk
-    from .run import Run
+    from napari_cellprompt.widgets.propagate.desk import Desk
+    from napari_cellprompt.widgets.propagate.run import Run
 
 __all__ = ["Review"]
 
