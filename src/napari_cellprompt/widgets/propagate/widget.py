@@ -58,7 +58,7 @@ class PropagateWidget(QWidget):
         self.form = PropagateForm()
         self.controller = PropagateController(viewer, warn=show_warning)
         self.desk = self.controller.desk
-        review = self.controller.review
+        review, consequences = self.controller.review, self.controller.review.consequences
         self.strip = ConfidenceStrip()
         self.panel = PropagatePanel(
             {
@@ -74,12 +74,12 @@ class PropagateWidget(QWidget):
         )
         self.changes = ChoiceList(
             "What the correction changes",
-            ("Use changes", "Replace these planes", review.use_changes),
-            ("Keep old", "All planes as they were before it", review.drop_changes),
+            ("Use changes", "Replace these planes", consequences.use),
+            ("Keep old", "All planes as they were before it", consequences.drop),
             (
                 "Only the corrected plane",
                 "Keep the correction, and the other planes as they were",
-                review.only_here,
+                consequences.only_here,
             ),
         )
         self.divisions = ChoiceList(
@@ -266,7 +266,7 @@ class PropagateWidget(QWidget):
                 change.plane,
                 change,
             )
-            for change, added, removed in self.controller.review.changes.planes
+            for change, added, removed in self.controller.review.consequences.overlay.planes
         ]
 
     def _division_entries(self) -> list[tuple[str, int, Any]]:

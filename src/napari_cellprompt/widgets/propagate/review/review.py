@@ -1,4 +1,4 @@
-"""Looking through a propagation: corrections, locks, changes and divisions."""
+"""Looking through a propagation: corrections, locks, and planes worth a look."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.session.propagate import Seed
 from napari_cellprompt.widgets.shared.slices import SlicedWork
 
-from .changes import ChangesOverlay
+from .consequences import Consequences
 from .divisions import Divisions
 from .lent_prompts import LentPrompts
 from .pointing import mask_at, pointed_at
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_cellprompt.core.propagate.types import PlaneOutcome
-    from napari_cellprompt.session.propagate import Changes
     from napari_cellprompt.widgets.propagate.desk import Desk
     from napari_cellprompt.widgets.propagate.run import Run
 
@@ -35,8 +34,6 @@ __all__ = ["Review"]
 
 # Adding, moving and removing each announce themselves before they happen, too.
 _BEFORE = (ActionType.ADDING, ActionType.CHANGING, ActionType.REMOVING)
-# After the last click of a correction, other planes are tracked again.
-_PAUSE = 600
 
 
 class Review:
@@ -55,19 +52,16 @@ class Review:
         self.active = False
         self.said = Said()
         self.divisions = Divisions(desk, show=self.object_chosen, follow=follow)
-        self.changes = ChangesOverlay(desk.viewer)
         self._prompts = LentPrompts()
-        self._again = False
-        self._tracking = False
-        self._void = False
-        """Whether what is being tracked again is not wanted any more."""
         self._worst: dict[int, int] = {}
         self._connected: list[tuple[Any, Callable[..., None]]] = []
         self._look = desk.timer(0, self._read_prompts)
         self._paint = desk.timer(0, self._read_paint)
-        self._later = desk.timer(_PAUSE, self.track_again)
         self._work = SlicedWork(desk.bridge)
         self.steps = ReviewSteps(desk, self.said, leave=self._leave, arrived=self._arrived)
+        self.consequences = Consequences(
+            desk, self.said, self.steps, work=self._work, used=self.divisions.look
+        )
         desk.preview_returned.connect(self.follow_preview)
 
     # --- life ------------------------------------------------------------------------
@@ -135,8 +129,9 @@ class Review:
 
     def pause(self) -> None:
         """Start nothing new by itself."""
-        for timer in (self._look, self._paint, self._later):
+        for timer in (self._look, self._paint):
             timer.stop()
+        self.consequences.pause()
 
     def end(self, *, clear: int | None = None) -> None:
         """Give everything back; ``clear`` is a plane whose prompts are done with."""
@@ -145,13 +140,13 @@ class Review:
         while self._connected:
             emitter, callback = self._connected.pop()
             emitter.disconnect(callback)
-        self.changes.close()
+        self.consequences.end()
         self._prompts.give_back(clear=clear)
         segment = self._desk.segment
         if segment is not None and self.active:
             segment.place.steps.history.drop(segment.place.steps.review)
             segment.place.steps.review = segment.place.steps.tell_review = None
-        self.active = self._again = self._tracking = self._void = False
+        self.active = False
         self.said.clear()
         self._worst.clear()
         self.steps.decided()
@@ -252,7 +247,7 @@ class Review:
         run = self._desk.run
         if run is None:
             return
-        self._drop_pending()
+        self.consequences.drop_pending()
 
         def corrected(future: Future[PlaneOutcome]) -> None:
             outcome = self._desk.result_of(future)
@@ -279,132 +274,16 @@ class Review:
         """Show what the user asked for at once; other planes follow after a pause."""
         self._desk.draw([outcome])
         self.said.corrected.add(outcome.id)
-        follows = self._desk.stage == "running" and not self._tracking
+        follows = self._desk.stage == "running" and not self.consequences.tracking
         self.steps.note(text, moment, undecided=not follows)
         if follows:
             return  # the run takes corrections into account by itself
-        self._later.start()
-
-    def _drop_pending(self) -> None:
-        """Changes that were not decided about are found again from the new state."""
-        run = self._desk.run
-        if run is not None and self._desk.stage == "changes":
-            self.changes.close()
-            run.engine.discard_changes()
-            self._desk.enter("review")
-        elif run is not None and self._tracking:
-            self._again = True
-            run.engine.cancel()
-
-    # --- tracking again --------------------------------------------------------------
-
-    def track_again(self) -> None:
-        """Track the planes that corrections have made obsolete."""
-        desk, run = self._desk, self._desk.run
-        if run is None or not self.said.corrected:
-            return
-        if desk.stage != "review":
-            self._again = self._again or self._tracking
-            return
-        self._tracking, self._again = True, False
-        desk.enter("running", "Following again from the correction ...")
-        listener = desk.listeners(run)["on_progress"]
-        future = run.engine.repropagate(tuple(self.said.corrected), on_progress=listener)
-        desk.bridge.deliver(future, lambda done: self._tracked(run, done))
-
-    def _tracked(self, run: Run, future: Future[Changes]) -> None:
-        desk = self._desk
-        if run is not desk.run:
-            return
-        changes = desk.result_of(future)
-        self._tracking = False
-        if self._void:
-            self._void = False
-            desk.enter("review")
-            return
-        if changes is None:
-            desk.enter("review")
-            return
-        desk.unfinished = changes.summary.remaining
-        if self._again:
-            run.engine.discard_changes()
-            desk.enter("review")
-            self.track_again()
-            return
-        if not changes.planes:
-            run.engine.accept_changes()
-            self.said.corrected.clear()
-            self.steps.decided()
-            desk.enter("review", "No other plane has changed.")
-            desk.strip_changed.emit()
-            return
-
-        def drawn(error: Exception | None) -> None:
-            if error is not None:
-                desk.tell(str(error), warn=True)
-            count, word = len(changes.planes), run.stack.axis.plane_word
-            desk.enter(
-                "changes",
-                f"{count} {word}{'s' * (count > 1)} would change: blue is added, orange "
-                "removed. Use these changes, or keep what was there?",
-            )
-
-        self._work.start(self.changes.show(run.stack, changes.planes), drawn)
-
-    def use_changes(self) -> None:
-        """Replace the planes that tracking again has changed."""
-        desk, run = self._desk, self._desk.run
-        if run is None or desk.stage != "changes":
-            return
-        moment = self.steps.moment(run.engine.accept_changes())
-        self.said.corrected.clear()
-        self.steps.note("The use of the changes", moment)
-        planes = [change for change, _, _ in self.changes.planes]
-        self.changes.close()
-
-        def draw() -> Generator[None, None, None]:
-            for change in planes:
-                mask = None if change.after is None else change.after.mask
-                desk.preview.draw(change.plane, change.id, mask)
-                yield
-
-        def drawn(error: Exception | None) -> None:
-            desk.preview.refresh()
-            desk.strip_changed.emit()
-            self.divisions.look()
-
-        desk.enter("review", f"{len(planes)} planes were replaced.")
-        self._work.start(draw(), drawn)
-
-    def drop_changes(self) -> None:
-        """Keep all planes as they were, the corrected ones too."""
-        if self._desk.run is not None and self._desk.stage == "changes":
-            self.steps.take_back()
-            self._leave()
-            self._desk.tell("All planes are as they were before the correction.")
-
-    def only_here(self) -> None:
-        """Keep the corrected planes, and all other planes as they were."""
-        desk, run = self._desk, self._desk.run
-        if run is None or desk.stage != "changes":
-            return
-        self.changes.close()
-        self.said.corrected.clear()
-        self.steps.decided()
-        desk.enter("review", "The other planes stay as they were.")
-        desk.bridge.deliver(
-            run.engine.discard_changes(), lambda done: desk.strip_changed.emit()
-        )
+        self.consequences.find_soon()
 
     def _leave(self) -> None:
         """Give up what is asked or tracked, since another moment is gone to."""
         self.pause()
-        self.changes.close()
-        if self._tracking and self._desk.run is not None:
-            self._void = True
-            self._desk.run.engine.cancel()
-        elif self._desk.stage == "changes":
-            self._desk.enter("review")
+        self.consequences.leave()
 
     def _arrived(self) -> None:
         """Show another moment: masks, clicks, and how far planes can be trusted."""
@@ -479,7 +358,7 @@ class Review:
         run = self._desk.run
         if place is None or run is None:
             return
-        self._drop_pending()
+        self.consequences.drop_pending()
         moment = self.steps.moment()
 
         def done(future: Future[PlaneOutcome]) -> None:
