@@ -22,9 +22,7 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
-from evaluate import pick_objects
-
-from data import load_planes
+from data import Plane, load_planes
 from napari_cellprompt import load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import LEVELS, read_tile, tile_for_box
@@ -38,6 +36,17 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput
     from napari_cellprompt.core.zoo.load import LoadedModel
+
+
+def pick_objects(planes: list[Plane], per_plane: int) -> list[tuple[Plane, list[int]]]:
+    """A fixed random choice of a few objects in each plane."""
+    rng = np.random.default_rng(0)
+    picked = []
+    for plane in planes:
+        count = len(plane.ids)
+        rows = rng.choice(count, min(per_plane, count), replace=False)
+        picked.append((plane, sorted(rows.tolist())))
+    return picked
 
 
 def iou_in_tile(logits: torch.Tensor, truth: NDArray[np.bool_], tile: Tile) -> float:
