@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.interpreters import run_python
 
 import napari_cellprompt
 
@@ -32,10 +31,7 @@ def loaded_after(*names: str) -> set[str]:
         f"for name in {names!r}: importlib.import_module(name)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
-    # -I: nothing of the surrounding process, its folder or its environment.
-    answer = subprocess.run(
-        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False
-    )
+    answer = run_python("-c", code)
     assert answer.returncode == 0, answer.stderr
     return set(answer.stdout.split())
 

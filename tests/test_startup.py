@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from tests.interpreters import run_python
 
 import napari_cellprompt
 
@@ -36,15 +33,7 @@ HEAVY = {
 def loaded_by(code: str) -> set[str]:
     """Top-level modules of a fresh interpreter at its end."""
     tail = "\nimport sys\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    # the package as it is tested here, and nothing of the current folder
-    source = str(Path(napari_cellprompt.__file__).parents[1])
-    answer = subprocess.run(
-        [sys.executable, "-s", "-P", "-c", code + tail],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": source},
-    )
+    answer = run_python("-c", code + tail)
     assert answer.returncode == 0, answer.stderr
     return set(answer.stdout.splitlines()[-1].split())
 

@@ -10,7 +10,7 @@ import torch
 
 from napari_cellprompt.core.inference.crops import (
     Crop,
-    KnownPlane,
+    NeighbourPlane,
     crop_around,
     image_planes,
     paste,
@@ -223,8 +223,8 @@ class Asker:
     def follow(
         self,
         image: NDArray[Any],
-        before: KnownPlane,
-        after: KnownPlane | None = None,
+        before: NeighbourPlane,
+        after: NeighbourPlane | None = None,
     ) -> Answer:
         """The object on a plane, from known ones beside it."""
         around = box_of(before.mask > 0.5, before.origin) or (0.0, 0.0, 8.0, 8.0)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from asking import Asker, box_of, overlap
-from napari_cellprompt.core.inference.crops import KnownPlane
+from napari_cellprompt.core.inference.crops import NeighbourPlane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,10 +199,10 @@ def measure_runs(
         for position in planes[1:]:
             plane = stack.planes[position]
             truth = plane.labels == number
-            answer = asker.follow(plane.image, KnownPlane(image, mask))
+            answer = asker.follow(plane.image, NeighbourPlane(image, mask))
             following = answer.mask()
             if truth_before.any():
-                one = asker.follow(plane.image, KnownPlane(image, truth_before))
+                one = asker.follow(plane.image, NeighbourPlane(image, truth_before))
                 right = (one.presence > presence) == bool(truth.any())
                 scores["found"].append(float(right))
                 if truth.any():

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.interpreters import run_python
 
 from napari_cellprompt.cli import segment
 from napari_cellprompt.cli.main import main
@@ -85,12 +84,7 @@ def test_a_checkpoint_that_is_none(
 
 
 def test_as_a_module() -> None:
-    answer = subprocess.run(
-        [sys.executable, "-m", "napari_cellprompt", "--version"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    answer = run_python("-m", "napari_cellprompt", "--version")
     assert answer.returncode == 0
     assert answer.stdout.startswith("cellprompt ")
 
@@ -100,5 +94,5 @@ def test_help_needs_neither_torch_nor_napari() -> None:
         "import sys; from napari_cellprompt.cli.main import main; main(['--help'])\n"
         "sys.exit(bool({'torch', 'napari', 'qtpy'} & set(sys.modules)))"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    answer = run_python("-c", code)
     assert answer.returncode == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.interpreters import environment
 
 from napari_cellprompt.cli.main import main
 from napari_cellprompt.core.networks.build import build_sam2
@@ -52,7 +53,9 @@ def test_list_names_every_model_within_80_columns(
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell with head")
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     command = f"{sys.executable} -m napari_cellprompt models list | head -1"
-    run = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        command, shell=True, capture_output=True, text=True, check=True, env=environment()
+    )
     assert run.stdout.startswith("MODEL") and run.stderr == ""
 
 

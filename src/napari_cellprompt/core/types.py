@@ -28,10 +28,15 @@ __all__ = [
     "PlaneKey",
     "Prediction",
     "Prompts",
+    "Rectangle",
     "Tile",
     "box_outside",
     "points_outside",
 ]
+
+
+Rectangle = tuple[float, float, float, float]
+"""``x0, y0, x1, y1`` in pixels of a plane, with parts of pixels; a `Box` is one too."""
 
 
 class Box(NamedTuple):
@@ -58,13 +63,13 @@ class Box(NamedTuple):
         """The longer side."""
         return max(self.width, self.height)
 
-    def union(self, other: Box) -> Box:
-        """The smallest box that holds both."""
-        return Box(
-            min(self.x0, other.x0),
-            min(self.y0, other.y0),
-            max(self.x1, other.x1),
-            max(self.y1, other.y1),
+    def union(self, other: Rectangle) -> Rectangle:
+        """The smallest rectangle that holds both."""
+        return (
+            min(self.x0, other[0]),
+            min(self.y0, other[1]),
+            max(self.x1, other[2]),
+            max(self.y1, other[3]),
         )
 
     def meets(self, other: Box) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from napari_cellprompt.core.inference.crops import (
     CHANNELS,
     Crop,
-    KnownPlane,
+    NeighbourPlane,
     contrast_limits,
     crop_around,
     draw_box,
@@ -196,8 +196,8 @@ def test_prompts_lie_in_their_planes():
         box=(22, 22, 39, 39),
         mask=(mask, (0, 0)),
         previous=(mask[20:40, 20:40] * 0.5, (20, 20)),
-        before=KnownPlane(ramp(60, 60), mask, distance=2),
-        after=KnownPlane(None, np.zeros(shape, bool)),
+        before=NeighbourPlane(ramp(60, 60), mask, distance=2),
+        after=NeighbourPlane(None, np.zeros(shape, bool)),
     )
     assert planes.shape == (11, 64, 64) and planes.dtype == np.float32
     filled = {name for name, i in CHANNELS.items() if planes[i].any()}
@@ -211,7 +211,7 @@ def test_prompts_lie_in_their_planes():
 
 
 def test_only_the_image_of_a_side_may_be_known():
-    planes = prompt_planes(Crop(0, 0, 60, 64), after=KnownPlane(ramp(60, 60), None))
+    planes = prompt_planes(Crop(0, 0, 60, 64), after=NeighbourPlane(ramp(60, 60), None))
     filled = {name for name, i in CHANNELS.items() if planes[i].any()}
     assert filled == {"after_image"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -81,12 +80,7 @@ def test_torchvision_imports_after_it_in_a_fresh_interpreter() -> None:
         "boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 4.1], [9, 9, 12, 12]])\n"
         "print(torchvision.ops.nms(boxes, torch.tensor([.5, .9, .1]), .5).tolist())\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_python("-W", "error", "-c", code)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[1, 2]"
 

@@ -9,7 +9,11 @@ import pytest
 from napari_cellprompt.core.errors import CheckpointError, DownloadError
 from napari_cellprompt.core.zoo.places import find_weights, weights_path
 from napari_cellprompt.core.zoo.registry import find_spec, stem_of
-from napari_cellprompt.core.zoo.user_models import UserModel, forget_model, remember
+from napari_cellprompt.core.zoo.user_models import (
+    UserModel,
+    forget_model,
+    write_user_models,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +51,7 @@ def test_imported_models_with_and_without_a_suffix(name: str, tmp_path: Path) ->
     path = tmp_path / "kept" / "weights.pt"
     path.parent.mkdir()
     path.write_bytes(b"x")
-    remember({"mine": UserModel("mine", str(path), "sam2", 512)})
+    write_user_models({"mine": UserModel("mine", str(path), "sam2", 512)})
     with find_weights(name) as place:
         assert place.mine is not None
         assert place.path == path

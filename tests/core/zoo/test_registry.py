@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -145,7 +143,6 @@ def test_looking_up_a_name_needs_no_torch() -> None:
         "import sys; from napari_cellprompt.core.zoo.registry import get_spec;"
         "get_spec('sam2.1_t'); print('torch' in sys.modules)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    run = run_python("-c", code)
+    assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "False"

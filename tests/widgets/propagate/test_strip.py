@@ -8,7 +8,7 @@ from qtpy.QtTest import QTest
 
 from napari_cellprompt.core.propagate.types import PlaneConfidence
 from napari_cellprompt.widgets.propagate.strip import ConfidenceStrip
-from napari_cellprompt.widgets.propagate.strip_rows import StripRow, describe, shade
+from napari_cellprompt.widgets.propagate.strip_rows import StripRow, row_text, shade
 
 
 def known(plane: int, state: Any = "tracked", value: float = 0.9) -> PlaneConfidence:
@@ -100,4 +100,4 @@ def test_shades_run_from_vermillion_to_blue() -> None:
     ],
 )
 def test_tool_tips(strip: ConfidenceStrip, plane: int, text: str) -> None:
-    assert describe(strip.rows[0], plane, "frame").startswith(text)
+    assert row_text(strip.rows[0], plane, "frame").startswith(text)

@@ -36,8 +36,8 @@ __all__ = [
     "Description",
     "Example",
     "ExampleBank",
-    "describe",
     "mutual_logits",
+    "properties_of",
     "thumbnail",
 ]
 
@@ -332,7 +332,7 @@ class ExampleBank:
 
 
 # -- describing objects ------------------------------------------------------------------
-def describe(
+def properties_of(
     model: Model, plane: PlaneSource, sights: Sequence[Sight], size: float
 ) -> Description:
     """Properties of objects of one plane.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_cellprompt.core.types import CroppedMask, Tile
+from napari_cellprompt.core.types import CroppedMask, Rectangle, Tile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,8 +52,6 @@ to 0.289 of their tile wherever the finest or coarsest level is not reached.
 
 # A mask that comes this close (image pixels) to a side of its tile may go on beyond it.
 _BORDER = 1.0
-
-Box = tuple[float, float, float, float]
 
 
 def choose_magnification(
@@ -92,7 +90,7 @@ def tile_grid(image_shape: tuple[int, int], imgsz: int, magnification: float) ->
 
 
 def tile_for_box(
-    image_shape: tuple[int, int], imgsz: int, magnification: float, box: Box
+    image_shape: tuple[int, int], imgsz: int, magnification: float, box: Rectangle
 ) -> Tile:
     """Tile of the grid whose centre is nearest to the centre of the box.
 
@@ -121,7 +119,7 @@ def tile_for_box(
 
 
 def touches_border(
-    tile: Tile, found: CroppedMask | Box | None, image_shape: tuple[int, int]
+    tile: Tile, found: CroppedMask | Rectangle | None, image_shape: tuple[int, int]
 ) -> bool:
     """Whether what was found in the tile may go on beyond it.
 
@@ -143,7 +141,7 @@ def touches_border(
 
 
 def next_tile(
-    tile: Tile, box: Box, image_shape: tuple[int, int], imgsz: int
+    tile: Tile, box: Rectangle, image_shape: tuple[int, int], imgsz: int
 ) -> Tile | None:
     """Where to look for an object that touches the border of its tile.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 __all__ = [
     "CHANNELS",
     "Crop",
-    "KnownPlane",
+    "NeighbourPlane",
     "Pasted",
     "contrast_limits",
     "crop_around",
@@ -98,7 +98,7 @@ class Crop:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KnownPlane:
+class NeighbourPlane:
     """A plane beside the asked one on which the object's mask is known."""
 
     image: NDArray[Any] | None
@@ -386,8 +386,8 @@ def prompt_planes(
     box: Sequence[float] | None = None,
     mask: tuple[NDArray[Any], tuple[int, int]] | None = None,
     previous: tuple[NDArray[Any], tuple[int, int]] | None = None,
-    before: KnownPlane | None = None,
-    after: KnownPlane | None = None,
+    before: NeighbourPlane | None = None,
+    after: NeighbourPlane | None = None,
 ) -> Floats:
     """The network's prompt input.
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.rle import decode as decode_rle
-from napari_cellprompt.core.types import CroppedMask, Prompts
+from napari_cellprompt.core.types import CroppedMask, Prompts, Rectangle
 
 __all__ = ["check_prompts", "extent_of", "is_outlined"]
-
-Box = tuple[float, float, float, float]
 
 
 def check_prompts(prompts: Prompts, shape: tuple[int, int]) -> None:
@@ -37,7 +35,7 @@ def check_prompts(prompts: Prompts, shape: tuple[int, int]) -> None:
         raise PromptError("At least one click must be on the object, not on background.")
 
 
-def extent_of(prompts: Prompts) -> Box:
+def extent_of(prompts: Prompts) -> Rectangle:
     """The rectangle that the object covers as far as the prompts tell."""
     xs = [x for (x, _), label in zip(prompts.points, prompts.labels, strict=True) if label]
     ys = [y for (_, y), label in zip(prompts.points, prompts.labels, strict=True) if label]

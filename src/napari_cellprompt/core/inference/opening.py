@@ -23,8 +23,9 @@ def open_model(loaded: LoadedModel, **options: Any) -> Model:
     loaded
         The network.
     options
-        ``cache``, ``precision`` and ``files`` of :class:`.sam.encoder.PlaneEncoder`. A
-        crop-wise model keeps no features and takes none of them.
+        ``cache``, ``precision`` and ``files`` of
+        :class:`.sam.encoding.encoder.PlaneEncoder`. A crop-wise model keeps no features
+        and takes none of them.
     """
     if loaded.spec.family == "focus":
         return CropModel(loaded)

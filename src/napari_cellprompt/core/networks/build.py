@@ -47,7 +47,7 @@ def build_sam2(
     image_size
         Side of the square input in pixels, a multiple of 32.
     embed_dim, num_heads, stages, global_att_blocks
-        The trunk, see :class:`~.hiera.Hiera`.
+        The trunk, see :class:`~.trunks.hiera.Hiera`.
     window_pos_embed_bkg_spatial_size, window_spec
         Its position embedding and windows.
     d_model
@@ -146,7 +146,7 @@ def build_sam1(
     encoder
         "vit", or "tiny_vit" for MobileSAM, whose sizes are fixed.
     embed_dim, depth, heads, global_blocks, native_size
-        The encoder, see :class:`~.vit.ViT`.
+        The encoder, see :class:`~.trunks.vit.ViT`.
 
     Raises
     ------

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_cellprompt.core.masks.packed import PackedMask
-    from napari_cellprompt.core.types import Prompts
+    from napari_cellprompt.core.types import Box, Prompts
 
     from .types import Direction, State
 
@@ -44,7 +44,7 @@ class StoredPlane:
     """What a locked or cleared plane was before."""
 
     @property
-    def box(self) -> tuple[int, int, int, int] | None:
+    def box(self) -> Box | None:
         """Of the mask, ``x0, y0, x1, y1``; None without one."""
         return None if self.mask is None else self.mask.box
 

@@ -473,15 +473,9 @@ class StackPropagator:
                     boxes.append(stored.box)
             for object_id, known in self._objects.items():
                 box = known.planes[place].box if place in known.planes else None
-                met = box is not None and any(_meet(box, other) for other in boxes)
+                met = box is not None and any(box.meets(other) for other in boxes)
                 # what an object has given back on an earlier plane others may have now
                 met = met or (box is not None and place != plane)
                 if object_id in ids or (met and self.settings.non_overlap):
                     found.append(self._outcome(object_id, place))
         return found
-
-
-def _meet(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
-    return (
-        one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-    )

@@ -8,7 +8,7 @@ from napari_cellprompt.core.errors import CheckpointError
 
 from .load import load_model
 from .registry import find_spec
-from .user_models import UserModel, remember, user_models
+from .user_models import UserModel, user_models, write_user_models
 from .verify import digest_of
 
 __all__ = ["import_model"]
@@ -50,5 +50,5 @@ def import_model(
     model = UserModel(
         name, str(path), loaded.spec.family, loaded.spec.image_size, digest_of(path)
     )
-    remember({**user_models(), name: model})
+    write_user_models({**user_models(), name: model})
     return model

@@ -20,8 +20,8 @@ __all__ = [
     "forget_model",
     "local_file",
     "models_here",
-    "remember",
     "user_models",
+    "write_user_models",
 ]
 
 _FILE = "user_models.json"
@@ -113,7 +113,7 @@ def forget_model(name: str) -> Path:
     mine = user_models()
     if name in mine:
         forgotten = mine.pop(name)
-        remember(mine)
+        write_user_models(mine)
         return Path(forgotten.path)
     spec = find_spec(name)
     if spec is not None and spec.bundled:
@@ -149,7 +149,7 @@ def models_here() -> list[str]:
     return [*published, *(name for name in user_models() if name not in published)]
 
 
-def remember(models: dict[str, UserModel]) -> None:
+def write_user_models(models: dict[str, UserModel]) -> None:
     """Write the list of the user's models, by name, whole or not at all."""
     path = cache_folder() / _FILE
     path.parent.mkdir(parents=True, exist_ok=True)

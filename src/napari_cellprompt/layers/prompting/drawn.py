@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.types import Prompts, Rectangle
 from napari_cellprompt.layers.coordinates import plane_shape, points_to_plane
 
 from .prompts import POLARITY, clip_box, read_points, shape_boxes
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from napari_cellprompt.layers.coordinates import PlaneView
 
 __all__ = ["Drawing", "DrawnObject", "read_objects", "remove_drawn", "shape_note"]
-
-Box = tuple[float, float, float, float]
 _Click = tuple[int, tuple[float, float], int]
 """Number in its layer, place ``(x, y)``, and sign."""
 
@@ -237,7 +235,9 @@ def _clicks(
     return xy, labels, [int(number) for number in np.flatnonzero(on_plane)]
 
 
-def _several(clicks: list[_Click], boxes: list[tuple[int, Box]]) -> tuple[DrawnObject, ...]:
+def _several(
+    clicks: list[_Click], boxes: list[tuple[int, Rectangle]]
+) -> tuple[DrawnObject, ...]:
     owned: list[list[_Click]] = [[] for _ in boxes]
     loose: list[_Click] = []
     for click in clicks:
@@ -262,7 +262,7 @@ def _several(clicks: list[_Click], boxes: list[tuple[int, Box]]) -> tuple[DrawnO
     return tuple(objects)
 
 
-def _prompts(clicks: list[_Click], box: Box | None) -> Prompts:
+def _prompts(clicks: list[_Click], box: Rectangle | None) -> Prompts:
     return Prompts(
         points=tuple(click[1] for click in clicks),
         labels=tuple(click[2] for click in clicks),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.fewshot.examples import OTHER, ExampleBank, describe
+from napari_cellprompt.core.fewshot.examples import OTHER, ExampleBank, properties_of
 from napari_cellprompt.core.inference.searching import SearchSettings
 from napari_cellprompt.core.masks.found import (
     FilterSettings,
@@ -106,7 +106,7 @@ def apply_to_plane(
     if not kept:
         return []
     sights = [(item.mask, item.tile) for item in kept]
-    told = describe(model, plane, sights, size)
+    told = properties_of(model, plane, sights, size)
     known = [bank.memories(kind) for kind in bank.kinds]
     logits = None
     if all(known):

@@ -10,8 +10,8 @@ from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.fewshot.examples import (
     Example,
     ExampleBank,
-    describe,
     mutual_logits,
+    properties_of,
     thumbnail,
 )
 from napari_cellprompt.core.images.planes import axes_of
@@ -106,7 +106,7 @@ def teach(
     size = bank.size or float(np.median(sizes))
     model = segmenter.model
     sights = [(mask, None) for mask in masks]
-    shown = describe(model, plane, sights, size)
+    shown = properties_of(model, plane, sights, size)
     memories = model.remember(plane, sights, size)
     logits = mutual_logits(model, plane, sights, size, memories)
     found = model.find(
@@ -124,7 +124,9 @@ def teach(
     )
     bank.add_population(shown.values)
     if others:
-        around = describe(model, plane, [(item.mask, item.tile) for item in others], size)
+        around = properties_of(
+            model, plane, [(item.mask, item.tile) for item in others], size
+        )
         bank.add_population(around.values)
     return len(masks)
 

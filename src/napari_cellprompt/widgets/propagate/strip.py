@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QHelpEvent, QMouseEvent, QPainter, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from .strip_rows import StripRow, describe, shade
+from .strip_rows import StripRow, row_text, shade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,7 +139,7 @@ class ConfidenceStrip(QWidget):
             if plane is None or row is None:
                 QToolTip.hideText()
             else:
-                text = describe(row, plane, self._axis)
+                text = row_text(row, plane, self._axis)
                 QToolTip.showText(event.globalPos(), text, self)
             return True
         return bool(super().event(event))

@@ -12,7 +12,7 @@ from qtpy.QtGui import QColor
 if TYPE_CHECKING:
     from napari_cellprompt.core.propagate.types import PlaneConfidence
 
-__all__ = ["StripRow", "describe", "shade"]
+__all__ = ["StripRow", "row_text", "shade"]
 
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart:
 # vermillion, yellow, blue. Bars are also as high as the value, for prints in grey.
@@ -48,7 +48,7 @@ _STATES = {
 }
 
 
-def describe(row: StripRow, plane: int, axis: str = "plane") -> str:
+def row_text(row: StripRow, plane: int, axis: str = "plane") -> str:
     """What is known of one object on one plane, for a tool tip."""
     known = row.planes.get(plane)
     head = f"Object {row.id}, {axis} {plane}: "

@@ -18,13 +18,13 @@ from napari_cellprompt.core.masks.rle import decode as decode_rle
 from napari_cellprompt.core.types import CroppedMask
 
 from .looking import Ask, Seen, probability, whole
-from .zooms import agreements, extent_in_crop, overlap, zoom_scores
+from .zooms import agreements, extent_in_crop, shared_share, zoom_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.inference.model import Query
-    from napari_cellprompt.core.types import Prompts
+    from napari_cellprompt.core.types import Prompts, Rectangle
 
     from .settings import CropSettings
 
@@ -32,7 +32,6 @@ __all__ = ["Asking", "Manner", "first_crop"]
 
 Asking = Generator[list[Ask], list[Seen], list[Seen]]
 """Ends with the answer and its alternatives, best first."""
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Manner:
             return self._from_box(query.prompts)
         return self._from_clicks(query.prompts, query.size_hint)
 
-    def around(self, box: Box, share: float) -> Crop:
+    def around(self, box: Rectangle, share: float) -> Crop:
         """The crop in whose middle a box takes this share."""
         return whole(crop_around(box, share, self.size))
 
@@ -123,7 +122,7 @@ class Manner:
         ranked = [answers[row] for row in order]
         return (yield from self._again(prompts, ranked[0], ranked[1:]))
 
-    def located(self, prompts: Prompts, rough: Box) -> Asking:
+    def located(self, prompts: Prompts, rough: Rectangle) -> Asking:
         """An object whose place and size are about known, though not its outline.
 
         What is known roughly sets the crop and is not drawn: the network would trust it.
@@ -151,7 +150,7 @@ class Manner:
                 continue
             if other.iou < self.settings.least_score:
                 continue
-            if all(overlap(other, item) < self.settings.different for item in chosen):
+            if all(shared_share(other, item) < self.settings.different for item in chosen):
                 chosen.append(other)
         return chosen
 
@@ -181,7 +180,7 @@ def _drawn(prompts: Prompts) -> dict[str, Any]:
     return drawn if prompts.box is None else drawn | {"box": prompts.box}
 
 
-def _joined(boxes: list[Box], prompts: Prompts) -> Box:
+def _joined(boxes: list[Rectangle], prompts: Prompts) -> Rectangle:
     """A rectangle around boxes and the pixels of all clicks."""
     spans = np.array([*boxes, *((x, y, x + 1, y + 1) for x, y in prompts.points)])
     x0, y0 = spans[:, :2].min(axis=0).tolist()
@@ -189,7 +188,7 @@ def _joined(boxes: list[Box], prompts: Prompts) -> Box:
     return x0, y0, x1, y1
 
 
-def _pixels_of(box: Box, prompts: Prompts) -> Box:
+def _pixels_of(box: Rectangle, prompts: Prompts) -> Rectangle:
     """The extent of prompts, at least a pixel large."""
     x0, y0, x1, y1 = box
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)

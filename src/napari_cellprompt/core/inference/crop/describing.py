@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from .looking import Looker
     from .settings import CropSettings
 
-__all__ = ["describe"]
+__all__ = ["crop_features"]
 
 _BATCH = 32
 _LEVELS = slice(2, None)
 """Of the encoder, from 1/8 of the crop on: what is finer says little of kinds."""
 
 
-def describe(
+def crop_features(
     looker: Looker,
     plane: PlaneSource,
     masks: Sequence[CroppedMask],

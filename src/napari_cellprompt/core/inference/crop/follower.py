@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_cellprompt.core.inference.crops import Crop, KnownPlane, crop_around
+from napari_cellprompt.core.inference.crops import Crop, NeighbourPlane, crop_around
 from napari_cellprompt.core.inference.following import Cost, Sighting
 from napari_cellprompt.core.masks.crop import cut_candidate
 
@@ -126,7 +126,7 @@ class CropFollower:
 
     def _neighbours(
         self, tracks: Sequence[Track], crops: Sequence[Crop]
-    ) -> list[dict[str, KnownPlane]]:
+    ) -> list[dict[str, NeighbourPlane]]:
         """The known planes of each object, those of one plane read together."""
         wanted: dict[int, list[tuple[int, str]]] = {}
         for row, track in enumerate(tracks):
@@ -134,7 +134,7 @@ class CropFollower:
             beyond = track.beyond
             if beyond is not None and abs(beyond - track.next) <= self.settings.farthest:
                 wanted.setdefault(beyond, []).append((row, "after"))
-        known: list[dict[str, KnownPlane]] = [{} for _ in tracks]
+        known: list[dict[str, NeighbourPlane]] = [{} for _ in tracks]
         for plane, places in wanted.items():
             moves = [
                 tracks[row].moved if side == "before" else (0, 0) for row, side in places
@@ -152,7 +152,7 @@ class CropFollower:
                     mask = tracks[row].mask_on(plane)
                     if mask is None:
                         continue
-                    known[row][side] = KnownPlane(
+                    known[row][side] = NeighbourPlane(
                         window.pixels,
                         mask.data,
                         (mask.origin[0] + dy, mask.origin[1] + dx),

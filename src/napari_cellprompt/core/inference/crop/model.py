@@ -15,7 +15,7 @@ from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 from .answering import Manner, first_crop
-from .describing import describe
+from .describing import crop_features
 from .follower import CropFollower
 from .looking import Looker, Seen, crop_of, tile_of, windows_of
 from .search import find_objects
@@ -175,7 +175,9 @@ class CropModel:
         self, plane: PlaneSource, sights: Sequence[Sight], size: float
     ) -> NDArray[np.float32]:
         """What the encoder says inside each mask, on average, ``(N, D)``."""
-        return describe(self.looker, plane, [mask for mask, _ in sights], self.settings)
+        return crop_features(
+            self.looker, plane, [mask for mask, _ in sights], self.settings
+        )
 
     def follower(self, stack: Stack, settings: FollowSettings) -> CropFollower:
         """Follows by the neighbouring planes, which are part of the network's input.

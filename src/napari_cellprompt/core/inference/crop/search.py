@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Region = tuple[int, int, int, int]
 
-__all__ = ["Searcher", "find_objects", "find_size"]
+__all__ = ["Searcher", "find_objects"]
 
 
 class Searcher(Protocol):
@@ -117,7 +117,7 @@ def find_objects(
         )
     size = settings.size
     if size is None:
-        size = find_size(model, plane, settings, region=region, cancelled=cancelled)
+        size = _usual_side(model, plane, settings, region=region, cancelled=cancelled)
     if size is None:
         return []
     step = size / (model.dense.share * model.looker.size)
@@ -134,7 +134,7 @@ def find_objects(
     return found
 
 
-def find_size(
+def _usual_side(
     model: Searcher,
     plane: PlaneSource,
     settings: SearchSettings,

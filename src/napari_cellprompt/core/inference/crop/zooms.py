@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from .looking import Seen
     from .settings import CropSettings
 
-__all__ = ["agreements", "extent_in_crop", "overlap", "zoom_scores"]
+__all__ = ["agreements", "extent_in_crop", "shared_share", "zoom_scores"]
 
 
-def overlap(a: Seen, b: Seen) -> float:
+def shared_share(a: Seen, b: Seen) -> float:
     """Soft IoU of two answers, compared in the larger of the two crops."""
     small, large = (a, b) if a.crop.side <= b.crop.side else (b, a)
     frame = Crop(
@@ -49,7 +49,7 @@ def agreements(answers: Sequence[Seen]) -> list[float]:
         return [1.0]
     agree = [0.0] * len(answers)
     for row in range(len(answers) - 1):
-        shared = overlap(answers[row], answers[row + 1])
+        shared = shared_share(answers[row], answers[row + 1])
         agree[row], agree[row + 1] = max(agree[row], shared), max(agree[row + 1], shared)
     return agree
 

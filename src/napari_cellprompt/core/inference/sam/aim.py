@@ -25,7 +25,7 @@ from napari_cellprompt.core.types import Tile
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.inference.model import Answer
-    from napari_cellprompt.core.types import Prompts
+    from napari_cellprompt.core.types import Prompts, Rectangle
     from napari_cellprompt.core.zoo.traits import Traits
 
 __all__ = ["Aim", "Look"]
@@ -39,15 +39,13 @@ _FINER = 2
 _UNFIT = 0.15
 """What an answer loses for each octave that its size is off the one its level is for."""
 
-Box = tuple[float, float, float, float]
-
 
 @dataclass(slots=True)
 class Look:
     """One object on its way to a prediction."""
 
     prompts: Prompts
-    extent: Box
+    extent: Rectangle
     """The rectangle that the object covers as far as the prompts tell."""
     tile: Tile
     size_known: bool
@@ -101,7 +99,7 @@ class Aim:
         extent = extent_of(prompts)
         before = None if earlier is None else earlier.prediction.best.mask.box
         if before is not None:
-            extent = _union(extent, before)
+            extent = before.union(extent)
             seen = max(extent[2] - extent[0], extent[3] - extent[1])
             level = self._level(prompts, seen, corrected=True)
             tile = tile_for_box(shape, self.image_size, level, extent)
@@ -159,7 +157,7 @@ class Aim:
         box = None if item.result is None else item.result.prediction.best.mask.box
         if box is None or item.looks >= _MAX_LOOKS:
             return None
-        whole = _union(box, item.extent)
+        whole = box.union(item.extent)
         following: Tile | None = None
         if touches_border(item.tile, box, shape):
             following = next_tile(item.tile, whole, shape, self.image_size)
@@ -202,13 +200,3 @@ class Aim:
         # levels are an octave apart: nothing fits better than half of one
         fit = math.exp(-_UNFIT * max(octaves - 0.5, 0.0))
         return found.best.score * found.object_score * fit
-
-
-def _union(first: Box, second: Box) -> Box:
-    """The rectangle around two."""
-    return (
-        min(first[0], second[0]),
-        min(first[1], second[1]),
-        max(first[2], second[2]),
-        max(first[3], second[3]),
-    )

@@ -38,7 +38,7 @@ from .aim import Aim, Look
 from .clicks import carried, near_click
 from .decoding import decode_prompts, mask_to_logits
 from .following.follower import SamFollower
-from .recognition import describe, object_logits, remember
+from .recognition import memories_of, object_logits, tile_features
 from .whole_image import whole_image
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.inference.model import Sight
     from napari_cellprompt.core.inference.searching import SearchSettings
     from napari_cellprompt.core.masks.found import FoundObject
-    from napari_cellprompt.core.types import CroppedMask
+    from napari_cellprompt.core.types import CroppedMask, Rectangle
     from napari_cellprompt.core.zoo.traits import Traits
 
 __all__ = ["SamModel"]
@@ -62,13 +62,11 @@ _BATCH = 32
 _COMPARED_SHARE = 0.09
 """Share of its tile at which an object is compared with examples."""
 
-Box = tuple[float, float, float, float]
-
 
 class SamModel(PlaneEncoder):
     """Predicts objects from prompts on planes of any size.
 
-    Parameters as in :class:`.encoder.PlaneEncoder`.
+    Parameters as in :class:`.encoding.encoder.PlaneEncoder`.
     """
 
     @property
@@ -148,7 +146,7 @@ class SamModel(PlaneEncoder):
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[FoundObject]:
-        """Find all objects; see :mod:`.search`, or :mod:`.grid` for that mode."""
+        """Find all objects; see :mod:`.searching.search`, or ``grid`` there."""
         if settings.mode == "grid":
             masks = whole_image(self.loaded).mask_model()
             return find_by_grid(masks, plane, settings.grid, region, cancelled)
@@ -161,13 +159,13 @@ class SamModel(PlaneEncoder):
         self, plane: PlaneSource, sights: Sequence[Sight], size: float
     ) -> NDArray[np.float32]:
         """What the image encoder says inside each mask, on average, ``(N, D)``."""
-        return describe(self, plane, self._seen(plane, sights, size))
+        return tile_features(self, plane, self._seen(plane, sights, size))
 
     def remember(
         self, plane: PlaneSource, sights: Sequence[Sight], size: float
     ) -> list[NDArray[np.float16] | None]:
         """The memory ``(mem_dim, h, w)`` of each object; None for SAM 1."""
-        return remember(self, plane, self._seen(plane, sights, size))
+        return memories_of(self, plane, self._seen(plane, sights, size))
 
     def recognise(
         self,
@@ -287,7 +285,7 @@ class SamModel(PlaneEncoder):
             column, row = tile.to_tile((x, y)).tolist()
             return (column + 0.5) * scale - 0.5, (row + 0.5) * scale - 0.5
 
-        def edges(x0: float, y0: float, x1: float, y1: float) -> Box:
+        def edges(x0: float, y0: float, x1: float, y1: float) -> Rectangle:
             # edges of pixels lie half a pixel off their centres
             return (*place(x0 - 0.5, y0 - 0.5), *place(x1 - 0.5, y1 - 0.5))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
     from napari_cellprompt.core.types import CroppedMask, Tile
 
-__all__ = ["coverage", "describe", "object_logits", "remember"]
+__all__ = ["coverage", "memories_of", "object_logits", "tile_features"]
 
 _BATCH = 16
 _MOST = 6
@@ -48,7 +48,7 @@ def coverage(masks: Sequence[CroppedMask], tile: Tile) -> Tensor:
 
 
 @torch.inference_mode()
-def remember(
+def memories_of(
     encoder: PlaneEncoder,
     plane: PlaneSource,
     objects: Sequence[tuple[CroppedMask, Tile]],
@@ -92,7 +92,7 @@ def object_logits(
     objects
         Their masks, none empty, and the tile on which the model looks at each.
     memories
-        As :func:`remember` made them, at least one; the latest few are used.
+        As :func:`memories_of` made them, at least one; the latest few are used.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def object_logits(
 
 
 @torch.inference_mode()
-def describe(
+def tile_features(
     encoder: PlaneEncoder, plane: PlaneSource, objects: Sequence[tuple[CroppedMask, Tile]]
 ) -> NDArray[np.float32]:
     """Mean features inside the mask of each object, ``(N, D)``.

@@ -4,7 +4,7 @@ import numpy as np
 from tests.followers import discs
 
 from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.core.inference.sam.following.appearance import learn_look
+from napari_cellprompt.core.inference.sam.following.appearance import learn_appearance
 from napari_cellprompt.core.inference.sam.following.views import FieldView
 from napari_cellprompt.core.types import CroppedMask, Tile
 
@@ -23,7 +23,7 @@ def disc(radius: float) -> CroppedMask:
 
 
 def test_background_speaks_against_an_object_that_shrinks() -> None:
-    look = learn_look(nucleus(20), disc(20))
+    look = learn_appearance(nucleus(20), disc(20))
     for view in (Tile(4.0, 0, 0, 96), FieldView(96, 96)):
         seen = look.evidence(nucleus(10), view, SIDE)
         assert seen.shape == (1, SIDE // 4, SIDE // 4)
@@ -37,18 +37,18 @@ def test_an_object_that_looks_like_its_surroundings_keeps_its_mask() -> None:
     rng = np.random.default_rng(1)
     noise = rng.normal(90, 20, (96, 96)).clip(0, 255)
     plane = PlaneSource.from_image(noise.astype(np.uint8))
-    seen = learn_look(plane, disc(20)).evidence(plane, Tile(4.0, 0, 0, 96), SIDE)
+    seen = learn_appearance(plane, disc(20)).evidence(plane, Tile(4.0, 0, 0, 96), SIDE)
     assert abs(float(seen[0, 30:66, 30:66].mean())) < 0.2
 
 
 def test_nothing_around_and_nothing_at_all() -> None:
     whole = CroppedMask(np.ones((96, 96), bool), (0, 0), (96, 96))
-    assert learn_look(nucleus(20), whole) is None
-    assert learn_look(nucleus(20), disc(-1)) is None
+    assert learn_appearance(nucleus(20), whole) is None
+    assert learn_appearance(nucleus(20), disc(-1)) is None
 
 
 def test_colours_are_looked_at_as_grey() -> None:
     grey = nucleus(20).read(0, 96, 0, 96)
     colour = PlaneSource.from_image(np.repeat(grey[:, :, None], 3, axis=2))
-    one = learn_look(nucleus(20), disc(20)).table
-    np.testing.assert_allclose(learn_look(colour, disc(20)).table, one, atol=1e-5)
+    one = learn_appearance(nucleus(20), disc(20)).table
+    np.testing.assert_allclose(learn_appearance(colour, disc(20)).table, one, atol=1e-5)

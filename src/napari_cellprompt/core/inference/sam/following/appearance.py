@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .views import ViewOfPlane
 
-__all__ = ["Look", "learn_look"]
+__all__ = ["Appearance", "learn_appearance"]
 
 _BINS = 32
 _SMOOTH = 1.5
@@ -41,7 +41,7 @@ _BLUR = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Appearance:
     """Evidence by grey value."""
 
     table: NDArray[np.float32]
@@ -63,7 +63,7 @@ class Look:
         return torch.from_numpy(ndimage.gaussian_filter(found, _BLUR))[None].clamp(max=0.0)
 
 
-def learn_look(plane: PlaneSource, mask: CroppedMask) -> Look | None:
+def learn_appearance(plane: PlaneSource, mask: CroppedMask) -> Appearance | None:
     """Grey values of an object against those around it; None where nothing is around."""
     box = mask.box
     if box is None:
@@ -85,7 +85,7 @@ def learn_look(plane: PlaneSource, mask: CroppedMask) -> Look | None:
         smooth = ndimage.gaussian_filter1d(counts, _SMOOTH, mode="nearest")
         shares.append((smooth + 0.5) / (smooth.sum() + 0.5 * _BINS))
     table = np.log(shares[0] / shares[1]).clip(-_LIMIT, _LIMIT)
-    return Look(table.astype(np.float32))
+    return Appearance(table.astype(np.float32))
 
 
 def _bins(grey: NDArray[np.generic]) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from napari_cellprompt.core.inference.following import Cost, Sighting
 from napari_cellprompt.core.inference.sam.decoding import decode_prompts, mask_to_logits
 from napari_cellprompt.core.inference.sam.tracking import ObjectFrame, track_frame
 
-from .appearance import Look, learn_look
+from .appearance import Appearance, learn_appearance
 from .leaning import LIMIT, lean_on
 from .recall import Recall
 from .views import ViewOfPlane, choose_view, follow, from_view, in_view, is_cut, to_view
@@ -69,7 +69,7 @@ class SamFollower:
         self.stack = stack
         self.settings = settings
         self._recall = Recall(encoder, stack)
-        self._looks: dict[tuple[int, int], Look | None] = {}
+        self._appearances: dict[tuple[int, int], Appearance | None] = {}
 
     @property
     def track_settings(self) -> TrackSettings:
@@ -176,12 +176,12 @@ class SamFollower:
         """Drop memories and looks of an object's anchors."""
         if object_id is None:
             self._recall.forget_all()
-            self._looks.clear()
+            self._appearances.clear()
             return
         self._recall.forget(object_id, plane)
-        for place in [p for p in self._looks if p[0] == object_id]:
+        for place in [p for p in self._appearances if p[0] == object_id]:
             if plane is None or place[1] == plane:
-                del self._looks[place]
+                del self._appearances[place]
 
     # -- looking ---------------------------------------------------------------
     @torch.inference_mode()
@@ -235,22 +235,22 @@ class SamFollower:
             shown = to_view(item.expected, view, side)
             before = mask_to_logits(shown, side // 4)[0].to(frame.low_res.device)
             low_res = lean_on(frame.low_res, before, self._change(item, view), share)
-            look = self._look_of(item) if weight > 0 else None
+            look = self._appearance_of(item) if weight > 0 else None
             if look is not None:
                 seen = look.evidence(self.stack.plane(item.next), view, side)
                 low_res = low_res + weight * seen.to(low_res.device)
             leaned.append(replace(frame, low_res=low_res))
         return leaned
 
-    def _look_of(self, item: Track) -> Look | None:
+    def _appearance_of(self, item: Track) -> Appearance | None:
         """What the object looks like on the plane that it is followed from."""
         key = (item.id, item.anchor)
-        if key not in self._looks:
+        if key not in self._appearances:
             mask = item.mask_on(item.anchor)
             if mask is None:
                 raise RuntimeError("an anchor has no mask")
-            self._looks[key] = learn_look(self.stack.plane(item.anchor), mask)
-        return self._looks[key]
+            self._appearances[key] = learn_appearance(self.stack.plane(item.anchor), mask)
+        return self._appearances[key]
 
     def _change(self, item: Track, view: ViewOfPlane) -> Tensor:
         """What the network answers to the mask before, here and there, ``(1, s, s)``."""

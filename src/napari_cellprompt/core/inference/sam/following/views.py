@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.following import Geometry
-    from napari_cellprompt.core.types import Candidate, CroppedMask
+    from napari_cellprompt.core.types import Box, Candidate, CroppedMask
 
 __all__ = [
     "FieldView",
@@ -47,8 +47,6 @@ _SHARES = (0.08, 0.45)
 what levels are chosen for (0.144 to 0.289), so that it does not change to and fro."""
 _MARGIN = 1 / 16
 """The tile changes when the object comes this near to its border (share of its side)."""
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def choose_view(
     box: Box, shape: tuple[int, int], imgsz: int, geometry: Geometry
 ) -> ViewOfPlane:
     """Where to follow an object that covers this box (x0, y0, x1, y1)."""
-    size = max(box[2] - box[0], box[3] - box[1])
+    size = box.side
     large = size >= _LARGE * max(shape) and max(shape) <= _SQUEEZE * min(shape)
     if geometry == "field" or (geometry == "auto" and large):
         return FieldView(*shape)
@@ -92,7 +90,7 @@ def follow(view: ViewOfPlane, box: Box, shape: tuple[int, int], imgsz: int) -> V
     """
     if isinstance(view, FieldView):
         return view
-    size = max(box[2] - box[0], box[3] - box[1])
+    size = box.side
     share = size / view.size
     fits = _SHARES[0] <= share <= _SHARES[1]
     level = view.magnification if fits else choose_magnification(size, imgsz)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
     from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
-    from napari_cellprompt.core.types import Tile
+    from napari_cellprompt.core.types import Rectangle, Tile
 
 __all__ = [
     "Answers",
@@ -36,8 +36,6 @@ _BATCH = 32
 """Clicks decoded together."""
 _SAME = 0.6
 """Two masks of one tile with a larger IoU are answers about the same object."""
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +169,7 @@ def representatives(answers: Answers) -> tuple[list[int], list[int], list[float]
     return chosen, votes[chosen].tolist(), consensus[chosen].tolist()
 
 
-def box_of(mask: Tensor) -> Box:
+def box_of(mask: Tensor) -> Rectangle:
     """``x0, y0, x1, y1`` of a mask that is not empty, the last two exclusive."""
     rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
     return (

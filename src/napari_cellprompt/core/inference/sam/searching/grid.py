@@ -24,7 +24,7 @@ from napari_cellprompt.core.inference.sam.decoding import PromptBatch
 from napari_cellprompt.core.inference.searching import GridSettings
 from napari_cellprompt.core.masks.found import FoundObject
 from napari_cellprompt.core.masks.nms import ops
-from napari_cellprompt.core.types import Candidate, CroppedMask, Tile
+from napari_cellprompt.core.types import Box, Candidate, CroppedMask, Tile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,8 +46,6 @@ _EDGE = 20.0
 
 _UPSAMPLED_BYTES = 128 * 1024**2
 """Logits at image size that are held at once."""
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ def generate(
         in_crop = list(itertools.chain.from_iterable(parts))
         found += _distinct(in_crop, [m.score for m in in_crop], settings.nms_thresh)
     if len(boxes) > 1:
-        areas = [(m.crop[2] - m.crop[0]) * (m.crop[3] - m.crop[1]) for m in found]
+        areas = [m.crop.width * m.crop.height for m in found]
         found = _distinct(found, [1 / area for area in areas], settings.crop_nms_thresh)
     return found
 
@@ -167,7 +165,7 @@ def crop_boxes(
 ) -> tuple[list[Box], list[int]]:
     """The crops of an image of ``(H, W)``, and the layer of each; the whole comes first."""
     height, width = shape
-    boxes, layers = [(0, 0, width, height)], [0]
+    boxes, layers = [Box(0, 0, width, height)], [0]
     for layer in range(1, settings.crop_n_layers + 1):
         count = 2**layer
         overlap = int(settings.crop_overlap_ratio * min(shape) * (2 / count))
@@ -177,7 +175,7 @@ def crop_boxes(
         rows = [(crop_height - overlap) * i for i in range(count)]
         for x0, y0 in itertools.product(columns, rows):
             boxes.append(
-                (x0, y0, min(x0 + crop_width, width), min(y0 + crop_height, height))
+                Box(x0, y0, min(x0 + crop_width, width), min(y0 + crop_height, height))
             )
             layers.append(layer)
     return boxes, layers
@@ -254,21 +252,21 @@ def _distinct(
     """Drop masks whose box overlaps that of one with a higher priority."""
     if not masks:
         return []
-    boxes = torch.tensor([_inclusive(m.mask.box or (0, 0, 1, 1)) for m in masks])
+    boxes = torch.tensor([_inclusive(m.mask.box or Box(0, 0, 1, 1)) for m in masks])
     kept = ops.nms(boxes.float(), torch.tensor(priority), thresh)
     return [masks[row] for row in kept.tolist()]
 
 
 def _inclusive(box: Box) -> Box:
     """A box whose last row and column are inside, as the reference compares them."""
-    return box[0], box[1], box[2] - 1, box[3] - 1
+    return box._replace(x1=box.x1 - 1, y1=box.y1 - 1)
 
 
 def find_by_grid(
     model: MaskModel,
     plane: PlaneSource,
     settings: GridSettings,
-    region: Box | None,
+    region: tuple[int, int, int, int] | None,
     cancelled: Callable[[], bool] | None,
 ) -> list[FoundObject]:
     """What :func:`generate` finds on a plane, or on ``x0, y0, x1, y1`` of it."""
@@ -288,7 +286,7 @@ def _as_found(
     y0, x0 = item.mask.origin
     mask = replace(item.mask, origin=(y0 + top, x0 + left), plane_shape=shape)
     box = mask.box or (0, 0, 0, 0)
-    side = max(item.crop[2] - item.crop[0], item.crop[3] - item.crop[1])
+    side = item.crop.side
     # the grid keeps no logits: where masks overlap, the surer one wins
     logits = np.where(mask.data, item.score, -item.score).astype(np.float32)
     return FoundObject(

@@ -52,7 +52,8 @@ _SHARE = 0.11
 """Share of its tile that a cell is to span.
 
 Tuned on training images: a little finer than for a single click
-(:mod:`.aim`), since cells are searched for between others.
+(:mod:`~napari_cellprompt.core.inference.sam.aim`), since cells are searched for
+between others.
 """
 _STABILITY_OFFSET = 1.0
 """In logits."""
