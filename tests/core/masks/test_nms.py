@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from tests.interpreters import run_python
 
 from napari_cellprompt.core.masks import nms as nms_module
 from napari_cellprompt.core.masks.nms import ops

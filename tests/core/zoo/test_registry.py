@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 import torch
+from tests.interpreters import run_python
 
 from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.networks.build import build_sam1, build_sam2
