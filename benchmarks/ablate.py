@@ -41,6 +41,7 @@ from constants import PARTS, Constant, Part, constants_of, without_trait
 from data import Plane, load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.everything.finding import EverythingSettings
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.core.inference.cache import FeatureCache
@@ -49,7 +50,6 @@ from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.everything import find_all
 from napari_cellprompt.evaluation.objects import KnownPlane, evaluate, pick_cases
 from napari_cellprompt.evaluation.stacks import STARTS, KnownStack, score_tracks, tracks_of
-from napari_cellprompt.tasks.everything import EverythingSettings
 from quality import limits_of
 
 if TYPE_CHECKING:

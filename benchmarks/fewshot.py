@@ -28,11 +28,11 @@ from scipy import ndimage
 
 from data import load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
+from napari_cellprompt.core.everything.finding import EverythingSettings, label_plane
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import iou_matrix, pair_up
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-from napari_cellprompt.tasks.everything import EverythingSettings, label_plane
 from napari_cellprompt.tasks.examples.applying import apply_to_plane, choose, label_chosen
 from napari_cellprompt.tasks.examples.teaching import empty_bank, teach
 

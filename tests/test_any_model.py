@@ -7,13 +7,13 @@ import pytest
 from tests.fake_model import FakeModel
 from tests.followers import discs, painted
 
+from napari_cellprompt.core.everything.finding import EverythingSettings, find_on_plane
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.stack import ImageStack
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.propagate.types import PropagationSettings
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.tasks.everything import EverythingSettings, find_on_plane
 from napari_cellprompt.tasks.examples.applying import apply_to_plane, choose
 from napari_cellprompt.tasks.examples.teaching import empty_bank, teach
 

@@ -10,6 +10,11 @@ import tifffile
 from tests.brightness import BrightSegmenter, disks
 
 from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.everything.finding import (
+    EverythingSettings,
+    find_on_plane,
+    label_plane,
+)
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.sam import model as sam_model
 from napari_cellprompt.core.inference.sam.searching.grid import MaskModel
@@ -17,14 +22,7 @@ from napari_cellprompt.core.inference.searching import GridSettings, SearchSetti
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
-from napari_cellprompt.tasks.everything import (
-    EverythingSettings,
-    everything,
-    find_on_plane,
-    label_plane,
-    label_stack,
-    run,
-)
+from napari_cellprompt.tasks.everything import everything, label_stack, run
 from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import Report
 from napari_cellprompt.tasks.requests import EverythingRequest

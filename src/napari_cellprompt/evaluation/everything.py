@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_cellprompt.core.everything.finding import EverythingSettings, label_plane
 from napari_cellprompt.core.masks.matching import average_precision
-from napari_cellprompt.tasks.everything import EverythingSettings, label_plane
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter

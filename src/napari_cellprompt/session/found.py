@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cellprompt.core.everything.linking import PlaneLinker
 from napari_cellprompt.core.masks.found import (
     FilterSettings,
     FoundObject,
     filter_candidates,
 )
 from napari_cellprompt.core.masks.labels import resolve_overlaps
-from napari_cellprompt.core.masks.linking import PlaneLinker
 from napari_cellprompt.core.types import CroppedMask
 
 if TYPE_CHECKING:

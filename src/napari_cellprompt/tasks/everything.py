@@ -5,22 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.everything.finding import EverythingSettings, label_plane
+from napari_cellprompt.core.everything.linking import PlaneLinker
 from napari_cellprompt.core.inference.searching import Mode, SearchSettings
-from napari_cellprompt.core.masks.found import (
-    Filtered,
-    FilterSettings,
-    FoundObject,
-    filter_candidates,
-)
-from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
-from napari_cellprompt.core.masks.linking import PlaneLinker
+from napari_cellprompt.core.masks.found import FilterSettings
+from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
@@ -49,26 +44,7 @@ if TYPE_CHECKING:
 
     from .requests import EverythingRequest
 
-__all__ = [
-    "EverythingSettings",
-    "everything",
-    "find_on_plane",
-    "label_image",
-    "label_plane",
-    "label_stack",
-    "run",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class EverythingSettings:
-    """How to look for objects, and which to keep."""
-
-    search: SearchSettings = field(default_factory=SearchSettings)
-    filters: FilterSettings = field(default_factory=FilterSettings)
-    link: bool = True
-    """One id per object through a stack, by overlap from plane to plane."""
-    link_min_iou: float = 0.3
+__all__ = ["everything", "label_image", "label_stack", "run"]
 
 
 def run(request: EverythingRequest, report: Report = SILENT) -> None:
@@ -278,43 +254,3 @@ def label_stack(
         linked = linker.add(labels)
         largest = max(largest, int(linked.max(initial=0)))
         yield position, linked
-
-
-def label_plane(
-    segmenter: PlaneSegmenter,
-    plane: PlaneSource,
-    settings: EverythingSettings,
-    *,
-    cancelled: Callable[[], bool] | None = None,
-) -> tuple[NDArray[Any], Filtered]:
-    """Labels ``(H, W)`` of one plane, and the objects they show."""
-    found = find_on_plane(segmenter, plane, settings, cancelled=cancelled)
-    filtered = filter_candidates(found, settings.filters)
-    ids = range(1, len(filtered.kept) + 1)
-    candidates = [item.candidate for item in filtered.kept]
-    return resolve_overlaps(candidates, ids, plane.shape), filtered
-
-
-def find_on_plane(
-    segmenter: PlaneSegmenter,
-    plane: PlaneSource,
-    settings: EverythingSettings,
-    *,
-    region: tuple[int, int, int, int] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> list[FoundObject]:
-    """Candidates of one plane; see :meth:`Model.find`.
-
-    ``region`` is ``x0, y0, x1, y1`` in pixels, the last two exclusive.
-    """
-    if region is not None:
-        x0, y0, x1, y1 = region
-        if not (0 <= x0 < x1 <= plane.shape[1] and 0 <= y0 < y1 <= plane.shape[0]):
-            raise ImageError(
-                f"The region {region} is not a part of a plane of {plane.shape[1]} x "
-                f"{plane.shape[0]} pixels."
-            )
-    return segmenter.model.find(
-        plane, settings.search, region=region, progress=progress, cancelled=cancelled
-    )

@@ -1,1 +1,1 @@
-"""All objects of a plane, without a prompt."""
+"""All objects of a plane or a stack, without a prompt."""

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Shapes
 
+    from napari_cellprompt.core.everything.finding import EverythingSettings
     from napari_cellprompt.core.masks.found import FilterSettings, FoundObject
     from napari_cellprompt.session.found import Arrangement
-    from napari_cellprompt.tasks.everything import EverythingSettings
     from napari_cellprompt.widgets.segment.workplace import Workplace
 
 __all__ = ["EverythingController"]
@@ -154,7 +154,7 @@ class EverythingController(FoundController):
         total = len(planes)
 
         def job(segmenter: Any, context: Any) -> list[FoundObject]:
-            from napari_cellprompt.tasks.everything import find_on_plane
+            from napari_cellprompt.core.everything.finding import find_on_plane
 
             return find_on_plane(
                 segmenter,

@@ -87,8 +87,8 @@ class EverythingWidget(QWidget):
         if self._segment is None:
             return
         # Here, since this loads torch.
+        from napari_cellprompt.core.everything.finding import EverythingSettings
         from napari_cellprompt.core.inference.searching import SearchSettings
-        from napari_cellprompt.tasks.everything import EverythingSettings
 
         try:
             filters = self.form.settings

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cellprompt.core.masks.linking import PlaneLinker, link_planes
+from napari_cellprompt.core.everything.linking import PlaneLinker, link_planes
 
 
 def plane(*squares: tuple[int, int, int]) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .matching import iou_matrix, pair_up
+from napari_cellprompt.core.masks.matching import iou_matrix, pair_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
