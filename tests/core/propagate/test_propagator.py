@@ -298,6 +298,36 @@ def test_an_object_that_stays_away_from_a_movie_has_ended(engine, model) -> None
     assert it.outcome(2, 11).state == "tracked"
 
 
+@pytest.mark.parametrize("stop", [4, 5])
+def test_a_run_that_is_resumed_within_a_gap_ends_where_it_would_have(
+    engine, model, stop
+) -> None:
+    stack = discs([still(range(4)), still(range(12), x=75, y=30, radius=7)])
+    it = StackPropagator(PlaneSegmenter(model), ImageStack(stack, axes="TYX"))
+    it.prompt(1, 1, seed(stack[1], 40, 50, 15))
+    it.prompt(2, 1, seed(stack[1], 75, 30, 12))
+    followed(it, stop=stop)
+    it.restore(it.snapshot())
+    followed(it)
+    assert it.outcome(1, 6).state == "ended"
+    assert it.outcome(1, 7) is None
+
+
+def test_frames_that_did_not_count_do_not_count_after_a_resume(engine, model) -> None:
+    stack = discs([still(range(12)), still(range(12), x=75, y=30, radius=7)])
+    stack[5] = 77
+    stack[6:8] = np.minimum(stack[6:8], 60)
+    it = StackPropagator(PlaneSegmenter(model), ImageStack(stack, axes="TYX"))
+    it.prompt(1, 2, seed(stack[2], 40, 50, 15))
+    it.prompt(2, 2, seed(stack[2], 75, 30, 12))
+    followed(it, stop=6)
+    it.restore(it.snapshot())
+    followed(it)
+    for object_id in (1, 2):
+        states = [it.outcome(object_id, plane).state for plane in range(5, 12)]
+        assert states == ["absent"] * 3 + ["tracked"] * 4
+
+
 def test_patience_bridges_a_plane_where_the_object_is_missing(engine) -> None:
     stack = discs([still([0, 1, 2, 3, 4, 5, 7, 8, 9])])
     it = engine(stack, stop_patience=2)

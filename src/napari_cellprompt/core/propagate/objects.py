@@ -36,6 +36,8 @@ class StoredPlane:
     """+1 or -1: how the plane was reached; 0 where the user vouched for it."""
     contrast: float = 1.0
     """How far the object stands out, as a share of what it does on its anchor."""
+    failed: int = 0
+    """Planes in a row, up to this one, that count against the object."""
     prompts: Prompts | None = None
     """What the mask of a prompted plane was made from."""
     prior: PackedMask | None = None

@@ -80,7 +80,9 @@ class Tracker:
             if stored.mask is not None and len(recent) < 3:
                 recent.insert(0, (plane, stored.mask.mask()))
         masks = [mask for _, mask in recent]
-        item = Pass(known, reach, pending, masks, recent[-1][0])
+        # a gap that was begun goes on, rather than anew
+        failed = known.planes[pending - reach.step].failed
+        item = Pass(known, reach, pending, masks, recent[-1][0], failed=failed)
         self.follower.begin(item)
         self._passes[key] = item
         return item
@@ -154,6 +156,8 @@ class Tracker:
             # that all are gone at once is the frame's fault
             for item in due:
                 item.failed -= 1
+                stored = item.object.planes[plane]
+                item.object.track(plane, replace(stored, failed=item.failed))
         seconds = (time.perf_counter() - started) / max(len(due), 1)
         # the latest planes count most: the first may have been in the cache
         self.seconds = (
@@ -193,7 +197,8 @@ class Tracker:
 
     def _pass_over(self, plane: int, item: Pass) -> None:
         """Leave out a plane on which there is nothing to see."""
-        item.object.track(plane, StoredPlane(None, 0.0, 0.0, "absent", 0, item.step))
+        nothing = StoredPlane(None, 0.0, 0.0, "absent", 0, item.step, failed=item.failed)
+        item.object.track(plane, nothing)
         item.moved = (0, 0)
         item.next = plane + item.step
 
@@ -220,7 +225,9 @@ class Tracker:
                 is_time=self.stack.is_time
             )
             state: State = "ended" if ended else "absent"
-            stored = StoredPlane(None, found.score, sighting.presence, state, 0, step)
+            stored = StoredPlane(
+                None, found.score, sighting.presence, state, 0, step, failed=item.failed
+            )
             item.next = item.reach.last + step if ended else plane + step
         else:
             item.failed = 0
