@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 class ThresholdSegmenter:
     """The bright region under the first point, or what is bright in the box."""
+
+    model = SimpleNamespace(fingerprint="0" * 32)
 
     def __init__(self) -> None:
         self.planes: list[PlaneSource] = []

@@ -22,6 +22,7 @@ from napari_cellprompt.core.inference.searching import GridSettings, SearchSetti
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.io.unfinished import folder_of
 from napari_cellprompt.tasks.everything import everything, label_stack, run
 from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import Report
@@ -195,7 +196,13 @@ def test_a_request_is_told_plane_by_plane_and_stops(
         run(request, stopping)
     assert told == [(1, 3), (2, 3)]
     assert not request.output.exists()
-    run(request)
+    decoded = segmenter.model.loaded.network.decoded
+    said: list[str] = []
+    run(request, Report(say=said.append))
+    again = segmenter.model.loaded.network.decoded - decoded
+    assert 0 < again < decoded, "two of three planes were finished"
+    assert any("kept (2)" in line for line in said)
+    assert not folder_of(request.output).exists()
     labels = read_labels(request.output).labels
     np.testing.assert_array_equal(labels, everything(image, size=17))
     assert average_precision(labels[0], truth[0])[0] == 1.0

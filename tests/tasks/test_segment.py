@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from tests.brightness import BrightSegmenter, disks
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.io.unfinished import folder_of
+from napari_cellprompt.tasks import segment as task
 from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import Report
 from napari_cellprompt.tasks.requests import SegmentRequest
@@ -59,6 +62,62 @@ def test_a_stop_writes_nothing(request_) -> None:
     with pytest.raises(CancelledError):
         run(request_, Report(cancelled=lambda: True))
     assert not request_.output.exists()
+
+
+def test_an_interrupted_run_goes_on_after_its_finished_planes(
+    request_, monkeypatch
+) -> None:
+    run(request_)
+    expected = read_labels(request_.output).labels
+    request_.output.unlink()
+    with pytest.raises(CancelledError):
+        run(request_, stop_after(1))
+    asked = planes_asked(monkeypatch)
+    said: list[str] = []
+    run(request_, Report(say=said.append))
+    assert asked == [{"Z": 2}], "plane 0 was finished"
+    assert any("kept (1)" in line for line in said)
+    np.testing.assert_array_equal(read_labels(request_.output).labels, expected)
+    assert not folder_of(request_.output).exists()
+
+
+@pytest.mark.parametrize("other", ["pixels", "prompts", "channel"])
+def test_what_another_request_has_finished_is_not_taken(
+    request_, monkeypatch, other
+) -> None:
+    with pytest.raises(CancelledError):
+        run(request_, stop_after(1))
+    if other == "pixels":
+        image = tifffile.imread(request_.image)
+        tifffile.imwrite(request_.image, image + 1, photometric="minisblack")
+    elif other == "prompts":
+        text = request_.prompts.read_text()
+        request_.prompts.write_text(text.replace("46, 44", "45, 44"))
+    else:
+        request_ = replace(request_, contrast=(0.0, 250.0))
+    asked = planes_asked(monkeypatch)
+    run(request_)
+    assert asked == [{"Z": 0}, {"Z": 2}]
+
+
+def stop_after(steps: int) -> Report:
+    done: list[tuple[int, int]] = []
+    return Report(
+        progress=lambda *told: done.append(told), cancelled=lambda: len(done) == steps
+    )
+
+
+def planes_asked(monkeypatch) -> list[dict[str, int]]:
+    """Receives the place of each plane that is predicted from now on."""
+    asked: list[dict[str, int]] = []
+    original = task.PlaneSource.from_image
+
+    def note(*arguments, **options):
+        asked.append(options["at"])
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(task.PlaneSource, "from_image", note)
+    return asked
 
 
 def test_one_plane_at_a_time() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.everything.finding import EverythingSettings, label_plane
 from napari_cellprompt.core.everything.linking import PlaneLinker
+from napari_cellprompt.core.images.fingerprint import fingerprint
 from napari_cellprompt.core.inference.searching import Mode, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.labels import smallest_dtype
@@ -31,6 +32,7 @@ from napari_cellprompt.tasks.inputs.walk import walk_planes
 
 from .inputs import loading
 from .report import SILENT, Report, counted
+from .resuming import begin, end, name_of, unfinished_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.sampling import ArrayData
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
+    from napari_cellprompt.io.unfinished import Unfinished
     from napari_cellprompt.tasks.inputs.reading import ContrastLimits
 
     from .requests import EverythingRequest
@@ -57,7 +60,8 @@ def run(request: EverythingRequest, report: Report = SILENT) -> None:
     request
         The files, and what to look for.
     report
-        Told plane by plane. Where it says to stop nothing is written.
+        Told plane by plane. Where it says to stop no labels are written; asked again, it
+        goes on after the planes that were finished.
 
     Raises
     ------
@@ -81,10 +85,19 @@ def run(request: EverythingRequest, report: Report = SILENT) -> None:
         filters=request.filters or FilterSettings(),
         link=request.link,
     )
+    unfinished = unfinished_of(request, fingerprint(image.data), segmenter)
+    begin(unfinished, report)
     labels = label_image(
-        segmenter, image, settings, channel=channel, limits=limits, report=report
+        segmenter,
+        image,
+        settings,
+        channel=channel,
+        limits=limits,
+        report=report,
+        unfinished=unfinished,
     )
     save_labels(request.output, labels, image.grid)
+    end(unfinished, report)
     count = len(np.unique(labels[labels > 0]))
     report.say(f"{counted(count)} written to {request.output}")
 
@@ -167,6 +180,7 @@ def label_image(
     channel: int | None = None,
     limits: ContrastLimits = None,
     report: Report = SILENT,
+    unfinished: Unfinished | None = None,
 ) -> NDArray[Any]:
     """Label all planes of an opened image.
 
@@ -184,6 +198,8 @@ def label_image(
         Contrast, see ``image_limits``.
     report
         Told after each plane.
+    unfinished
+        Planes that were labelled before, and where those of now are kept.
 
     Returns
     -------
@@ -206,6 +222,7 @@ def label_image(
         channel=channel,
         limits=limits,
         cancelled=report.cancelled,
+        unfinished=unfinished,
     )
     started = time.perf_counter()
     for number, (position, plane) in enumerate(planes, start=1):
@@ -227,6 +244,7 @@ def label_stack(
     channel: int | None = None,
     limits: ContrastLimits = None,
     cancelled: Callable[[], bool] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Iterator[tuple[tuple[int, ...], NDArray[np.uint32]]]:
     """Label the planes of an image one after the other.
 
@@ -244,13 +262,22 @@ def label_stack(
     for position, plane in walk_planes(data, axes=axes, channel=channel, limits=limits):
         if cancelled is not None and cancelled():
             raise CancelledError
-        wanted = replace(settings, search=replace(settings.search, size=size))
-        labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
-        if size is None and kept.kept:
-            # the cells of a stack are of one size: look for it once
-            size = float(np.median([item.mask.side for item in kept.kept]))
         if not position or position[-1] == 0 or linker is None or not settings.link:
             linker = PlaneLinker(settings.link_min_iou, first_id=largest + 1)
-        linked = linker.add(labels)
+        name = name_of(position)
+        part = None if unfinished is None else unfinished.get(name)
+        if part is not None:
+            linked = part["labels"]
+            linker.go_on_after(linked)
+            size = float(part["size"]) if part["size"] > 0 else None
+        else:
+            wanted = replace(settings, search=replace(settings.search, size=size))
+            labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
+            if size is None and kept.kept:
+                # the cells of a stack are of one size: look for it once
+                size = float(np.median([item.mask.side for item in kept.kept]))
+            linked = linker.add(labels)
+            if unfinished is not None and position:
+                unfinished.put(name, {"labels": linked, "size": np.array(size or 0.0)})
         largest = max(largest, int(linked.max(initial=0)))
         yield position, linked

@@ -32,6 +32,7 @@ from napari_cellprompt.tasks.inputs.reading import (
 
 from .inputs import loading
 from .report import SILENT, Report, counted
+from .resuming import begin, end, name_of, unfinished_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +75,8 @@ def run(request: SegmentRequest, report: Report = SILENT) -> None:
     request
         The files, and how to look at them.
     report
-        Told plane by plane. Where it says to stop nothing is written.
+        Told plane by plane. Where it says to stop no labels are written; asked again, it
+        goes on after the planes that were finished.
 
     Raises
     ------
@@ -101,9 +103,19 @@ def run(request: SegmentRequest, report: Report = SILENT) -> None:
     say_what_is_read(request.image, image, report)
     check_label_file(request.output, inputs, image.grid)
     segmenter = load_model_of(request, report)
-    planes = {}
-    for predicted in predict_planes(segmenter, image, placed, limits, report):
+    unfinished = unfinished_of(request, fingerprint(image.data), segmenter)
+    begin(unfinished, report)
+    planes: dict[tuple[int, ...], NDArray[Any]] = {}
+    for position in {item.position for item in placed}:
+        part = unfinished.get(name_of(position))
+        if part is not None:
+            planes[position] = part["labels"]
+    left = [item for item in placed if item.position not in planes]
+    for predicted in predict_planes(segmenter, image, left, limits, report):
         planes[predicted.position] = predicted.labels()
+        if predicted.position:
+            part = {"labels": planes[predicted.position]}
+            unfinished.put(name_of(predicted.position), part)
         for one, answer in predicted.objects:
             item = one.item
             if answer.best.mask.area:
@@ -113,6 +125,7 @@ def run(request: SegmentRequest, report: Report = SILENT) -> None:
     ids = {item.id for item in objects}
     labels = _LabelPlanes(image.grid.shape, planes, smallest_dtype(max(ids)))
     save_labels(request.output, labels, image.grid)
+    end(unfinished, report)
     report.say(f"{counted(len(ids))} written to {request.output}")
 
 

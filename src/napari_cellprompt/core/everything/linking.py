@@ -52,6 +52,11 @@ class PlaneLinker:
         self._last = renamed
         return renamed
 
+    def go_on_after(self, linked: NDArray[np.uint32]) -> None:
+        """Go on from a plane that was linked before, instead of the one added last."""
+        self._next = max(self._next, int(linked.max(initial=0)) + 1)
+        self._last = linked
+
 
 def link_planes(
     planes: Iterable[NDArray[Any]], min_iou: float = 0.3
