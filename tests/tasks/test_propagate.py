@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 from tests.followers import discs, follow_bright
 
 from napari_cellprompt.core.errors import ImageError, PromptError
+from napari_cellprompt.core.inference.sam.following.follower import SamFollower
+from napari_cellprompt.core.masks.packed import PackedMask
+from napari_cellprompt.core.propagate.objects import StoredPlane
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.io.unfinished import folder_of
+from napari_cellprompt.tasks.followed import arrays_of, records_of
 from napari_cellprompt.tasks.inputs import loading
-from napari_cellprompt.tasks.propagate import propagate
+from napari_cellprompt.tasks.propagate import propagate, run
+from napari_cellprompt.tasks.report import Report
+from napari_cellprompt.tasks.requests import PropagateRequest
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +96,61 @@ def test_another_axis_and_range() -> None:
 def test_bad_input_is_told(prompts, options, error, message) -> None:
     with pytest.raises(error, match=message):
         propagate(two(), prompts, **options)
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> PropagateRequest:
+    stack = two()
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    seeds = np.zeros(stack.shape[1:], np.uint8)
+    seeds[mask_at(stack, 5, "left")] = 3
+    seeds[mask_at(stack, 5, "right")] = 7
+    tifffile.imwrite(tmp_path / "seeds.tif", seeds)
+    return PropagateRequest(
+        image=tmp_path / "stack.tif",
+        seeds=tmp_path / "seeds.tif",
+        plane=5,
+        output=tmp_path / "out.tif",
+        axes="ZYX",
+    )
+
+
+@pytest.mark.parametrize("steps", [2, 8], ids=["forward", "backward"])
+def test_an_interrupted_run_goes_on_and_ends_as_one_that_never_stopped(
+    request_, steps
+) -> None:
+    assert run(request_)
+    expected = read_labels(request_.output).labels
+    whole = len(SamFollower.looked)
+    request_.output.unlink()
+    SamFollower.looked.clear()
+    told: list[tuple[int, int]] = []
+    stopping = Report(
+        progress=lambda *found: told.append(found), cancelled=lambda: len(told) >= steps
+    )
+    assert not run(request_, stopping)
+    partial = read_labels(request_.output).labels
+    assert partial[5].any() and not partial[0].any()
+    before = len(SamFollower.looked)
+    assert 0 < before < whole
+    said: list[str] = []
+    assert run(request_, Report(say=said.append))
+    # each run times one look before it begins
+    assert len(SamFollower.looked) - 2 == whole - 1, "no plane was followed to twice"
+    assert any(f"kept ({steps})" in line for line in said)
+    np.testing.assert_array_equal(read_labels(request_.output).labels, expected)
+    assert not folder_of(request_.output).exists()
+
+
+def test_what_is_kept_of_an_object_comes_back() -> None:
+    mask = PackedMask.pack(CroppedMask(np.eye(4, dtype=bool), (3, 5), (20, 30)))
+    records = [
+        (3, 7, StoredPlane(mask, 0.5, 0.75, "tracked", 1, step=-1, contrast=0.25)),
+        (9, 7, StoredPlane(None, 0.0, 0.125, "absent", 0, step=1, failed=2)),
+    ]
+    back = records_of(arrays_of(records))
+    assert [place[:2] for place in back] == [(3, 7), (9, 7)]
+    assert back[1][2] == records[1][2]
+    assert replace(back[0][2], mask=None) == replace(records[0][2], mask=None)
+    np.testing.assert_array_equal(back[0][2].mask.levels(), mask.levels())
+    assert back[0][2].mask.mask().origin == (3, 5)

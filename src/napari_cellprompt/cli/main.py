@@ -54,7 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments)
         return code
     except KeyboardInterrupt:
-        print("cellprompt: interrupted; nothing was written.", file=sys.stderr)
+        print(
+            "cellprompt: interrupted; no result was written. Finished planes are kept "
+            "for the same command.",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; what is left must go somewhere when

@@ -99,7 +99,7 @@ class Unfinished:
         self._mine = True
 
     def _empty(self) -> None:
-        """Remove what was written by this class, and the folder if nothing else is there."""
+        """Remove what was written here, and the folder if nothing else is in it."""
         for path in (self.folder / _KEY, *self.folder.glob(f"*{_ENDING}")):
             with contextlib.suppress(OSError):
                 path.unlink()

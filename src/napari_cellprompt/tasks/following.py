@@ -132,7 +132,11 @@ def follow_planes(
 
 
 def follow_objects(
-    engine: StackPropagator, span: Span | None = None, report: Report = SILENT
+    engine: StackPropagator,
+    span: Span | None = None,
+    report: Report = SILENT,
+    *,
+    keep: Callable[[FollowedPlane], None] | None = None,
 ) -> Tally:
     """Follow objects, at once or until the report says to stop; what is done stays.
 
@@ -144,11 +148,15 @@ def follow_objects(
         What is wanted; default all planes of all objects.
     report
         Told after each plane, in words at most once a second.
+    keep
+        Given each step.
     """
     if not engine.ids:
         return Tally(0, 0.0)
     tracked, seconds, told = 0, 0.0, 0.0
     for step in follow_planes(engine, span or Span(), report.cancelled):
+        if keep is not None:
+            keep(step)
         tracked += step.tracked
         seconds += step.seconds
         report.progress(tracked, tracked + step.left)

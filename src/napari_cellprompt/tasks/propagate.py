@@ -32,9 +32,11 @@ from napari_cellprompt.tasks.inputs.reading import (
 )
 
 from .divisions import LARGEST_PARENT, divide, write_tracks
+from .followed import Keeper
 from .following import Seed, Span, announce, follow_objects, prompt_seeds
 from .inputs import loading
 from .report import SILENT, Report, counted
+from .resuming import begin, end, unfinished_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.propagate.outcomes import Outcomes
     from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
+    from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
     from napari_cellprompt.tasks.inputs.placing import PlacedObject
     from napari_cellprompt.tasks.inputs.reading import ContrastLimits
@@ -71,7 +74,8 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
         The files, and what is wanted of them.
     report
         Told plane by plane. Where it says to stop while objects are followed, the run ends
-        within a plane, and what was followed is written.
+        within a plane, and what was followed is written. Asked again, it goes on from
+        there; divisions are looked for anew.
 
     Returns
     -------
@@ -97,13 +101,19 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
     placed = _placed(request, image, along, source)
     say_what_is_read(request.image, image, report)
     check_label_file(request.output, inputs, image.grid)
-    groups = _groups(request, image, along, placed, limits, report)
+    segmenter = load_model_of(request, report, disk_bytes=round(request.disk_cache * 10**6))
+    image_id = fingerprint(image.data)
+    unfinished = unfinished_of(request, image_id, segmenter)
+    begin(unfinished, report)
+    groups = _groups(request, image, along, placed, limits, segmenter, image_id, report)
     span = Span(None, request.start, request.stop, request.direction)
     tracks = None
     with report.interruptible():
-        for group in groups:
+        for number, group in enumerate(groups):
+            keeper = Keeper(group.engine, unfinished, number)
+            keeper.give_back()
             announce(group.engine, span, report)
-            follow_objects(group.engine, span, report)
+            follow_objects(group.engine, span, report, keep=keeper.keep)
         if request.divisions and not report.cancelled():
             tracks = divide([group.engine for group in groups], span, report)
         complete = not report.cancelled()
@@ -116,11 +126,12 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
         outcomes = [(group.position, group.engine.outcomes()) for group in groups]
         labels = _Labels(image.grid.shape, image.grid.axes, along, outcomes)
         save_labels(request.output, labels, image.grid)
+    if complete:
+        end(unfinished, report)
     ids = {object_id for group in groups for object_id in group.engine.ids}
-    report.say(
-        f"{counted(len(ids))} written to {request.output}"
-        + ("" if complete else "; interrupted: the planes not reached are empty")
-    )
+    stopped = "; interrupted: the planes not reached are empty, asked again it goes on"
+    where = f"{counted(len(ids))} written to {request.output}"
+    report.say(where if complete else where + stopped)
     return complete
 
 
@@ -296,11 +307,12 @@ def _groups(
     along: str,
     placed: list[PlacedObject],
     limits: ContrastLimits,
+    segmenter: PlaneSegmenter,
+    image_id: str,
     report: Report,
 ) -> list[_Group]:
-    """Load the model and prompt every object in the stack that it belongs to."""
-    segmenter = load_model_of(request, report, disk_bytes=round(request.disk_cache * 10**6))
-    image_id, letters = fingerprint(image.data), outer_axes(image.axes)
+    """Prompt every object in the stack that it belongs to."""
+    letters = outer_axes(image.axes)
     groups: dict[tuple[Any, ...], _Group] = {}
     seeds: dict[tuple[Any, ...], list[Seed]] = {}
     for item in placed:
