@@ -38,7 +38,10 @@ _CORRELATED = 0.3
 
 
 def displacement(
-    before: PlaneSource, here: PlaneSource, mask: CroppedMask
+    before: PlaneSource,
+    here: PlaneSource,
+    mask: CroppedMask,
+    drift: tuple[int, int] = (0, 0),
 ) -> tuple[int, int]:
     """How far an object has moved.
 
@@ -48,6 +51,8 @@ def displacement(
         Two frames of a movie.
     mask
         The object on ``before``.
+    drift
+        Rows and columns by which the whole field has moved: it is looked for around there.
 
     Returns
     -------
@@ -68,16 +73,27 @@ def displacement(
     pattern = before.read_grey(*rows, *columns)
     if np.ptp(pattern) == 0:
         return 0, 0
-    field = _field(
-        here, (rows[0] - reach, rows[1] + reach), (columns[0] - reach, columns[1] + reach)
-    )
-    found = match_template(field, pattern)
+
+    def around(by: tuple[int, int], reach: int) -> NDArray[np.float32]:
+        """Correlations with what lies up to ``reach`` around the place moved ``by``."""
+        field = _field(
+            here,
+            (rows[0] + by[0] - reach, rows[1] + by[0] + reach),
+            (columns[0] + by[1] - reach, columns[1] + by[1] + reach),
+        )
+        correlations: NDArray[np.float32] = match_template(field, pattern)
+        return correlations
+
+    found = around(drift, reach)
+    if drift != (0, 0) and float(around((0, 0), 0)[0, 0]) >= found.max():
+        # the field has moved, but not this
+        return 0, 0
     best = np.unravel_index(int(found.argmax()), found.shape)
     here_z, best_z = np.arctanh(np.clip((found[reach, reach], found[best]), -1, _MOST))
     better = found[best] >= found[reach, reach] + _GAIN or best_z >= here_z + _CLEARER
     if found[best] < _CORRELATED or not better:
-        return 0, 0
-    return int(best[0]) - reach, int(best[1]) - reach
+        return drift
+    return drift[0] + int(best[0]) - reach, drift[1] + int(best[1]) - reach
 
 
 def shifted(mask: CroppedMask, by: tuple[int, int]) -> CroppedMask:
@@ -100,11 +116,9 @@ def _field(
 ) -> NDArray[np.float32]:
     """A part of a plane that may reach beyond it; its border pixels go on there."""
     height, width = plane.shape
-    pixels = plane.read_grey(
-        max(rows[0], 0), min(rows[1], height), max(columns[0], 0), min(columns[1], width)
-    )
-    around = [
-        (max(-start, 0), max(stop - length, 0))
+    y, x = (
+        np.clip(np.arange(start, stop), 0, length - 1)
         for (start, stop), length in ((rows, height), (columns, width))
-    ]
-    return np.pad(pixels, around, mode="edge")
+    )
+    pixels = plane.read_grey(int(y[0]), int(y[-1]) + 1, int(x[0]), int(x[-1]) + 1)
+    return pixels[np.ix_(y - y[0], x - x[0])]

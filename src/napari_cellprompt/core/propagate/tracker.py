@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.masks.packed import PackedMask
 
+from .drift import Drift
 from .endings import Endings
 from .motion import displacement
 from .objects import StoredPlane
@@ -52,6 +53,7 @@ class Tracker:
         self.follower: Follower = model.follower(stack, settings.following)
         self._passes: dict[tuple[int, int, int], Pass] = {}
         self._endings = Endings(stack, model.traits.certain)
+        self._drift = Drift(stack)
 
     def use(self, model: Model) -> None:
         """Go on with another model; what the old one remembered is dropped."""
@@ -189,7 +191,11 @@ class Tracker:
     def _foresee(self, item: Pass) -> None:
         """Look where an object has gone."""
         before, here = self.stack.plane(item.last_plane), self.stack.plane(item.next)
-        item.moved = displacement(before, here, item.last)
+        box = item.last.box
+        if box is not None:
+            middle = ((box[1] + box[3]) / 2, (box[0] + box[2]) / 2)
+            drift = self._drift.between(item.last_plane, item.next, middle)
+            item.moved = displacement(before, here, item.last, drift)
         if item.expected.box is None:
             item.moved = (0, 0)
             return
