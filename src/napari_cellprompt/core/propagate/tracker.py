@@ -187,14 +187,14 @@ class Tracker:
         before, here = self.stack.plane(item.last_plane), self.stack.plane(item.next)
         item.moved = displacement(before, here, item.last)
         if item.expected.box is None:
-            item.moved = (0, 0)
+            item.moved = (0.0, 0.0)
             return
         self.follower.foresee(item)
 
     def _pass_over(self, plane: int, item: Pass) -> None:
         """Leave out a plane on which there is nothing to see."""
         item.object.track(plane, StoredPlane(None, 0.0, 0.0, "absent", 0, item.step))
-        item.moved = (0, 0)
+        item.moved = (0.0, 0.0)
         item.next = plane + item.step
 
     def _take(
@@ -224,7 +224,7 @@ class Tracker:
             item.next = item.reach.last + step if ended else plane + step
         else:
             item.failed = 0
-            item.moved = (0, 0)
+            item.moved = (0.0, 0.0)
             item.recent = [*item.recent[-2:], found.mask]
             item.last_plane = plane
             stored = StoredPlane(
