@@ -65,7 +65,7 @@ def wait(qtbot: Any) -> Callable[[Callable[[], bool]], None]:
     """Run the event loop until something is true."""
 
     def until(condition: Callable[[], bool]) -> None:
-        qtbot.waitUntil(condition, timeout=5000)
+        qtbot.waitUntil(condition, timeout=20000)
 
     return until
 

@@ -40,14 +40,21 @@ def test_the_voxel_size_of_the_file_is_told_and_set_by_one_click(opened: Any) ->
     plane = tuple(desk.viewer.dims.current_step[:1])
     assert desk.object_at(FIRST, plane) == 1
     points = desk.form.points.value
+    desk.click((45.0, 34.0), plane)
+    desk.see()
+    preview = desk.controller.preview.layer
+    shown = preview.data_to_world((0,) * preview.ndim)
     note.button.click()
+    moved = preview.data_to_world((0,) * preview.ndim)
+    assert moved == pytest.approx(np.multiply(shown, (1.5, 0.2, 0.2)))
     assert note.isHidden()
     labels = desk.form.labels.value
     for layer in (image, points, labels):
         assert tuple(layer.scale) == pytest.approx((1.5, 0.2, 0.2)), layer.name
         assert {str(unit) for unit in layer.units} == {"micrometer"}, layer.name
     # clicks and masks are where they were
-    assert desk.object_at((45.0, 34.0), plane) == 2
+    desk.see()
+    desk.widget.accept()
     assert labels.data[plane][34, 45] == 2
     assert labels.data[plane][10, 12] == 1
 

@@ -54,7 +54,8 @@ class Review:
         self._desk = desk
         self.active = False
         self.said = Said()
-        self.divisions = Divisions(desk, show=self.object_chosen, follow=follow)
+        self.steps = ReviewSteps(desk, self.said, leave=self._leave, arrived=self._arrived)
+        self.divisions = Divisions(desk, self.steps, show=self.object_chosen, follow=follow)
         self.changes = ChangesOverlay(desk.viewer)
         self._prompts = LentPrompts()
         self._again = False
@@ -67,7 +68,6 @@ class Review:
         self._paint = desk.timer(0, self._read_paint)
         self._later = desk.timer(_PAUSE, self.track_again)
         self._work = SlicedWork(desk.bridge)
-        self.steps = ReviewSteps(desk, self.said, leave=self._leave, arrived=self._arrived)
         desk.preview_returned.connect(self.follow_preview)
 
     # --- life ------------------------------------------------------------------------
@@ -423,8 +423,13 @@ class Review:
         def drawn(error: Exception | None) -> None:
             desk.preview.refresh()
             desk.strip_changed.emit()
+            # a division that was taken back is proposed again
+            self.divisions.look()
 
+        ids = {number for number, _ in outcomes}
         if desk.object_id is not None:
+            if desk.object_id not in ids:
+                desk.object_id = min(ids, default=None)
             self.object_chosen()
         self._work.start(draw(), drawn)
 

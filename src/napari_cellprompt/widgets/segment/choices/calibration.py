@@ -15,6 +15,7 @@ from napari_cellprompt.layers.calibration import (
     said_by,
     source_of,
 )
+from napari_cellprompt.layers.previews.mask import is_preview
 from napari_cellprompt.widgets.shared.looks import push_button, text_line
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class CalibrationNote(QWidget):
         image, found, place = self._image, self._found, self._place
         if image is None or found is None or is_calibrated(image):
             return
-        calibrate([image, *place.ownership.layers_of(image)], found)
+        previews = [layer for layer in place.viewer.layers if is_preview(layer)]
+        calibrate([image, *place.ownership.layers_of(image), *previews], found)
         place.viewer.reset_view()
         place.chosen_changed.emit()
 
