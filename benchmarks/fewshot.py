@@ -35,6 +35,7 @@ from napari_cellprompt.core.masks.matching import iou_matrix, pair_up
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.tasks.examples.applying import apply_to_plane, choose, label_chosen
 from napari_cellprompt.tasks.examples.teaching import empty_bank, teach
+from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 
 SETS = (
     "dsb_fluo_256x256",
@@ -206,7 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or checkpoint")
     parser.add_argument("--limit", type=int, default=8, help="images of a set at most")
-    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--threshold", type=float, default=DEFAULT_THRESHOLD)
     parser.add_argument("--sweep", action="store_true", help="all thresholds, train part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sets", nargs="+", default=[*SETS, "two kinds"])

@@ -44,7 +44,9 @@ def write_layer(
         The labels, 2 to 5 dimensions; a list of levels gives its full resolution.
     meta
         Attributes of the layer as ``layer.as_layer_data_tuple()[1]`` has them:
-        ``scale``, ``affine``, ``units``, ``axis_labels``; each may be missing.
+        ``scale``, ``affine``, ``units``, ``axis_labels``, ``metadata``; each may be
+        missing. Where they do not say how large pixels are, the file of the image does
+        that the objects were made on.
 
     Returns
     -------
@@ -57,9 +59,11 @@ def write_layer(
         When labels do not fit a TIFF or the file cannot be written.
     """
     from napari_cellprompt.io.label_tiff import write_labels
+    from napari_cellprompt.layers.calibration import labels_meta
 
     # napari gives the levels of a pyramid as a sequence; no kind of array is one.
     labels: ArrayData = data[0] if isinstance(data, Sequence) else data
+    meta = labels_meta(meta, tuple(labels.shape))
     axes = axes_of_layer(len(labels.shape), meta)
     scale, unit = calibration_of_layer(axes, meta)
     target = write_labels(

@@ -90,6 +90,32 @@ def test_one_contrast_for_all_images(line, tmp_path: Path) -> None:
     assert counts == [0, 5], "shown with one contrast, the dim image has no such cells"
 
 
+@pytest.mark.parametrize("kept", ["shown_lab.tif", "bank", "csv"])
+def test_no_input_is_overwritten(line, tmp_path: Path, capsys, kept: str) -> None:
+    """Labels, tables and banks never take the place of a file that is read."""
+    shown = tmp_path / "shown_lab.tif"
+    if kept == "shown_lab.tif":
+        # the examples lie where the labels of an image of their name would go
+        source, mine = tmp_path / "in" / "shown.tif", tmp_path / "in" / "shown_labels.tif"
+        source.write_bytes((tmp_path / "shown.tif").read_bytes())
+        mine.write_bytes(shown.read_bytes())
+        line[2:4] = [str(source), str(mine)]
+        line[-1] = str(tmp_path / "in")
+        line.append("--again")
+    elif kept == "bank":
+        mine = shown
+        line += ["--save-bank", str(shown)]
+    else:
+        mine = tmp_path / "out" / "im1_objects.csv"
+        mine.parent.mkdir()
+        mine.symlink_to(shown)
+    before = shown.read_bytes()
+    assert main(line) == 2
+    assert "would overwrite" in capsys.readouterr().err
+    assert mine.read_bytes() == before
+    assert shown.read_bytes() == before
+
+
 def test_bad_requests(line, tmp_path: Path, capsys) -> None:
     for change, sentence in (
         (["fewshot", *line[4:]], "Show what to look for"),

@@ -12,6 +12,7 @@ from npe2 import PluginManager, PluginManifest
 from napari_cellprompt._writer import write_layer
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.layers.calibration import (
+    calibrate,
     calibrated_meta,
     calibration_note,
     file_calibration,
@@ -74,8 +75,9 @@ def test_exported_labels_have_the_voxel_size_of_the_file(
     assert written.scale == pytest.approx(scale)
     assert written.unit == "um"
     assert written.known == axes
-    note = calibration_note(image)
-    assert note is not None
+    found = file_calibration(image)
+    assert found is not None
+    note = calibration_note(image, found)
     assert f"X {scale[-1]:g} um" in note
 
 
@@ -84,7 +86,67 @@ def test_a_calibrated_layer_keeps_what_it_says(tmp_path: Path) -> None:
     image.scale = (3, 2, 2)
     meta = {"scale": (3, 2, 2)}
     assert calibrated_meta(meta, 3, image) == meta
-    assert calibration_note(image) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "channel_axis"),
+    [
+        pytest.param((4, 20, 30), IMAGEJ, None, id="imagej"),
+        pytest.param((2, 4, 20, 30), OME, 0, id="ome"),
+    ],
+)
+def test_file_save_has_the_voxel_size_of_the_file(
+    tmp_path: Path,
+    shape: tuple[int, ...],
+    options: dict[str, Any],
+    channel_axis: int | None,
+) -> None:
+    """What napari's own File > Save hands to the writer, without any of our widgets."""
+    viewer, image = opened(tmp_path / "a.tif", np.zeros(shape, np.uint16), **options)
+    labels = add_labels_layer(viewer, image, channel_axis=channel_axis)
+    data, meta, _ = labels.as_layer_data_tuple()
+    write_layer(tmp_path / "l.tif", data, meta)
+    written = read_labels(tmp_path / "l.tif")
+    first = 1.0 if channel_axis is None else 0.5
+    assert written.scale == pytest.approx(
+        (first, *(0.2, 0.2)) if first == 1 else (0.5, 0.1, 0.1)
+    )
+    assert (written.unit, written.known) == ("um", written.axes)
+    # what the layer says counts more than the file
+    labels.scale = (3, 2, 2)
+    data, meta, _ = labels.as_layer_data_tuple()
+    write_layer(tmp_path / "l.tif", data, meta)
+    assert read_labels(tmp_path / "l.tif").scale == (3, 2, 2)
+
+
+@pytest.mark.parametrize("gone", ["file", "shape"])
+def test_file_save_of_labels_that_no_file_fits(tmp_path: Path, gone: str) -> None:
+    viewer, image = opened(tmp_path / "a.tif", np.zeros((4, 20, 30), np.uint8), **IMAGEJ)
+    labels = add_labels_layer(viewer, image)
+    data, meta, _ = labels.as_layer_data_tuple()
+    if gone == "file":
+        (tmp_path / "a.tif").unlink()
+    else:
+        data = data[1:]
+    write_layer(tmp_path / "l.tif", data, meta)
+    assert read_labels(tmp_path / "l.tif").known == ""
+
+
+def test_layers_are_calibrated_together(tmp_path: Path) -> None:
+    viewer, image = opened(tmp_path / "a.tif", np.zeros((2, 4, 20, 30), np.uint16), **OME)
+    labels = add_labels_layer(viewer, image, channel_axis=0)
+    points = viewer.add_points([(0, 1, 10, 10)])
+    other = viewer.add_labels(np.zeros((20, 30), np.uint8))
+    found = file_calibration(image)
+    assert found is not None
+    calibrate([image, labels, points, other], found)
+    assert tuple(image.scale) == pytest.approx((1, 0.5, 0.1, 0.1))
+    assert tuple(labels.scale) == pytest.approx((0.5, 0.1, 0.1))
+    assert [str(unit) for unit in labels.units] == ["micrometer"] * 3
+    assert image.axis_labels == ("c", "z", "y", "x")
+    assert tuple(points.scale) == tuple(image.scale)
+    assert tuple(other.scale) == (1, 1)
+    assert is_calibrated(image)
 
 
 @pytest.mark.parametrize("kind", ["no file", "no calibration", "other axes", "damaged"])

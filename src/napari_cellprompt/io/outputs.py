@@ -28,6 +28,7 @@ __all__ = [
     "check_output",
     "is_same_file",
     "make_folder",
+    "save_all",
     "save_labels",
     "write_or_keep",
 ]
@@ -147,6 +148,24 @@ def save_labels(path: Path, labels: ArrayData, grid: LabelGrid) -> Path:
         )
 
     return write_or_keep(path, write)
+
+
+def save_all(*writers: Callable[[], object]) -> None:
+    """Write several results; one that fails does not cost the others.
+
+    Raises
+    ------
+    SaveError
+        With what was wrong with each that could not be written, once all were tried.
+    """
+    problems = []
+    for write in writers:
+        try:
+            write()
+        except SaveError as error:
+            problems.append(str(error))
+    if problems:
+        raise SaveError(" ".join(problems))
 
 
 def write_or_keep(path: Path, write: Callable[[Path], object]) -> Path:

@@ -7,15 +7,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
 
-__all__ = ["FILE_KEY", "layer_read_from", "open_layers"]
+__all__ = [
+    "FILE_KEY",
+    "image_file_of",
+    "layer_read_from",
+    "metadata_of_labels",
+    "open_layers",
+]
 
 FILE_KEY = "file"
 """In a layer's metadata under this package's name: its file, where napari knows none."""
+_IMAGE_KEY = "image file"
 _METADATA_KEY = "napari-cellprompt"
+
+
+def metadata_of_labels(image: Image) -> dict[str, Any]:
+    """Metadata of a layer for objects: where the image that they are made on came from."""
+    path = image.source.path
+    return {_METADATA_KEY: {_IMAGE_KEY: str(path)}} if path else {}
+
+
+def image_file_of(metadata: Mapping[str, Any]) -> Path | None:
+    """The file of the image that objects were made on, as their layer's metadata has it."""
+    own = metadata.get(_METADATA_KEY)
+    path = own.get(_IMAGE_KEY) if isinstance(own, dict) else None
+    return Path(str(path)) if path else None
 
 
 def open_layers() -> list[Layer]:

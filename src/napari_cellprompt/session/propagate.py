@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.tasks.following import Seed, Span, follow_planes, prompt_seeds
 
-from .runs import Changes, PlaneChange, Progress, RunState, RunSummary
+from .runs import Changes, Known, PlaneChange, Progress, RunState, RunSummary
 from .thread import Priority
 
 if TYPE_CHECKING:
@@ -171,20 +171,23 @@ class PropagationRun:
         self._begin(span, (), on_plane, on_progress, remember).add_done_callback(finished)
         return changes
 
-    def accept_changes(self) -> dict[int, TrackedObject] | None:
+    def accept_changes(self) -> Known | None:
         """Keep what :meth:`repropagate` has found; the state before, for :meth:`swap`."""
         before, self._before = self._before, None
-        return before
+        return None if before is None else self._known(before)
 
-    def swap(
-        self, state: dict[int, TrackedObject] | None
-    ) -> Future[dict[int, TrackedObject]]:
+    def _known(self, objects: dict[int, TrackedObject]) -> Known:
+        return Known(objects, dict(self.parents), frozenset(self._rejected))
+
+    def swap(self, state: Known | None) -> Future[Known]:
         """What is known now; goes back to another state first where one is given."""
 
-        def job(engine: StackPropagator) -> dict[int, TrackedObject]:
-            now = engine.snapshot()
+        def job(engine: StackPropagator) -> Known:
+            now = self._known(engine.snapshot())
             if state is not None:
-                engine.restore(state)
+                engine.restore(state.objects)
+                self.parents = dict(state.parents)
+                self._rejected = set(state.rejected)
                 self._before = None
                 self._note_all(engine)
             return now

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from napari_cellprompt.core.propagate.objects import TrackedObject
     from napari_cellprompt.core.propagate.types import PlaneOutcome
     from napari_cellprompt.tasks.following import FollowedPlane, Span
 
@@ -18,11 +19,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Changes",
+    "Known",
     "PlaneChange",
     "Progress",
     "RunState",
     "RunSummary",
 ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What is known of objects and divisions at one moment of a run."""
+
+    objects: dict[int, TrackedObject]
+    parents: dict[int, int]
+    """Id of the parent by id of the daughter."""
+    rejected: frozenset[tuple[int, int]]
+    """Id and plane of divisions that are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,12 @@ from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
-from napari_cellprompt.io.outputs import check_label_file, check_output, save_labels
+from napari_cellprompt.io.outputs import (
+    check_label_file,
+    check_output,
+    save_all,
+    save_labels,
+)
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
 from napari_cellprompt.tasks.inputs.placing import outer_axes, place_objects
@@ -117,15 +122,15 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
         if request.divisions and not report.cancelled():
             tracks = divide([group.engine for group in groups], span, report)
         complete = not report.cancelled()
-    try:
+
+    def save_tracks() -> None:
         if tracks is not None:
-            # First, so that they are there whatever becomes of the labels.
             write_tracks(tracks_file, tracks)
             report.say(f"tracks written to {tracks_file}")
-    finally:
-        outcomes = [(group.position, group.engine.outcomes()) for group in groups]
-        labels = _Labels(image.grid.shape, image.grid.axes, along, outcomes)
-        save_labels(request.output, labels, image.grid)
+
+    outcomes = [(group.position, group.engine.outcomes()) for group in groups]
+    labels = _Labels(image.grid.shape, image.grid.axes, along, outcomes)
+    save_all(save_tracks, lambda: save_labels(request.output, labels, image.grid))
     if complete:
         end(unfinished, report)
     ids = {object_id for group in groups for object_id in group.engine.ids}

@@ -157,7 +157,7 @@ class SeriesWidget(QWidget):
 
         self._while_busy(
             f"Saving {self.current.name} ...",
-            lambda: self._exporter.write(target, labels),
+            lambda: self._exporter.write(target, labels, image),
             saved,
         )
 

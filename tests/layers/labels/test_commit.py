@@ -17,6 +17,7 @@ from napari_cellprompt.layers.labels.commit import (
     max_label,
     needs_widening,
     widen,
+    widening_note,
 )
 from napari_cellprompt.layers.prompting.prompts import add_labels_layer
 
@@ -188,6 +189,55 @@ def test_nothing_left_to_write(viewer, image, labels, make_mask):
     text = "100% of this mask is object 7 of 'Cells', which is kept"
     refuse(viewer, image, labels, make_mask(4, 6, 5, 7), text, object_id=8)
     refuse(viewer, image, labels, make_mask(4, 4, 5, 5), "no mask to accept")
+
+
+@pytest.mark.parametrize(
+    ("owners", "text"),
+    [([3], "object 3 of 'Cells'"), ([3, 4], "objects 3, 4 of 'Cells'")],
+    ids=["one", "two"],
+)
+def test_a_second_click_on_accepted_cells_never_leaves_slivers(
+    viewer, image, labels, make_mask, owners, text
+):
+    """Up to 3 of 10 pixels are left, which are no object of their own."""
+    row = [3] * 7 if len(owners) == 1 else [3, 3, 3, 3, 4, 4, 4]
+    labels.data[2, 5, 4:11] = row
+    for stop in (12, 13, 14):
+        with pytest.raises(LabelsError, match=text):
+            commit(
+                labels, make_mask(5, 6, 4, stop), plane_of(viewer, image), 9, image=image
+            )
+    result = commit(labels, make_mask(5, 6, 4, 15), plane_of(viewer, image), 9, image=image)
+    assert (result.written, result.kept_out) == (4, 7)
+
+
+def test_half_of_a_tiny_object_is_an_object(viewer, image, labels, make_mask):
+    labels.data[2, 5, 4] = 3
+    mask = make_mask(5, 6, 4, 6)
+    assert commit(labels, mask, plane_of(viewer, image), 9, image=image).written == 1
+
+
+@pytest.mark.parametrize("policy", ["keep", "replace"])
+def test_minus_one_is_background_too(viewer, image, make_mask, policy):
+    layer = viewer.add_labels(np.full(SHAPE, -1, np.int16), scale=image.scale)
+    view = plane_of(viewer, image)
+    result = commit(layer, make_mask(3, 8, 4, 10), view, 1, policy, image=image)
+    assert (result.written, result.kept_out) == (30, 0)
+    assert (layer.data[2, 3:8, 4:10] == 1).all()
+    layer.undo()
+    assert (layer.data == -1).all()
+    layer.redo()
+    wide = widen(viewer, layer)
+    assert set(np.unique(wide.data)) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits"), [(np.uint8, 8), (np.int8, 7), (np.uint16, 16), (np.int16, 15)]
+)
+def test_the_note_on_widening_names_the_bits_that_were_outgrown(viewer, dtype, bits):
+    narrow = viewer.add_labels(np.zeros((4, 5), dtype), name="mine")
+    note = widening_note(narrow, widen(viewer, narrow))
+    assert note == f"Ids have outgrown {bits} bits: 'mine' is now a 32-bit layer."
 
 
 @pytest.mark.parametrize("object_id", [0, -1, 65536])

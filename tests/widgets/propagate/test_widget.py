@@ -370,15 +370,40 @@ def test_a_division_in_a_movie(
     assert desk.widget.divisions.items.item(0).text() == (
         f"Frame {division.plane}: object 1 is in two parts"
     )
+    # so is the refusal of one
+    desk.widget.divisions.no.click()
+    assert desk.controller.review.divisions.proposals == []
+    history = desk.segment.place.steps.history
+    desk.wait(lambda: "No division" in history.last.text)
+    desk.segment.controller.undo()
+    desk.wait(lambda: len(desk.controller.review.divisions.proposals) == 1)
+    before = desk.preview.copy()
     desk.widget.divisions.yes.click()
     desk.until("running")
     desk.until("review")
     first = division.plane
     parent = [area > 0 for area in desk.areas(desk.preview, 1)]
     assert parent == [frame < first for frame in range(frames)]
-    for daughter in (2, 3):
-        seen = [area > 0 for area in desk.areas(desk.preview, daughter)]
-        assert seen == [frame >= first for frame in range(frames)]
+    after = desk.preview.copy()
+
+    def daughters() -> bool:
+        seen = [[area > 0 for area in desk.areas(desk.preview, n)] for n in (2, 3)]
+        return seen == [[frame >= first for frame in range(frames)]] * 2
+
+    assert daughters()
+    # the division is a step of the review
+    proposals = desk.controller.review.divisions
+    desk.segment.controller.undo()
+    desk.wait(lambda: len(proposals.proposals) == 1)
+    np.testing.assert_array_equal(desk.preview, before)
+    assert desk.engine.parents == {}
+    assert desk.controller.desk.object_id == 1
+    assert f"division of object 1 on frame {first}" in desk.controller.desk.status
+    desk.segment.controller.redo()
+    desk.wait(daughters)
+    desk.wait(lambda: not proposals.proposals)
+    np.testing.assert_array_equal(desk.preview, after)
+    assert desk.engine.parents == {2: 1, 3: 1}
     desk.controller.accept()
     desk.until("idle")
     labels = desk.segment.form.labels.value

@@ -107,11 +107,11 @@ class NeighbourPlane:
     mask: NDArray[Any] | None
     """``(h, w)`` bool or 0 to 1, a window of the plane or all of it; all False where the
     object is known to be absent, None where only the image is known."""
-    origin: tuple[int, int] = (0, 0)
+    origin: tuple[float, float] = (0.0, 0.0)
     """Row and column of the first pixel of ``mask``."""
     distance: float = 1.0
     """Planes between this one and the asked one, at least 1 for a neighbour."""
-    image_origin: tuple[int, int] = (0, 0)
+    image_origin: tuple[float, float] = (0.0, 0.0)
     """Row and column of the first pixel of ``image``."""
 
 
@@ -197,7 +197,9 @@ def _finite(values: NDArray[Any]) -> Floats:
     return floats
 
 
-def read(array: NDArray[Any], crop: Crop, origin: tuple[int, int] = (0, 0)) -> Floats:
+def read(
+    array: NDArray[Any], crop: Crop, origin: tuple[float, float] = (0.0, 0.0)
+) -> Floats:
     """Resample a square of an array, antialiased, zeros outside.
 
     Parameters
@@ -207,7 +209,8 @@ def read(array: NDArray[Any], crop: Crop, origin: tuple[int, int] = (0, 0)) -> F
     crop
         The square, in coordinates of the plane.
     origin
-        Row and column of the plane at which the array begins.
+        Row and column of the plane at which the array begins; fractions for one that is
+        shown moved.
 
     Returns
     -------
@@ -219,7 +222,7 @@ def read(array: NDArray[Any], crop: Crop, origin: tuple[int, int] = (0, 0)) -> F
 
 
 def _sample(
-    array: NDArray[Any], crop: Crop, origin: tuple[int, int]
+    array: NDArray[Any], crop: Crop, origin: tuple[float, float]
 ) -> tuple[Floats, Floats | None]:
     """The resampled values, and the share of each that lies within the array.
 

@@ -104,11 +104,11 @@ class Track(Protocol):
 
     @property
     def expected(self) -> CroppedMask:
-        """That mask where it should be on the next plane."""
+        """That mask where it should be on the next plane, to whole pixels."""
 
     @property
-    def moved(self) -> tuple[int, int]:
-        """Rows and columns between ``last`` and ``expected``."""
+    def moved(self) -> tuple[float, float]:
+        """Rows and columns from ``last`` to where it should be on the next plane."""
 
     @property
     def anchors(self) -> list[int]:

@@ -33,6 +33,8 @@ _CLEARER = 0.1
 moves a little still correlates well with where it was."""
 _MOST = 0.999
 """Correlations above this are all the same."""
+_ROUND = 0.1
+"""Of a pixel: less than that is noise."""
 _CORRELATED = 0.3
 """A place that correlates less says nothing."""
 
@@ -42,8 +44,11 @@ def displacement(
     here: PlaneSource,
     mask: CroppedMask,
     drift: tuple[int, int] = (0, 0),
-) -> tuple[int, int]:
-    """How far an object has moved.
+) -> tuple[float, float]:
+    """How far an object has moved, to fractions of a pixel.
+
+    An object that moves half a pixel a frame correlates as well with where it was as with
+    the next pixel; taken for one that stays, its mask would lag behind more and more.
 
     Parameters
     ----------
@@ -56,14 +61,14 @@ def displacement(
 
     Returns
     -------
-    tuple of int
+    tuple of float
         Rows and columns; zeros where nothing speaks for a movement.
     """
     from skimage.feature import match_template
 
     box = mask.box
     if box is None:
-        return 0, 0
+        return 0.0, 0.0
     x0, y0, x1, y1 = box
     side = max(x1 - x0, y1 - y0)
     margin, reach = max(_LEAST[0], round(_MARGIN * side)), max(_LEAST[1], side // 2)
@@ -72,7 +77,7 @@ def displacement(
     columns = max(x0 - margin, 0), min(x1 + margin, width)
     pattern = before.read_grey(*rows, *columns)
     if np.ptp(pattern) == 0:
-        return 0, 0
+        return 0.0, 0.0
 
     def around(by: tuple[int, int], reach: int) -> NDArray[np.float32]:
         """Correlations with what lies up to ``reach`` around the place moved ``by``."""
@@ -87,21 +92,39 @@ def displacement(
     found = around(drift, reach)
     if drift != (0, 0) and float(around((0, 0), 0)[0, 0]) >= found.max():
         # the field has moved, but not this
-        return 0, 0
+        return 0.0, 0.0
     best = np.unravel_index(int(found.argmax()), found.shape)
     here_z, best_z = np.arctanh(np.clip((found[reach, reach], found[best]), -1, _MOST))
     better = found[best] >= found[reach, reach] + _GAIN or best_z >= here_z + _CLEARER
-    if found[best] < _CORRELATED or not better:
-        return drift
-    return drift[0] + int(best[0]) - reach, drift[1] + int(best[1]) - reach
+    if found[best] < _CORRELATED:
+        return float(drift[0]), float(drift[1])
+    row, column = (int(best[0]), int(best[1])) if better else (reach, reach)
+    fine = row + _fraction(found[:, column], row), column + _fraction(found[row], column)
+    return drift[0] + fine[0] - reach, drift[1] + fine[1] - reach
 
 
-def shifted(mask: CroppedMask, by: tuple[int, int]) -> CroppedMask:
-    """A mask so many rows and columns further on; what leaves the plane is cut off."""
-    if by == (0, 0):
+def _fraction(correlations: NDArray[np.float32], at: int) -> float:
+    """Where a parabola through a place and its neighbours is highest, from that place on.
+
+    At most one pixel; 0 where there are no two neighbours or they say nothing.
+    """
+    if not 0 < at < len(correlations) - 1:
+        return 0.0
+    lower, middle, upper = (float(value) for value in correlations[at - 1 : at + 2])
+    curved = lower - 2 * middle + upper
+    if curved >= 0:
+        return 0.0
+    fraction = min(max(0.5 * (lower - upper) / curved, -1.0), 1.0)
+    return fraction if abs(fraction) >= _ROUND else 0.0
+
+
+def shifted(mask: CroppedMask, by: tuple[float, float]) -> CroppedMask:
+    """A mask so many rows and columns further on, rounded; what leaves the plane is cut."""
+    rows_on, columns_on = round(by[0]), round(by[1])
+    if (rows_on, columns_on) == (0, 0):
         return mask
     height, width = mask.plane_shape
-    y0, x0 = mask.origin[0] + by[0], mask.origin[1] + by[1]
+    y0, x0 = mask.origin[0] + rows_on, mask.origin[1] + columns_on
     rows, columns = mask.data.shape
     kept = mask.data[
         min(max(-y0, 0), rows) : max(height - y0, 0),

@@ -35,7 +35,7 @@ class Pass:
     """The follower's own."""
     failed: int = 0
     """Planes in a row on which the object was not found."""
-    moved: tuple[int, int] = (0, 0)
+    moved: tuple[float, float] = (0.0, 0.0)
     """Rows and columns by which it is expected elsewhere on the next plane."""
 
     @property

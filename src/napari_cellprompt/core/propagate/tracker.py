@@ -197,7 +197,7 @@ class Tracker:
             drift = self._drift.between(item.last_plane, item.next, middle)
             item.moved = displacement(before, here, item.last, drift)
         if item.expected.box is None:
-            item.moved = (0, 0)
+            item.moved = (0.0, 0.0)
             return
         self.follower.foresee(item)
 
@@ -205,7 +205,7 @@ class Tracker:
         """Leave out a plane on which there is nothing to see."""
         nothing = StoredPlane(None, 0.0, 0.0, "absent", 0, item.step, failed=item.failed)
         item.object.track(plane, nothing)
-        item.moved = (0, 0)
+        item.moved = (0.0, 0.0)
         item.next = plane + item.step
 
     def _take(
@@ -237,7 +237,7 @@ class Tracker:
             item.next = item.reach.last + step if ended else plane + step
         else:
             item.failed = 0
-            item.moved = (0, 0)
+            item.moved = (0.0, 0.0)
             item.recent = [*item.recent[-2:], found.mask]
             item.last_plane = plane
             stored = StoredPlane(

@@ -46,6 +46,8 @@ SAME_OBJECT = 0.75
 """A mask of which one object has more than this share is that object once more."""
 NOTHING_LEFT = 0.9
 """Of a mask of which several objects have more than this share a sliver would be left."""
+LEAST_LEFT = 4
+"""Fewer pixels than these, if they are less than half of a mask, are no object either."""
 
 
 class LabelsError(CellpromptError, ValueError):
@@ -143,7 +145,9 @@ def covering(current: NDArray[Any], object_id: int) -> tuple[int, ...]:
     order = np.argsort(-counts, kind="stable")
     if counts[order[0]] > SAME_OBJECT * current.size:
         return (int(others[order[0]]),)
-    if counts.sum() > NOTHING_LEFT * current.size:
+    left = current.size - counts.sum()
+    sliver = left < min(LEAST_LEFT, current.size / 2)
+    if sliver or counts.sum() > NOTHING_LEFT * current.size:
         return tuple(int(number) for number in others[order])
     return ()
 
@@ -275,7 +279,9 @@ def widen(viewer: ViewerModel, layer: Labels) -> Labels:
     from napari.layers import Layer
 
     data, attributes, kind = layer.as_layer_data_tuple()
-    wide = Layer.create(np.asarray(data).astype(np.uint32), attributes, kind)
+    # what is background as -1 would become the largest id
+    positive = np.maximum(np.asarray(data), 0)
+    wide = Layer.create(positive.astype(np.uint32), attributes, kind)
     position = viewer.layers.index(layer)
     selected = {wide if item == layer else item for item in viewer.layers.selection}
     viewer.layers.remove(layer)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cellprompt.layers.coordinates import array_shape, points_to_plane
+from napari_cellprompt.layers.files import metadata_of_labels
 from napari_cellprompt.layers.grids import layer_kwargs
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def add_labels_layer(
         kwargs = layer_kwargs(image, span=span)
     else:
         kwargs = layer_kwargs(image)
+    kwargs["metadata"] = metadata_of_labels(image)
     layer = Labels(np.zeros(shape, dtype=np.uint16), name=name, **kwargs)
     viewer.add_layer(layer)
     return layer

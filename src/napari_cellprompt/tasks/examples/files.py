@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.io.image_files import read_image
-from napari_cellprompt.io.outputs import check_label_file, save_labels, write_or_keep
+from napari_cellprompt.io.outputs import (
+    check_label_file,
+    save_all,
+    save_labels,
+    write_or_keep,
+)
 from napari_cellprompt.tasks.inputs.placing import outer_axes
 from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 
@@ -167,13 +172,13 @@ def label_file(
         cancelled=cancelled,
     )
     objects = labelled.objects
-    # the labels last: they say that the image is finished
     outer = outer_axes(image.axes)
-    write_or_keep(
-        target.with_name(f"{path.stem}_objects.csv"),
-        lambda table: _write_table(table, outer, objects),
+    table = target.with_name(f"{path.stem}_objects.csv")
+    save_all(
+        # the labels last: they say that the image is finished
+        lambda: write_or_keep(table, lambda place: _write_table(place, outer, objects)),
+        lambda: save_labels(target, labelled.smallest(), image.grid),
     )
-    save_labels(target, labelled.smallest(), image.grid)
     return len(objects), image.notes
 
 

@@ -17,6 +17,7 @@ from napari_cellprompt.session.zoo import models_changed
 from napari_cellprompt.widgets.segment.canvas.peek import Peek
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import drop_unused, start_tool
 from napari_cellprompt.widgets.segment.canvas.sign import SignSwitch
+from napari_cellprompt.widgets.segment.choices.calibration import CalibrationNote
 from napari_cellprompt.widgets.segment.choices.form import SegmentForm
 from napari_cellprompt.widgets.segment.choices.image import ImageFollower
 from napari_cellprompt.widgets.segment.choices.model import ModelChoice
@@ -96,6 +97,7 @@ class SegmentWidget(QWidget):
             parent=self,
             more=self._show_models,
         )
+        self.calibration = CalibrationNote(self.place, self.controller.bridge)
         self.sign = SignSwitch()
         self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
         self.exporter = Exporter(self.controller.bridge, self.controller.tell)
@@ -132,6 +134,7 @@ class SegmentWidget(QWidget):
         self._accent = Accent(viewer, self.panel.buttons["accept"])
         layout = Body(self).rows
         layout.addWidget(self.form.top)
+        layout.addWidget(self.calibration)
         layout.addWidget(self.panel)
         layout.addWidget(Section("Layers and overlaps", self.form.more))
         layout.addWidget(Section("Mouse and keys", key_label(key_table()), expanded=True))
@@ -243,6 +246,7 @@ class SegmentWidget(QWidget):
     def _disconnect(self) -> None:
         models_changed.disconnect(self.look_for_models)
         self.follower.close()
+        self.calibration.close_down()
         self.place.chosen_changed.disconnect(self._use_layers)
         self.controller.changed.disconnect(self._show)
         self._viewer.layers.selection.events.active.disconnect(self._show)

@@ -137,7 +137,8 @@ class CropFollower:
         known: list[dict[str, NeighbourPlane]] = [{} for _ in tracks]
         for plane, places in wanted.items():
             moves = [
-                tracks[row].moved if side == "before" else (0, 0) for row, side in places
+                tracks[row].moved if side == "before" else (0.0, 0.0)
+                for row, side in places
             ]
             # where the crops lie on that plane, before the objects moved
             there = [
@@ -164,14 +165,15 @@ class CropFollower:
     def _sighting(self, track: Track, seen: Seen, shape: tuple[int, int]) -> Sighting:
         """What was seen, drawn a little towards the mask that was expected."""
         logits, origin = seen.window(shape)
-        leaned = logits + self._pull(track.expected, logits.shape, origin)
+        leaned = logits + self._pull(track, logits.shape, origin)
         candidate = cut_candidate(leaned, seen.iou, origin=origin, plane_shape=shape)
         return Sighting(candidate, seen.presence)
 
     def _pull(
-        self, mask: CroppedMask, size: tuple[int, ...], origin: tuple[int, int]
+        self, track: Track, size: tuple[int, ...], origin: tuple[int, int]
     ) -> NDArray[np.float32]:
-        """Logits by which a mask pulls the answer in a window of ``size`` at ``origin``."""
+        """Logits by which the expected mask pulls in a window of ``size`` at ``origin``."""
+        mask = track.expected
         inside = np.zeros(size, bool)
         rows, columns = mask.indices()
         rows, columns = rows - origin[0], columns - origin[1]
@@ -183,6 +185,10 @@ class CropFollower:
             ndimage.distance_transform_edt(inside) - 0.5,
             0.5 - ndimage.distance_transform_edt(~inside),
         )
+        rest = [step - round(step) for step in track.moved]
+        if any(rest):
+            # whole pixels would hold an object back that moves by less
+            distance = ndimage.shift(distance, rest, order=1, mode="nearest")
         reach = max(self.settings.pull * np.sqrt(mask.area), 1e-6)
         pull: NDArray[np.float32] = np.clip(distance / reach, -1, 1).astype(np.float32)
         return self.settings.lean * pull

@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari_cellprompt.core.propagate.types import Division
+    from napari_cellprompt.session.runs import Known
     from napari_cellprompt.widgets.propagate.desk import Desk
     from napari_cellprompt.widgets.propagate.run import Run
+
+    from .undo import ReviewSteps
 
 __all__ = ["Divisions"]
 
@@ -22,6 +25,8 @@ class Divisions:
     ----------
     desk : Desk
         Holds the run that is looked through.
+    steps : ReviewSteps
+        Where decisions can be taken back.
     show : callable
         Shows the prompts of the object that was chosen at the desk.
     follow : callable
@@ -31,11 +36,13 @@ class Divisions:
     def __init__(
         self,
         desk: Desk,
+        steps: ReviewSteps,
         *,
         show: Callable[[], None],
         follow: Callable[[Run, str], None],
     ) -> None:
         self._desk = desk
+        self._steps = steps
         self._show = show
         self._follow = follow
         self.proposals: list[Division] = []
@@ -71,10 +78,12 @@ class Divisions:
             store, ids = segment.place.acceptor.store(labels), segment.place.acceptor.ids
             highest = max(highest, store.next_id(ids.largest(labels)) - 1)
         self.proposals = [item for item in self.proposals if item is not division]
+        moment = self._steps.moment()
 
         def split(future: Future[tuple[int, int]]) -> None:
             daughters = desk.result_of(future)
             if daughters is not None and run is desk.run:
+                self._steps.note(f"The division of {_where(run, division)}", moment)
                 self._redraw((division.id, *daughters), from_plane=division.plane)
                 desk.object_id = daughters[0]
                 self._show()
@@ -85,11 +94,20 @@ class Divisions:
 
     def reject(self, division: Division) -> None:
         """Keep the object whole, and do not ask again."""
-        run = self._desk.run
-        if run is not None:
-            run.engine.reject_division(division)
-            self.proposals = [item for item in self.proposals if item is not division]
-            self._desk.changed.emit()
+        desk, run = self._desk, self._desk.run
+        if run is None:
+            return
+        self.proposals = [item for item in self.proposals if item is not division]
+        desk.changed.emit()
+
+        def told(future: Future[Known]) -> None:
+            known = desk.result_of(future)
+            if known is not None and run is desk.run:
+                moment = self._steps.moment(known)
+                run.engine.reject_division(division)
+                self._steps.note(f"'No division' of {_where(run, division)}", moment)
+
+        desk.bridge.deliver(run.engine.swap(None), told)
 
     def _redraw(self, ids: tuple[int, ...], *, from_plane: int) -> None:
         """Bring the preview in line for some objects, from a plane to both ends."""
@@ -104,3 +122,8 @@ class Divisions:
                     mask = None if known is None else known.mask
                     self._desk.preview.draw(plane, object_id, mask)
         self._desk.preview.refresh()
+
+
+def _where(run: Run, division: Division) -> str:
+    word = run.stack.axis.plane_word
+    return f"object {division.id} on {word} {division.plane}"

@@ -51,14 +51,14 @@ class Review:
         self._desk = desk
         self.active = False
         self.said = Said()
-        self.divisions = Divisions(desk, show=self.object_chosen, follow=follow)
+        self.steps = ReviewSteps(desk, self.said, leave=self._leave, arrived=self._arrived)
+        self.divisions = Divisions(desk, self.steps, show=self.object_chosen, follow=follow)
         self._prompts = LentPrompts()
         self._worst: dict[int, int] = {}
         self._connected: list[tuple[Any, Callable[..., None]]] = []
         self._look = desk.timer(0, self._read_prompts)
         self._paint = desk.timer(0, self._read_paint)
         self._work = SlicedWork(desk.bridge)
-        self.steps = ReviewSteps(desk, self.said, leave=self._leave, arrived=self._arrived)
         self.consequences = Consequences(
             desk, self.said, self.steps, work=self._work, used=self.divisions.look
         )
@@ -302,8 +302,13 @@ class Review:
         def drawn(error: Exception | None) -> None:
             desk.preview.refresh()
             desk.strip_changed.emit()
+            # a division that was taken back is proposed again
+            self.divisions.look()
 
+        ids = {number for number, _ in outcomes}
         if desk.object_id is not None:
+            if desk.object_id not in ids:
+                desk.object_id = min(ids, default=None)
             self.object_chosen()
         self._work.start(draw(), drawn)
 

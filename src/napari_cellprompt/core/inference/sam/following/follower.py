@@ -260,7 +260,7 @@ class SamFollower:
             features = self.encoder.features(self.stack.plane(plane), view)
             answer = self._from_masks(view, [mask], features)[0].low_res
             answers.append(answer.clamp(-LIMIT, LIMIT))
-        if item.moved == (0, 0):
+        if item.moved == (0.0, 0.0):
             return answers[0] - answers[1]
         box = item.last.box
         if box is None or is_cut(view, box, self.stack.plane(before).shape):

@@ -109,7 +109,7 @@ def is_cut(view: ViewOfPlane, box: Box, shape: tuple[int, int]) -> bool:
     return isinstance(view, Tile) and touches_border(view, box, shape)
 
 
-def in_view(by: tuple[int, int], view: ViewOfPlane, side: int) -> tuple[int, int]:
+def in_view(by: tuple[float, float], view: ViewOfPlane, side: int) -> tuple[int, int]:
     """Rows and columns of a plane as those of a view of ``side`` pixels, rounded."""
     if isinstance(view, Tile):
         return round(by[0] * side / view.size), round(by[1] * side / view.size)
