@@ -100,6 +100,8 @@ def write(
         geff.write(
             graph,
             str(folder),
+            # The folder is there, and empty; for geff that is a graph.
+            overwrite=True,
             axis_names=["t", *(letter.lower() for letter in letters)],
             axis_units=[None, *[unit] * len(letters)],
             axis_types=["time", *["space"] * len(letters)],

@@ -104,8 +104,8 @@ def _rows(subject: ExportSubject, objects: FrameObjects) -> Iterator[list[Any]]:
             for column, step in zip(columns, steps, strict=True)
         ]
         row += [
-            _short((b - a + 1) * step)
-            for a, b, step in zip(first, last, steps, strict=True)
+            _short((end - start + 1) * step)
+            for start, end, step in zip(first, last, steps, strict=True)
         ]
         row += [end for pair in zip(first, last, strict=True) for end in pair]
         for channel in range(objects.means.shape[1]):

@@ -82,7 +82,7 @@ def write(
         about = _multiscales(subject, subject.axes, len(levels), subject.name)
         about["image-label"] = _image_label(subject, seen)
         group.attrs["ome"] = about
-        pictures = []
+        pictures: list[Any] = []
         axes = subject.axes
         if subject.image is not None:
             axes = _image_axes(subject)
@@ -120,7 +120,7 @@ def _levels(
 ) -> list[Any]:
     """Make the arrays of a pyramid, ``0`` the finest."""
     height, width = subject.length("Y"), subject.length("X")
-    levels = []
+    levels: list[Any] = []
     while True:
         step = 2 ** len(levels)
         sides = (-(-height // step), -(-width // step))

@@ -83,7 +83,8 @@ def read_training(folder: Path, like: LabelGrid | None = None) -> ImportedLabels
     def draw(place: tuple[int, ...]) -> NDArray[Any]:
         if place not in known:
             return np.zeros(size, dtype)
-        return np.maximum(_plane(known[place]), 0).astype(dtype)
+        plane: NDArray[Any] = np.maximum(_plane(known[place]), 0).astype(dtype)
+        return plane
 
     grid = like or LabelGrid(
         (*outer, *size), letters + "YX", (1.0,) * (len(outer) + 2), "pixel"
