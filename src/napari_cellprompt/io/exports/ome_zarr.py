@@ -6,6 +6,7 @@ library for them installs on every Python from 3.11 to 3.14; the tests let one c
 
 from __future__ import annotations
 
+import colorsys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from .subject import plural, silent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from napari_cellprompt.io.objects import ObjectFacts
 
     from .subject import ExportSubject, Survey
 
@@ -179,22 +182,30 @@ def _steps(subject: ExportSubject, axes: str, factor: int) -> Sequence[float]:
 
 
 def _image_label(subject: ExportSubject, seen: Survey) -> dict[str, Any]:
-    about: dict[str, Any] = {}
+    # Readers want each object in both lists or in none.
+    about: dict[str, Any] = {
+        "colors": [{"label-value": key, "rgba": _colour(key)} for key in seen.frames],
+        "properties": [
+            {"label-value": key} | _said(subject.facts(key)) for key in seen.frames
+        ],
+    }
     if subject.image is not None:
         about["source"] = {"image": "../../"}
-    properties = []
-    for key in seen.frames:
-        facts = subject.facts(key)
-        said = {
-            "name": facts.name,
-            "class": facts.class_name,
-            "state": facts.state,
-            "trust": facts.trust,
-            "parent": facts.parent,
-        }
-        said = {name: value for name, value in said.items() if value not in (None, "")}
-        if said:
-            properties.append({"label-value": key} | said)
-    if properties:
-        about["properties"] = properties
     return about
+
+
+def _said(facts: ObjectFacts) -> dict[str, Any]:
+    said = {
+        "name": facts.name,
+        "class": facts.class_name,
+        "state": facts.state,
+        "trust": facts.trust,
+        "parent": facts.parent,
+    }
+    return {name: value for name, value in said.items() if value not in (None, "")}
+
+
+def _colour(key: int) -> list[int]:
+    """Red, green, blue and opacity; hues of ids that follow each other are far apart."""
+    red, green, blue = colorsys.hsv_to_rgb(key * 0.618034 % 1, 0.75, 1)
+    return [round(255 * part) for part in (red, green, blue, 1)]
