@@ -101,7 +101,8 @@ class Exporter:
 
         def tell(sentence: str) -> None:
             notes.append(sentence)
-            self._bridge.post(lambda text: self._say(text, False), sentence)
+            text = f"Writing {path.name} ... {sentence}"
+            self._bridge.post(lambda text: self._say(text, False), text)
 
         self._say(f"Writing {path.name} ...", False)
         self._deliver(
