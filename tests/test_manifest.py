@@ -60,6 +60,7 @@ def test_every_contribution_has_its_command() -> None:
     used = [
         *(widget.command for widget in CONTRIBUTIONS.widgets),
         *(writer.command for writer in CONTRIBUTIONS.writers),
+        *(reader.command for reader in CONTRIBUTIONS.readers),
         *(sample.command for sample in CONTRIBUTIONS.sample_data),
         *(item.command for items in CONTRIBUTIONS.menus.values() for item in items),
     ]
@@ -75,7 +76,15 @@ def test_widget() -> None:
 
 
 def test_writer() -> None:
-    (writer,) = CONTRIBUTIONS.writers
+    writer, *others = CONTRIBUTIONS.writers
+    assert [other.filename_extensions for other in others] == [
+        [".json"],
+        [".zip"],
+        [".zarr"],
+        [".geff"],
+        [".npy"],
+        [".csv"],
+    ]
     assert writer.layer_types == ["labels"]
     assert writer.filename_extensions == [".tif", ".tiff"]
     assert writer.display_name == "Label TIFF with calibration (Fiji)"

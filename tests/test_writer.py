@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
 from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 
+from napari_cellprompt._exports import get_reader
 from napari_cellprompt._writer import axes_of_layer, calibration_of_layer, write_layer
 from napari_cellprompt.io.label_tiff import read_labels
 
@@ -141,3 +143,29 @@ def test_file_save_reaches_the_writer(tmp_path: Path, npe2pm: PluginManager) -> 
     layer = Labels(blobs(3, 5, 6), scale=(1, 0.25, 0.25), units=("um", "um", "um"))
     (written,) = layer.save(str(tmp_path / "saved.tif"), plugin="napari-cellprompt")
     assert read_labels(written).scale == pytest.approx((1, 0.25, 0.25))
+
+
+@pytest.mark.parametrize(
+    "name", ["a.json", "a.zip", "a.ome.zarr", "a_seg.npy"], ids=lambda name: name
+)
+def test_formats_of_others_through_the_file_menu(
+    name: str, tmp_path: Path, npe2pm: PluginManager
+) -> None:
+    npe2pm.register(PluginManifest.from_distribution("napari-cellprompt"))
+    labels = blobs(3, 5, 6, largest=70_000)
+    layer = Labels(labels, scale=(1, 0.25, 0.25), units=("um", "um", "um"))
+    (written,) = layer.save(str(tmp_path / name), plugin="napari-cellprompt")
+    viewer = ViewerModel()
+    (read,) = viewer.open(written, plugin="napari-cellprompt")
+    assert isinstance(read, Labels)
+    np.testing.assert_array_equal(np.asarray(read.data), labels)
+    if not name.endswith(".npy"):
+        np.testing.assert_allclose(read.scale, (1, 0.25, 0.25))
+        assert [str(unit) for unit in read.units] == ["micrometer"] * 3
+
+
+def test_files_that_hold_no_labels_are_left_to_others(tmp_path: Path) -> None:
+    (tmp_path / "photo.tif").write_bytes(b"")
+    assert get_reader(str(tmp_path / "photo.tif")) is None
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader([str(tmp_path)]) is None

@@ -35,10 +35,15 @@ class Hands:
         For each save dialog; a dialog more than that is closed.
     replace : bool
         The answer to each question.
+    kind : str, optional
+        Beginning of the kind of file that is chosen; the first when left out.
     """
 
-    def __init__(self, names: list[str], *, replace: bool = False) -> None:
+    def __init__(
+        self, names: list[str], *, replace: bool = False, kind: str | None = None
+    ) -> None:
         self._names = list(names)
+        self._kind = kind
         self._replace = replace
         self.said: list[str] = []
         self._timer = QTimer()
@@ -54,6 +59,11 @@ class Hands:
             if not self._names:
                 dialog.reject()
                 return
+            if self._kind is not None:
+                kinds = dialog.nameFilters()
+                dialog.selectNameFilter(
+                    next(kind for kind in kinds if kind.startswith(self._kind))
+                )
             line = dialog.findChild(QLineEdit, "fileNameEdit")
             # pasted: key by key, the dialog's completion would put in names of its own
             line.setText(self._names.pop(0))
@@ -154,3 +164,44 @@ def test_a_new_name_is_written_without_a_question(desk: Any, tmp_path: Path) -> 
     assert "is saved as" in export(window, hands)
     assert not hands.said
     assert tifffile.imread(tmp_path / "new.tif").max() == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "written"),
+    [
+        ("COCO", "cells_labels.tif", "cells_labels.json"),
+        ("ImageJ ROI set", "new", "new.zip"),
+        ("OME-Zarr", "new", "new.zarr"),
+        ("Cellpose", "new", "new_seg.npy"),
+        ("Measurements", "new.png", "new.png.csv"),
+        ("Training folder for StarDist", "train", "train"),
+    ],
+)
+def test_other_formats(
+    desk: Any, tmp_path: Path, kind: str, typed: str, written: str
+) -> None:
+    window, _ = desk
+    said = export(window, Hands([str(tmp_path / typed)], kind=kind))
+    assert f"is saved as {tmp_path / written}" in said
+    assert (tmp_path / written).exists()
+    if kind.startswith("Training"):
+        assert "Nothing says which objects are verified" in said
+        assert tifffile.imread(tmp_path / "train" / "masks" / "cells.tif").max() == 1
+
+
+def test_what_a_format_cannot_hold_is_said(desk: Any, tmp_path: Path) -> None:
+    window, _ = desk
+    said = export(window, Hands([str(tmp_path / "RES")], kind="Cell Tracking"))
+    assert "no axis T" in said
+    assert not (tmp_path / "RES").exists()
+
+
+def test_a_folder_with_something_in_it_is_refused(desk: Any, tmp_path: Path) -> None:
+    window, _ = desk
+    there = tmp_path / "mine"
+    there.mkdir()
+    (there / "notes.txt").write_text("mine")
+    hands = Hands([str(there), str(tmp_path / "other.zarr")], kind="One label TIFF")
+    export(window, hands)
+    assert (there / "notes.txt").read_text() == "mine"
+    assert list(there.iterdir()) == [there / "notes.txt"]

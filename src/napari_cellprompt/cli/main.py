@@ -16,6 +16,7 @@ from .demo import add_demo
 from .doctor import add_doctor
 from .evaluate import add_evaluate
 from .everything import add_everything
+from .export import add_export, add_import
 from .fewshot import add_fewshot
 from .flags import default_of
 from .models import add_models
@@ -118,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     add_everything(commands, shared)
     add_fewshot(commands, shared)
 
+    add_export(commands)
+    add_import(commands)
     add_models(commands, shared)
     add_doctor(commands, shared)
 

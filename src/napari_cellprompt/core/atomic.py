@@ -1,4 +1,4 @@
-"""Write a file completely or not at all."""
+"""Write a file or a folder completely or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from .errors import SaveError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["replacing"]
+__all__ = ["making_folder", "replacing"]
 
 
 @contextlib.contextmanager
@@ -52,6 +53,44 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def making_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` that gets its name when all went well.
+
+    A folder with something in it is never replaced: nobody can tell here whose that is.
+    On any error the temporary folder is removed.
+
+    Raises
+    ------
+    SaveError
+        When there is a file or a folder that is not empty, no permission, no space.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise SaveError(
+            f"{path} exists and is not an empty folder: choose another name, so that "
+            f"nothing in it is lost."
+        )
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        if not target.parent.is_dir():
+            raise SaveError(
+                f"Cannot write {path}: the folder {target.parent} does not exist."
+            )
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            # Windows renames to no folder that is there, not even an empty one.
+            target.rmdir()
+        temporary.rename(target)
+    except SaveError:
+        raise
+    except OSError as error:
+        raise SaveError(f"Cannot write {path}: {_reason(error)}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _reason(error: OSError) -> str:

@@ -75,6 +75,7 @@ def write_labels(
     scale: Sequence[float] | None = None,
     unit: str = "pixel",
     known: str | None = None,
+    largest: int | None = None,
 ) -> Path:
     """Write labels with their calibration, completely or not at all.
 
@@ -100,6 +101,9 @@ def write_labels(
     known
         Letters of the axes whose step is known. A step of 1 along T is an interval of one
         second only if it is; None: other steps along T are.
+    largest
+        Largest id of all files that belong together, which then are of one type; None
+        looks for it in the labels.
 
     Returns
     -------
@@ -119,7 +123,7 @@ def write_labels(
     steps, unit = _checked_scale(scale, axes, unit)
     if known is None:
         known = "T" if steps.get("T", 1.0) != 1.0 else ""
-    largest = _largest_id(labels, axes)
+    largest = _largest_id(labels, axes) if largest is None else largest
     dtype = smallest_dtype(largest)
     nbytes = math.prod(shape) * dtype.itemsize
     imagej = dtype.itemsize <= 2 and nbytes <= _CLASSIC_BYTES

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_THRESHOLD",
     "EverythingRequest",
+    "ExportRequest",
     "FewshotRequest",
     "ImageRequest",
+    "ImportRequest",
     "ModelRequest",
     "PropagateRequest",
     "SegmentRequest",
@@ -135,3 +137,39 @@ class FewshotRequest(ImageRequest):
     """Score from which on an object is taken, 0 to 1."""
     again: bool = False
     """Also images whose labels are there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """Labels are to be written in another format."""
+
+    labels: Path
+    """Label TIFF, or any file or folder that can be imported."""
+    to: str
+    """Name of the format."""
+    output: Path
+    """File or folder."""
+    image: Path | None = None
+    """For grey values, training folders, and the voxel size where labels have none."""
+    objects: Path | None = None
+    """Table (CSV) or lineage (GEFF) that says class, state, trust and parent by label."""
+    axes: str | None = None
+    """Letters of the axes of the labels, such as TYX, where the file does not say."""
+    image_axes: str | None = None
+    """Letters of the axes of the image, where the file does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportRequest:
+    """Labels of another format are to become a label TIFF."""
+
+    source: Path
+    """File or folder."""
+    output: Path
+    """Label TIFF; what is said of objects goes into a table beside it."""
+    source_format: str | None = None
+    """Name of the format; None looks."""
+    like: Path | None = None
+    """The image, for the size and voxel size that the format does not hold."""
+    axes: str | None = None
+    """Letters of the axes, where the file does not say."""

@@ -18,7 +18,7 @@ from napari_cellprompt.core.types import MaskRLE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["area", "decode", "encode"]
+__all__ = ["area", "decode", "encode", "encode_part"]
 
 # Longest number that can occur has 64 bits; more groups are no mask.
 _MAX_GROUPS = 13
@@ -45,10 +45,40 @@ def encode(mask: NDArray[Any]) -> MaskRLE:
     runs = np.diff(borders).tolist() if flat.size else []
     if flat.size and flat[0]:
         runs.insert(0, 0)
-    numbers = [run - runs[i - 2] if i > 2 else run for i, run in enumerate(runs)]
-    return MaskRLE(
-        size=(int(mask.shape[0]), int(mask.shape[1])), counts="".join(map(_pack, numbers))
+    return _packed(runs, (int(mask.shape[0]), int(mask.shape[1])))
+
+
+def encode_part(
+    part: NDArray[Any], origin: tuple[int, int], plane_shape: tuple[int, int]
+) -> MaskRLE:
+    """Compress a mask that is empty outside a box, in a time that only the box counts for.
+
+    Parameters
+    ----------
+    part
+        ``(h, w)``, nonzero = object.
+    origin
+        Row and column of its first pixel in the plane.
+    plane_shape
+        Rows and columns of the plane, in which the part lies.
+    """
+    height, width = plane_shape
+    padded = np.zeros((part.shape[1], part.shape[0] + 2), np.int8)
+    padded[:, 1:-1] = np.asarray(part, dtype=bool).T
+    steps = np.diff(padded, axis=1)
+    starts, ends = (
+        (columns + origin[1]) * height + rows + origin[0]
+        for columns, rows in (np.nonzero(steps == 1), np.nonzero(steps == -1))
     )
+    # Where a run reaches the last row and the next one starts in the first, they are one.
+    apart = starts[1:] != ends[:-1]
+    starts = starts[np.concatenate([[True], apart])] if starts.size else starts
+    ends = ends[np.concatenate([apart, [True]])] if ends.size else ends
+    borders = np.column_stack([starts, ends]).ravel()
+    runs = np.diff(np.concatenate([[0], borders, [height * width]])).tolist()
+    if len(runs) > 1 and runs[-1] == 0:
+        runs.pop()
+    return _packed(runs, plane_shape)
 
 
 def decode(rle: MaskRLE) -> NDArray[np.bool_]:
@@ -73,6 +103,11 @@ def decode(rle: MaskRLE) -> NDArray[np.bool_]:
 def area(rle: MaskRLE) -> int:
     """Number of pixels of a mask, which is not unpacked for that."""
     return sum(_runs(rle.counts)[1::2])
+
+
+def _packed(runs: list[int], plane_shape: tuple[int, int]) -> MaskRLE:
+    numbers = [run - runs[i - 2] if i > 2 else run for i, run in enumerate(runs)]
+    return MaskRLE(size=plane_shape, counts="".join(map(_pack, numbers)))
 
 
 def _pack(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +33,7 @@ __all__ = [
     "covering",
     "find_grid",
     "first_change",
+    "is_zarr",
     "max_label",
     "nd_indices",
     "needs_widening",
@@ -87,7 +89,8 @@ def commit(
     Parameters
     ----------
     layer : napari.layers.Labels
-        In memory and on the pixel grid of ``image``; it may be a crop of it, may lack its
+        In memory or a zarr array, and on the pixel grid of ``image``; it may be a crop of
+        it, may lack its
         channel axis, or may have further leading axes.
     mask : CroppedMask
         The object's pixels on the plane ``view`` of ``image``.
@@ -244,15 +247,25 @@ def check_writable(layer: Labels) -> None:
             "Labels layer."
         )
     data = layer.data
-    if not isinstance(data, np.ndarray):
+    if not (isinstance(data, np.ndarray) or is_zarr(data)):
         raise LabelsError(
-            f"'{layer.name}' is not held in memory ({type(data).__module__}): choose "
-            "another Labels layer."
+            f"'{layer.name}' is not held in memory ({type(data).__module__}) and is no "
+            "zarr array either: choose another Labels layer."
         )
-    if not data.flags.writeable:
+    if data.read_only if is_zarr(data) else not data.flags.writeable:
         raise LabelsError(
             f"The array of '{layer.name}' is read-only: choose another Labels layer."
         )
+
+
+def is_zarr(data: Any) -> bool:
+    """Whether labels are a zarr array, which is written chunk by chunk on its disk.
+
+    napari's own edits and their undo go through such an array by coordinates, so that
+    only the chunks with these pixels are read and written.
+    """
+    zarr = sys.modules.get("zarr")
+    return zarr is not None and isinstance(data, zarr.Array)
 
 
 def needs_widening(layer: Labels, object_id: int) -> bool:
@@ -275,9 +288,19 @@ def widen(viewer: ViewerModel, layer: Labels) -> Labels:
 
     Name, colours, features and transforms stay; the undo steps of the old layer are lost,
     since napari cannot carry them over.
+
+    Raises
+    ------
+    LabelsError
+        When the labels are on a disk: a copy in memory would not be what the user saves.
     """
     from napari.layers import Layer
 
+    if is_zarr(layer.data):
+        raise LabelsError(
+            f"'{layer.name}' is a zarr array of {layer.data.dtype}, which has no room for "
+            "more ids: choose another Labels layer, or make it anew with uint32."
+        )
     data, attributes, kind = layer.as_layer_data_tuple()
     # what is background as -1 would become the largest id
     positive = np.maximum(np.asarray(data), 0)
@@ -299,6 +322,10 @@ def max_label(data: Any) -> int:
     """
     if 0 in data.shape:
         return 0
+    if is_zarr(data):
+        step = int(data.chunks[0])
+        starts = range(0, int(data.shape[0]), step)
+        return max(0, *(int(np.max(data[start : start + step])) for start in starts))
     return max(int(data.max()), 0)
 
 

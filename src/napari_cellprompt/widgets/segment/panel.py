@@ -28,7 +28,7 @@ _BUTTONS = (
     ("redo", "Redo", "Do again what was taken back (Ctrl+Shift+Z)", False),
     ("view", "What model sees", "Show exactly the pixels that the model gets", True),
     ("propagate", "Propagate ...", "Follow objects through the stack", False),
-    ("export", "Export ...", "Save the objects as a label TIFF", False),
+    ("export", "Export ...", "Save the objects: TIFF, OME-Zarr, COCO, ROIs, ...", False),
 )
 _TOOLS = ("click", "box", "sign", "outline")
 _OBJECT = ("next", "discard", "undo", "redo")

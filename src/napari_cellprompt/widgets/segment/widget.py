@@ -192,12 +192,18 @@ class SegmentWidget(QWidget):
         start_tool(self._viewer, self.place.chosen, box=True)
 
     def export(self) -> None:
-        """Save the objects as a label TIFF."""
+        """Save the objects in a format that is asked for."""
         labels = self.place.chosen.labels
         if labels is None:
             self.controller.tell("There is no Labels layer to export.", True)
         else:
-            self.exporter.ask(self, labels, self.place.chosen.image)
+            self.exporter.ask(
+                self,
+                labels,
+                self.place.chosen.image,
+                self.place.acceptor.store(labels),
+                channel_axis=self.place.channel_axis,
+            )
 
     def _show_models(self) -> None:
         open_dock(self._viewer, "Models")

@@ -1,0 +1,1 @@
+"""Labels and what is said of their objects, as files that other programs read."""

@@ -1,0 +1,1 @@
+"""Labels and what is said of their objects, from files that other programs wrote."""
