@@ -316,6 +316,14 @@ class ObjectStore:
         self._set({change.id: change.after for change in revision.changes})
         return revision
 
+    def stands(self, record: ObjectRecord) -> bool:
+        """Whether a step that made this very record was done and not taken back."""
+        return any(
+            change.after is record
+            for revision in reversed(self._done)
+            for change in revision.changes
+        )
+
     # --- without a step --------------------------------------------------------------
 
     def amend(self, records: dict[int, ObjectRecord | None]) -> None:

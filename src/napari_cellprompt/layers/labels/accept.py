@@ -29,6 +29,7 @@ from .commit import (
     widening_note,
 )
 from .commit_stack import PlaneMask, commit_many
+from .deltas import LabelDelta
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,7 @@ class Acceptor:
         self._stores: dict[str, ObjectStore] = {}
         # Where to look whether a step is still in its layer, by the step's identity; the
         # step is held so that no other one gets the same.
-        self._where: dict[tuple[str, int], tuple[Revision, Region]] = {}
+        self._where: dict[tuple[str, int], tuple[Revision, Region | LabelDelta]] = {}
         self.ids = LabelIds()
 
     def store(self, layer: Labels) -> ObjectStore:
@@ -155,7 +156,7 @@ class Acceptor:
         """Whether all of these objects are in a layer as they were written there."""
         self.sync(labels)
         store = self.store(labels)
-        return all(store.get(record.id) is record for record in records)
+        return all(store.stands(record) for record in records)
 
     def remember(self, labels: Labels, record: ObjectRecord, region: Region) -> None:
         """Take over an object that was written.
@@ -171,6 +172,23 @@ class Acceptor:
         """
         revision = self.store(labels).put(record)
         self._where[str(labels.unique_id), id(revision)] = revision, region
+
+    def remember_edit(
+        self, labels: Labels, records: dict[int, ObjectRecord | None], delta: LabelDelta
+    ) -> None:
+        """Take over a change of several objects that was written.
+
+        Parameters
+        ----------
+        labels : napari.layers.Labels
+            Where it was written.
+        records : dict
+            What each id stands for now; None: nothing.
+        delta : LabelDelta
+            What was changed in the layer's array.
+        """
+        revision = self.store(labels).revise(records)
+        self._where[str(labels.unique_id), id(revision)] = revision, delta
 
     def undo(self, labels: Labels) -> str:
         """Take the last step of the layer back; returns what to tell the user."""
@@ -218,6 +236,8 @@ class Acceptor:
         found = self._where.get((str(labels.unique_id), id(revision)))
         if found is None:
             return False
+        if isinstance(found[1], LabelDelta):
+            return found[1].is_in(labels.data)
         return bool(np.any(labels.data[found[1]] == revision.changes[0].id))
 
     def new_layer(self, image: Image, view: PlaneView) -> Labels:
