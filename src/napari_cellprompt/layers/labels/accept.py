@@ -175,7 +175,7 @@ class Acceptor:
 
     def remember_edit(
         self, labels: Labels, records: dict[int, ObjectRecord | None], delta: LabelDelta
-    ) -> None:
+    ) -> Revision:
         """Take over a change of several objects that was written.
 
         Parameters
@@ -189,6 +189,7 @@ class Acceptor:
         """
         revision = self.store(labels).revise(records)
         self._where[str(labels.unique_id), id(revision)] = revision, delta
+        return revision
 
     def undo(self, labels: Labels) -> str:
         """Take the last step of the layer back; returns what to tell the user."""

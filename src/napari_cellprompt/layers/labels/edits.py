@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord, ObjectStore
+    from napari_cellprompt.session.objects import (
+        ObjectPlane,
+        ObjectRecord,
+        ObjectStore,
+        Revision,
+    )
 
     from .accept import Acceptor
 
@@ -42,16 +47,24 @@ class LabelEdit:
         Where it was written; not kept alive.
     delta : LabelDelta
         What was changed.
+    revision : Revision
+        What it was in the ledger.
     text : str
         What was done, as the beginning of a sentence.
     """
 
     def __init__(
-        self, acceptor: Acceptor, labels: Labels, delta: LabelDelta, text: str
+        self,
+        acceptor: Acceptor,
+        labels: Labels,
+        delta: LabelDelta,
+        revision: Revision,
+        text: str,
     ) -> None:
         self._acceptor = acceptor
         self._labels = weakref.ref(labels)
         self.delta = delta
+        self._revision = revision
         self.text = text
         self.kept = 0
         """Voxels that the last undo or redo left to others."""
@@ -78,12 +91,12 @@ class LabelEdit:
             return Moved.LOST
         if labels.multiscale or labels.data.shape != delta.shape or labels.locked:
             return Moved.LOST
+        self._acceptor.sync(labels)
         indices = delta.indices()
         source, target = delta.values(after=undone), delta.values(after=not undone)
         there = np.array(labels.data[indices])
         own = there == source
         if not own.any():
-            self._acceptor.sync(labels)
             return Moved.LOST
         # napari's own step is taken where it is the last one, so that its history and
         # this one stay in line
@@ -98,7 +111,11 @@ class LabelEdit:
             # what others have changed since is not to be overwritten by napari's undo
             _write(labels, indices, np.where(own, target, there))
         self.kept = int(np.count_nonzero(~own))
-        self._acceptor.sync(labels)
+        store = self._acceptor.store(labels)
+        if undone and store.done is self._revision:
+            store.undo()
+        elif not undone and store.undone is self._revision:
+            store.redo()
         if self.kept and self.tell is not None:
             self.tell(
                 f"{self.kept} pixels of {self.text[0].lower()}{self.text[1:]} were changed "
@@ -139,8 +156,8 @@ class _Plan:
 def _carry_out(acceptor: Acceptor, labels: Labels, plan: _Plan) -> LabelEdit:
     delta = LabelDelta.of(labels.data.shape, plan.flat, plan.before, plan.after)
     _write(labels, delta.indices(), delta.values(after=True))
-    acceptor.remember_edit(labels, plan.records, delta)
-    return LabelEdit(acceptor, labels, delta, plan.text)
+    revision = acceptor.remember_edit(labels, plan.records, delta)
+    return LabelEdit(acceptor, labels, delta, revision, plan.text)
 
 
 def _ready(acceptor: Acceptor, labels: Labels, ids: Sequence[int]) -> ObjectStore:
@@ -321,7 +338,7 @@ def _both(one: ObjectPlane, other: ObjectPlane) -> ObjectPlane:
     return replace(
         one,
         area=one.area + other.area,
-        box=tuple(Box(*one.box).union(Box(*other.box))),
+        box=Box(*one.box).union(Box(*other.box)),
         trust=min(known, default=None),
     )
 

@@ -203,4 +203,4 @@ def _key(index: tuple[int, ...], ndim: int) -> PlaneKey:
 
 
 def _plane(key: PlaneKey, area: int, box: Box) -> ObjectPlane:
-    return ObjectPlane(key, Prompts(), 0.0, area, tuple(box), origin="foreign")
+    return ObjectPlane(key, Prompts(), 0.0, area, box, origin="foreign")
