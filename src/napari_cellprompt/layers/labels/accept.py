@@ -76,6 +76,8 @@ class Acceptor:
         # step is held so that no other one gets the same.
         self._where: dict[tuple[str, int], tuple[Revision, Region | LabelDelta]] = {}
         self.ids = LabelIds()
+        self.model = ""
+        """Name of the model that is used; goes into the ledger with what it makes."""
 
     def store(self, layer: Labels) -> ObjectStore:
         """The objects accepted into a layer."""
@@ -133,7 +135,7 @@ class Acceptor:
             prompts, candidate = found[number]
             box, result = candidate.mask.box or (0, 0, 0, 0), results[number]
             plane = ObjectPlane(state.plane, prompts, candidate.score, result.written, box)
-            record = ObjectRecord(result.object_id, (plane,))
+            record = ObjectRecord(result.object_id, (plane,), model=self.model)
             self.ids.know(labels, result.object_id)
             self.remember(labels, record, region_of(labels, image, view, box))
             records.append(record)

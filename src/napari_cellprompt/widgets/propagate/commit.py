@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_cellprompt.core.propagate.types import PlaneOutcome
+    from napari_cellprompt.core.types import PlaneKey
     from napari_cellprompt.layers.labels.accept import Acceptor, Overlap, Region
     from napari_cellprompt.layers.labels.commit import CommitResult, Policy
     from napari_cellprompt.layers.stacks import LayerStack
+    from napari_cellprompt.session.objects import PlaneOrigin
     from napari_cellprompt.widgets.segment.undo import Steps
+
+    from .record import Followed
 
 __all__ = ["StackCommit", "parents_of"]
 
@@ -55,6 +59,10 @@ class StackCommit:
         What happens to pixels that other objects have.
     parents : mapping of int to int
         Parent of each daughter.
+    trusts : mapping, optional
+        How far each mask can be trusted, by id and plane.
+    followed : Followed, optional
+        Collects how each object was followed, for the ledger.
     """
 
     def __init__(
@@ -67,6 +75,8 @@ class StackCommit:
         prompts: Mapping[tuple[int, int], Prompts],
         overlap: Overlap,
         parents: Mapping[int, int],
+        trusts: Mapping[tuple[int, int], float] | None = None,
+        followed: Followed | None = None,
     ) -> None:
         self.labels = labels
         self._widened = ""
@@ -76,6 +86,8 @@ class StackCommit:
         self._prompts = prompts
         self._overlap = overlap
         self._parents = parents
+        self._trusts = trusts or {}
+        self._followed = followed
         self._written: dict[int, _Written] = {}
         self._total = len(outcomes)
         self.done = 0
@@ -135,6 +147,8 @@ class StackCommit:
     def _note(self, place: tuple[int, int], result: CommitResult) -> None:
         object_id, plane = place
         outcome = self._outcomes[place]
+        if self._followed is not None:
+            self._followed.note(outcome)
         written = self._written.setdefault(object_id, _Written())
         written.pixels += result.written
         written.kept_out += result.kept_out
@@ -143,9 +157,24 @@ class StackCommit:
         box = outcome.mask.box or (0, 0, 0, 0)
         prompts = self._prompts.get(place, Prompts())
         key = self._stack.plane(plane).key
-        written.planes.append(ObjectPlane(key, prompts, outcome.iou, result.written, box))
+        written.planes.append(self._plane(place, key, prompts, result.written, box))
         if written.region is None and result.changed is not None:
             written.region = result.changed
+
+    def _plane(
+        self,
+        place: tuple[int, int],
+        key: PlaneKey,
+        prompts: Prompts,
+        area: int,
+        box: tuple[int, int, int, int],
+    ) -> ObjectPlane:
+        outcome, state = self._outcomes[place], self._outcomes[place].state
+        origin: PlaneOrigin = "tracked"
+        if state == "prompted" or state == "locked":
+            origin = state
+        trust = self._trusts.get(place)
+        return ObjectPlane(key, prompts, outcome.iou, area, box, trust, origin)
 
     def _remember(self) -> None:
         acceptor, labels = self._acceptor, self.labels
@@ -158,7 +187,17 @@ class StackCommit:
             old = [] if before is None else before.planes
             planes = (*(plane for plane in old if plane.key not in new), *written.planes)
             parent = self._parents.get(object_id, before.parent if before else None)
-            record = ObjectRecord(object_id, planes, parent)
+            followed = None if self._followed is None else self._followed.of(object_id)
+            record = ObjectRecord(
+                object_id,
+                planes,
+                parent,
+                name=before.name if before else "",
+                class_name=before.class_name if before else "",
+                source="propagate",
+                model=acceptor.model,
+                propagation=followed,
+            )
             acceptor.remember(labels, record, written.region)
             acceptor.ids.know(labels, object_id)
         _record_parents(

@@ -16,6 +16,7 @@ from napari_cellprompt.widgets.shared.slices import SlicedWork
 
 from .commit import StackCommit
 from .desk import READY, Desk
+from .record import Followed, trusts_of
 from .run import Run, estimate_text, expected, limits_of, read_stack, summary_text
 from .seeds import make_seeds
 
@@ -95,7 +96,9 @@ class PropagateController:
             if seeds is None:
                 self.desk.enter("idle")
                 return
-            self.desk.run = Run(engine, stack, choices, collected, seeds, limits, target)
+            self.desk.run = Run(
+                engine, stack, choices, collected, seeds, limits, target, settings
+            )
             self.desk.bridge.deliver(engine.estimate(seeds, **limits), self._estimated)
 
         self.desk.bridge.deliver(made, seeded)
@@ -224,6 +227,8 @@ class PropagateController:
             prompts=self.review.said.prompts,
             overlap=segment.place.overlap,
             parents=run.engine.parents,
+            trusts=trusts_of(run),
+            followed=Followed(run, self.review.said),
         )
         self.desk.enter("writing", "Writing the objects ...")
 

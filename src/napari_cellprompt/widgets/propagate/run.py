@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_cellprompt.core.propagate.types import Estimate
+    from napari_cellprompt.core.propagate.types import Estimate, PropagationSettings
     from napari_cellprompt.session.propagate import (
         Progress,
         PropagationRun,
@@ -67,6 +67,8 @@ class Run:
     """Start, stop and direction."""
     target: Labels | None = None
     """The layer that held the objects, or was to take them, at the start."""
+    settings: PropagationSettings | None = None
+    """How objects are followed; None: with the defaults."""
 
 
 @dataclass(frozen=True, slots=True)

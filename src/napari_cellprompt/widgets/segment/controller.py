@@ -429,6 +429,7 @@ class SegmentController:
     def _loaded(self, future: Future[LoadedSegmenter]) -> None:
         self.model = self._result(future)
         if self.model is not None:
+            self.place.acceptor.model = self.model.name
             ready = NO_IMAGE if self.place.chosen.image is None else READY
             self.tell("Segmenting ..." if self.waiting else ready)
             self._prepare()
