@@ -12,16 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.types import Box, PlaneKey, Prompts
-from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
+from napari_cellprompt.session.objects import Change, ObjectPlane, ObjectRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_cellprompt.session.objects import ObjectStore
 
-__all__ = ["Survey", "reconcile", "survey", "surveyed_planes"]
+__all__ = [
+    "Survey",
+    "apply_differences",
+    "differences",
+    "reconcile",
+    "survey",
+    "surveyed_planes",
+]
 
 _PIECE = 1_000_000
 """Voxels that are read at once: some milliseconds in which no other thread may run."""
@@ -95,50 +102,70 @@ def surveyed_planes(
     return tuple(found)
 
 
-def reconcile(
-    store: ObjectStore,
-    seen: Survey,
-    lost: dict[int, ObjectRecord],
-) -> bool:
-    """Bring the ledger in line with what is in the layer; no step of it.
+def differences(
+    records: Iterable[ObjectRecord], seen: Survey, lost: Mapping[int, ObjectRecord]
+) -> list[Change]:
+    """Where a ledger and a layer differ; reads nothing and changes nothing.
 
-    New ids become foreign objects; areas and boxes become those that are there; objects
-    without a voxel leave the ledger.
+    New ids are foreign objects; areas and boxes are those that are there; objects without
+    a voxel are gone.
 
     Parameters
     ----------
-    store
+    records
         The ledger.
     seen
         What the layer holds.
     lost
         Objects that left the ledger, by id: one that comes back, by napari's undo, gets
-        its prompts again. Changed in place.
-
-    Returns
-    -------
-    bool
-        Whether anything was different.
+        its prompts again.
     """
-    changes: dict[int, ObjectRecord | None] = {}
+    known = {record.id: record for record in records}
+    changes = []
     for object_id, planes in seen.objects.items():
-        record = store.get(object_id)
+        before = known.get(object_id)
+        record = before or lost.get(object_id)
         if record is None:
-            record = lost.pop(object_id, None) or ObjectRecord(
-                object_id, planes, source="foreign"
-            )
-            changes[object_id] = _in_line(record, planes)
-            continue
+            record = ObjectRecord(object_id, planes, source="foreign")
         now = _in_line(record, planes)
-        if now is not record:
-            changes[object_id] = now
-    for record in store:
-        if record.id not in seen.objects and record.state != "draft":
-            lost[record.id] = record
-            changes[record.id] = None
-    if changes:
-        store.amend(changes)
-    return bool(changes)
+        if now is not before:
+            changes.append(Change(object_id, before, now))
+    for object_id, record in known.items():
+        if object_id not in seen.objects and record.state != "draft":
+            changes.append(Change(object_id, record, None))
+    return changes
+
+
+def apply_differences(
+    store: ObjectStore, changes: Iterable[Change], lost: dict[int, ObjectRecord]
+) -> None:
+    """Bring a ledger in line with its layer; no step of it.
+
+    Parameters
+    ----------
+    store
+        The ledger. Objects that have changed since the differences were told are left.
+    changes
+        From :func:`differences`.
+    lost
+        Takes the objects that leave the ledger; those that come back leave it.
+    """
+    records: dict[int, ObjectRecord | None] = {}
+    for change in changes:
+        if store.get(change.id) is not change.before:
+            continue
+        records[change.id] = change.after
+        if change.after is None and change.before is not None:
+            lost[change.id] = change.before
+        elif change.before is None:
+            lost.pop(change.id, None)
+    if records:
+        store.amend(records)
+
+
+def reconcile(store: ObjectStore, seen: Survey, lost: dict[int, ObjectRecord]) -> None:
+    """:func:`differences` and :func:`apply_differences` in one go, for small layers."""
+    apply_differences(store, differences(store, seen, lost), lost)
 
 
 def _in_line(record: ObjectRecord, planes: tuple[ObjectPlane, ...]) -> ObjectRecord:
