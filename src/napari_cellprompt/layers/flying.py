@@ -53,8 +53,8 @@ def fly_to(
         [axis + lead for axis in others], [float(middle[axis]) for axis in others]
     )
     shown = [axis - lead for axis in viewer.dims.displayed if axis >= lead]
-    viewer.camera.center = tuple(float(middle[axis]) for axis in shown)
+    viewer.scene.camera.center = tuple(float(middle[axis]) for axis in shown)
     longest = float(max(side[axis] for axis in shown)) or 1.0
-    share = longest * viewer.camera.zoom / canvas
+    share = longest * viewer.scene.camera.zoom / canvas
     if not _SMALL <= share <= _LARGE:
-        viewer.camera.zoom = _GOOD * canvas / longest
+        viewer.scene.camera.zoom = _GOOD * canvas / longest

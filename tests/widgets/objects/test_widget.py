@@ -28,8 +28,7 @@ class Desk:
         image = viewer.add_image(
             np.where(data > 0, 180, 20).astype(np.uint8), scale=(2.0, 0.5, 0.5)
         )
-        for layer in (image,):
-            layer.units = ("micrometer",) * 3
+        image.units = ("micrometer",) * 3
         self.labels = viewer.add_labels(data.copy(), name="cells", scale=(2.0, 0.5, 0.5))
         self.labels.units = ("micrometer",) * 3
         self.segment = self.window.open_widget(session)
@@ -101,9 +100,8 @@ def test_click_flies_there_and_painting_is_followed(desk) -> None:
         bench.widget.view.viewport(), Qt.MouseButton.LeftButton, pos=rect.center()
     )
     assert viewer.dims.point[0] == 2 * 2.0
-    assert viewer.camera.center[-2:] == pytest.approx(
-        (42 * 0.5 - 0.25, 39.5 * 0.5 - 0.0), abs=0.6
-    )
+    middle = viewer.scene.camera.center[-2:]
+    assert middle == pytest.approx((42 * 0.5, 39.5 * 0.5), abs=0.6)
     assert bench.labels.selected_label == 5
     bench.labels.data_setitem((np.array([0]), np.array([0]), np.array([0])), 30)
     bench.settle()
@@ -255,10 +253,10 @@ def test_two_thousand_objects_take_less_than_a_tenth_of_a_second(desk) -> None:
     QApplication.processEvents()
 
     def took(action: Callable[[], Any]) -> float:
-        start = time.process_time()
+        start = time.thread_time()
         action()
         QApplication.processEvents()
-        return time.process_time() - start
+        return time.thread_time() - start
 
     bench.choose(7, 8)
     times = {
@@ -268,4 +266,4 @@ def test_two_thousand_objects_take_less_than_a_tenth_of_a_second(desk) -> None:
         "filter": took(lambda: bench.widget.search.setText("12")),
     }
     print(times)
-    assert max(times.values()) < 0.4, times  # on a busy machine; figures in the docs
+    assert max(times.values()) < 0.1, times

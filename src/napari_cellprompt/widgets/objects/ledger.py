@@ -118,11 +118,7 @@ class Ledger:
         if labels is not None:
             self._store = self._acceptor.store(labels)
             self._store.changed.connect(self._records_changed)
-            for emitter in (
-                labels.events.paint,
-                labels.events.data,
-                labels.events.set_data,
-            ):
+            for emitter in _changes_of(labels):
                 emitter.connect(self._pixels_changed)
             self._records_changed(())
             self.read()
@@ -141,11 +137,7 @@ class Ledger:
         if store is not None:
             store.changed.disconnect(self._records_changed)
         if labels is not None:
-            for emitter in (
-                labels.events.paint,
-                labels.events.data,
-                labels.events.set_data,
-            ):
+            for emitter in _changes_of(labels):
                 emitter.disconnect(self._pixels_changed)
         self._store = None
 
@@ -229,3 +221,9 @@ class Ledger:
             self.rows = {}
             self._records_changed(())
         self.changed.emit()
+
+
+def _changes_of(labels: Labels) -> tuple[Any, ...]:
+    """What a layer emits when its pixels may have changed: napari's own undo only draws."""
+    events = labels.events
+    return events.paint, events.data, events.set_data

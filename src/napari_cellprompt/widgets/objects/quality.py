@@ -140,8 +140,8 @@ class QualityRound:
                 self._before = {number: find_voxels(labels.data, [number])[0]}
             self._show(number)
             self._tell(
-                f"{done + 1} of {len(sample.drawn)}: is object {number} right? If not, mend "
-                "it, then press Mended."
+                f"{done + 1} of {len(sample.drawn)}: is object {number} right? If not, "
+                "mend it, then press Mended."
             )
         self.changed.emit()
 

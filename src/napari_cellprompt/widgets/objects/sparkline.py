@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Sparkline"]
 
 _OUTLIER = QColor("#d55e00")
-_MARGIN = 3.0
+_MARGIN = 3
 
 
 class Sparkline(QStyledItemDelegate):
@@ -31,9 +31,7 @@ class Sparkline(QStyledItemDelegate):
         row = index.data(ROW)
         if painter is None or row is None or len(row.planes) < 2:
             return
-        area = option.rect.adjusted(
-            int(_MARGIN), int(_MARGIN), -int(_MARGIN), -int(_MARGIN)
-        )
+        area = option.rect.adjusted(_MARGIN, _MARGIN, -_MARGIN, -_MARGIN)
         first, last = row.planes[0], row.planes[-1]
         largest = float(row.areas.max()) or 1.0
         points = [

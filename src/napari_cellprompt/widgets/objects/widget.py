@@ -265,15 +265,13 @@ class ObjectsWidget(QWidget):
         if selection is None or tuple(self.chosen_ids()) == ids:
             return
         selection.clearSelection()
-        wanted = set(ids)
-        for number in range(self.filter.rowCount()):
-            index = self.filter.index(number, 0)
-            if self.filter.ids([index])[0] in wanted:
-                selection.select(
-                    index,
-                    QItemSelectionModel.SelectionFlag.Select
-                    | QItemSelectionModel.SelectionFlag.Rows,
-                )
+        flags = QItemSelectionModel.SelectionFlag
+        for number, row in enumerate(self.table.rows):
+            if row.record.id not in ids:
+                continue
+            index = self.filter.mapFromSource(self.table.index(number, 0))
+            if index.isValid():
+                selection.select(index, flags.Select | flags.Rows)
                 self.view.scrollTo(index)
 
     def _show(self) -> None:
