@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from tests.gui.window import Window
-from tests.widgets.conftest import FIRST, blobs
+from tests.widgets.conftest import FIRST, SECOND, blobs
 
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.widgets.objects.widget import ObjectsWidget
@@ -241,6 +241,59 @@ def test_accepted_objects_appear_at_once(make_napari_viewer, qtbot, session) -> 
     assert record.model
     assert record.planes[0].prompts.points
     widget.close()
+
+
+def test_an_object_is_opened_again_with_its_clicks_and_changed_as_one_step(
+    make_napari_viewer, qtbot, session
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(blobs())
+    window = Window(viewer, qtbot)
+    segment = window.open_widget(session)
+    widget = open_dock(viewer, "Objects")
+    place = segment.place
+    place.need_points()
+    place.chosen.points.add([FIRST[::-1]])
+    window.wait(lambda: segment.controller.candidate is not None, 20)
+    segment.controller.accept()
+    window.wait(lambda: len(widget.table.rows) == 1, 20)
+    before = place.chosen.labels.data.copy()
+    place.chosen.labels.data_setitem((np.array([59]), np.array([79])), 7)  # another's
+
+    def opened() -> None:
+        widget._choose((1,))
+        widget.reopen()
+        assert widget.table.rows[0].record.state == "draft"
+        assert len(place.chosen.points.data) == 1
+        window.wait(lambda: segment.controller.candidate is not None, 20)
+
+    opened()
+    segment.controller.discard()
+    window.wait(lambda: widget.reopening.record is None, 20)
+    assert widget.table.rows[0].record.state == "accepted"
+    opened()
+    place.chosen.points.data = [SECOND[::-1]]
+    window.wait(
+        lambda: (
+            not segment.controller.waiting
+            and segment.controller.candidate is not None
+            and segment.controller.candidate.mask.box[1] > 20
+        ),
+        20,
+    )
+    segment.controller.accept()
+    after = place.chosen.labels.data
+    assert set(np.unique(after)) == {0, 1, 7}
+    assert not after[:20].any(), "its own pixels are replaced"
+    assert after[59, 79] == 7
+    assert not len(place.chosen.points.data)
+    record = next(r.record for r in widget.table.rows if r.record.id == 1)
+    assert record.planes[0].prompts.points == (SECOND,)
+    assert record.state == "accepted"
+    segment.controller.undo()
+    segment.controller.undo()  # the stroke came in between
+    expected = before.copy()
+    assert np.array_equal(place.chosen.labels.data[:59], expected[:59])
 
 
 def test_two_thousand_objects_take_less_than_a_tenth_of_a_second(desk) -> None:

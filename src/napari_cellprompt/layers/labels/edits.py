@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .accept import Acceptor
 
-__all__ = ["LabelEdit", "delete", "merge", "renumber", "split"]
+__all__ = ["LabelEdit", "delete", "merge", "renumber", "reshape", "split"]
 
 
 class LabelEdit:
@@ -325,6 +325,77 @@ def split(
     before = np.full(int(changed.sum()), object_id, dtype=np.int64)
     plan = _Plan(flat[changed], before, after[changed], records, text)
     return _carry_out(acceptor, labels, plan)
+
+
+def reshape(
+    acceptor: Acceptor,
+    labels: Labels,
+    plane: ObjectPlane,
+    record: ObjectRecord,
+    indices: tuple[NDArray[np.intp], ...],
+    *,
+    keep_others: bool = True,
+) -> LabelEdit:
+    """Give an object another mask on one plane, from prompts that were changed.
+
+    Parameters
+    ----------
+    acceptor, labels
+        The ledger and the layer.
+    plane
+        What is said of that plane now; its index is that of the labels' array.
+    record
+        The object as it was.
+    indices
+        One index array per axis: the new mask, on one plane of the layer.
+    keep_others
+        Whether pixels of other objects stay with them.
+
+    Raises
+    ------
+    LabelsError
+        Nothing was changed; the message says why.
+    """
+    _ready(acceptor, labels, [record.id])
+    shape = labels.data.shape
+    number = record.id
+    new = np.unique(np.ravel_multi_index(indices, shape))
+    there = np.asarray(labels.data[np.unravel_index(new, shape)])
+    if keep_others:
+        new = new[(there <= 0) | (there == number)]
+    if not new.size:
+        raise LabelsError("Nothing is left of the mask: other objects have its pixels.")
+    here = tuple(
+        slice(None) if axis in plane.key.axes else int(places[0])
+        for axis, places in enumerate(indices)
+    )
+    grid = np.argwhere(np.asarray(labels.data[here]) == number)
+    own = [np.full(len(grid), places[0]) for places in indices]
+    for column, axis in enumerate(plane.key.axes):
+        own[axis] = grid[:, column]
+    old = np.ravel_multi_index(tuple(own), shape) if len(grid) else new[:0]
+    flat = np.union1d(old, new)
+    before = np.asarray(labels.data[np.unravel_index(flat, shape)], dtype=np.int64)
+    after = np.where(np.isin(flat, new), number, 0)
+    changed = before != after
+    if not changed.any():
+        raise LabelsError(f"Object {number} is as it was: nothing was changed.")
+    others = [one for one in record.planes if one.key.index != plane.key.index]
+    now = replace(plane, area=int(new.size))
+    records: dict[int, ObjectRecord | None] = {
+        number: replace(record, planes=(*others, now), state="accepted")
+    }
+    return _carry_out(
+        acceptor,
+        labels,
+        _Plan(
+            flat[changed],
+            before[changed],
+            after[changed],
+            records,
+            f"The change of object {number}",
+        ),
+    )
 
 
 def _planes_of(store: ObjectStore, object_id: int) -> tuple[ObjectPlane, ...]:

@@ -12,9 +12,7 @@ from .commit import LabelsError
 from .deltas import find_voxels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["ObjectVoxels", "by_clicks", "by_line", "voxels_of"]
 
@@ -57,7 +55,7 @@ def voxels_of(data: NDArray[np.integer[Any]], object_id: int) -> ObjectVoxels:
 
 
 def by_clicks(
-    whole: ObjectVoxels, points: Sequence[Sequence[float]], spacing: Sequence[float]
+    whole: ObjectVoxels, points: ArrayLike, spacing: ArrayLike
 ) -> NDArray[np.int64]:
     """The part of each voxel, with one part for each click.
 
@@ -86,8 +84,8 @@ def by_clicks(
     inside = np.argwhere(whole.mask)
     steps = np.asarray(spacing, dtype=float)
     markers = np.zeros(whole.mask.shape, dtype=np.int32)
-    for number, point in enumerate(points, start=1):
-        away = (inside - (np.asarray(point, dtype=float) - whole.origin)) * steps
+    for number, point in enumerate(np.asarray(points, dtype=float), start=1):
+        away = (inside - (point - whole.origin)) * steps
         markers[tuple(inside[int((away**2).sum(axis=1).argmin())])] = number
     if len(np.unique(markers)) < 3:
         raise LabelsError("Click on two or more places of the object.")
@@ -96,9 +94,9 @@ def by_clicks(
 
 def by_line(
     whole: ObjectVoxels,
-    line: Sequence[Sequence[float]],
+    line: ArrayLike,
     axes: tuple[int, int],
-    spacing: Sequence[float],
+    spacing: ArrayLike,
 ) -> NDArray[np.int64]:
     """The part of each voxel, cut along a line on one plane.
 

@@ -27,6 +27,7 @@ from napari_cellprompt.widgets.shared.save_dialog import ask_where_to_save
 
 from .controller import ObjectsController
 from .panel import QualityPanel, object_view
+from .reopening import Reopening, drawable
 from .table import ObjectFilter, ObjectTable
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class ObjectsWidget(QWidget):
         )
         self._segment: SegmentWidget | None = segment
         self.controller = ObjectsController(viewer, segment.place, warn=show_warning)
+        self.reopening = Reopening(viewer, segment.controller, self.controller.tell)
         self.table = ObjectTable(self.controller.colour)
         self.filter = ObjectFilter(self.table)
         self.view = object_view(self.filter)
@@ -185,7 +187,26 @@ class ObjectsWidget(QWidget):
             self.controller.tell("Choose one object in the table to open again.")
 
     def _reopen(self, object_id: int) -> None:
-        self.controller.go_to(object_id)
+        """Open an object with what it was made from, or with the brush."""
+        store, labels = self.controller.ledger.store, self.controller.ledger.labels
+        record = None if store is None else store.get(object_id)
+        if record is None or labels is None or self._segment is None:
+            return
+        plane = drawable(record)
+        try:
+            if record.propagation is not None:
+                open_dock(self._viewer, "Propagate").controller.reopen(record)
+            elif plane is not None:
+                self.reopening.start(record, plane)
+            else:
+                self._viewer.layers.selection.active = labels
+                labels.selected_label = object_id
+                labels.mode = "paint"
+                self.controller.tell(
+                    f"Object {object_id} came without prompts: the brush paints it now."
+                )
+        except CellpromptError as error:
+            self.controller.tell(str(error), warn=True)
 
     def save_report(self) -> None:
         """Save what the sample says, as JSON or text."""
@@ -223,6 +244,7 @@ class ObjectsWidget(QWidget):
         if self._segment is not None:
             self._segment.place.chosen_changed.disconnect(self._bind)
             self._segment.closed.disconnect(self._segment_closed)
+        self.reopening.stop()
         self._segment = None
         self.controller.close()
 

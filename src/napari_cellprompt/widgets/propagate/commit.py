@@ -63,6 +63,8 @@ class StackCommit:
         How far each mask can be trusted, by id and plane.
     followed : Followed, optional
         Collects how each object was followed, for the ledger.
+    again : ObjectRecord, optional
+        An accepted object that these outcomes replace, on all planes of the stack.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class StackCommit:
         parents: Mapping[int, int],
         trusts: Mapping[tuple[int, int], float] | None = None,
         followed: Followed | None = None,
+        again: ObjectRecord | None = None,
     ) -> None:
         self.labels = labels
         self._widened = ""
@@ -88,6 +91,7 @@ class StackCommit:
         self._parents = parents
         self._trusts = trusts or {}
         self._followed = followed
+        self._again = again
         self._written: dict[int, _Written] = {}
         self._total = len(outcomes)
         self.done = 0
@@ -117,11 +121,12 @@ class StackCommit:
             self.labels, _ = acceptor.widen(narrow)
             self._widened = widening_note(narrow, self.labels)
         yield
-        masks = (self._mask(place, largest) for place in sorted(self._outcomes))
+        places = [*sorted(self._outcomes), *self._left_behind()]
+        masks = (self._mask(place, largest) for place in places)
         policy: Policy = "replace" if self._overlap == "replace" else "keep"
         writing = commit_many(self.labels, masks, policy, image=image)
         try:
-            for place, result in zip(sorted(self._outcomes), writing, strict=False):
+            for place, result in zip(places, writing, strict=False):
                 self._note(place, result)
                 self.done += 1
                 yield
@@ -131,12 +136,28 @@ class StackCommit:
             writing.close()
             self._remember()
 
+    def _left_behind(self) -> list[tuple[int, int]]:
+        """Planes of an object that is open again on which it is not any more."""
+        again, stack = self._again, self._stack
+        if again is None:
+            return []
+        numbers = {stack.plane(number).key.index: number for number in range(len(stack))}
+        places = [
+            (again.id, numbers[plane.key.index])
+            for plane in again.planes
+            if plane.key.index in numbers
+        ]
+        return sorted(place for place in places if place not in self._outcomes)
+
     def _mask(self, place: tuple[int, int], largest: int) -> PlaneMask:
         object_id, plane = place
+        if place not in self._outcomes:
+            return PlaneMask(object_id, self._stack.view_at(plane), None, erase=True)
         outcome = self._outcomes[place]
         # Where an object was lost, what is there from before may well be right; only the
         # user's word that it is not there has a probability of exactly 0.
         known = outcome.mask is not None or outcome.object_score == 0
+        known = known or self._again is not None
         return PlaneMask(
             object_id,
             self._stack.view_at(plane),
@@ -146,6 +167,8 @@ class StackCommit:
 
     def _note(self, place: tuple[int, int], result: CommitResult) -> None:
         object_id, plane = place
+        if place not in self._outcomes:
+            return
         outcome = self._outcomes[place]
         if self._followed is not None:
             self._followed.note(outcome)
@@ -183,9 +206,9 @@ class StackCommit:
             if not written.planes or written.region is None:
                 continue
             before = store.get(object_id)
-            new = {plane.key for plane in written.planes}
-            old = [] if before is None else before.planes
-            planes = (*(plane for plane in old if plane.key not in new), *written.planes)
+            new = {plane.key.index for plane in written.planes}
+            old = () if before is None or self._again is not None else before.planes
+            planes = (*(one for one in old if one.key.index not in new), *written.planes)
             parent = self._parents.get(object_id, before.parent if before else None)
             followed = None if self._followed is None else self._followed.of(object_id)
             record = ObjectRecord(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_cellprompt.core.propagate.types import Estimate, PropagationSettings
+    from napari_cellprompt.session.objects import ObjectRecord
     from napari_cellprompt.session.propagate import (
         Progress,
         PropagationRun,
@@ -69,6 +70,8 @@ class Run:
     """The layer that held the objects, or was to take them, at the start."""
     settings: PropagationSettings | None = None
     """How objects are followed; None: with the defaults."""
+    again: ObjectRecord | None = None
+    """The accepted object that is open again; its pixels are replaced on accept."""
 
 
 @dataclass(frozen=True, slots=True)
