@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_cellprompt.widgets.shared.looks import grid_of, push_button, text_line
 
 from .sparkline import Sparkline
-from .table import COLUMNS
+from .table import AREAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QualityPanel", "object_view"]
 
-_WIDTHS = (46, 86, 62, 74, 48, 48, 84, 90)
+_WIDTHS = (40, 58, 54, 62, 72, 44, 48, 80)
 
 
 def object_view(model: QAbstractItemModel) -> QTableView:
@@ -55,7 +55,7 @@ def object_view(model: QAbstractItemModel) -> QTableView:
         columns.setStretchLastSection(True)
     for number, width in enumerate(_WIDTHS):
         view.setColumnWidth(number, width)
-    view.setItemDelegateForColumn(len(COLUMNS) - 1, Sparkline(view))
+    view.setItemDelegateForColumn(AREAS, Sparkline(view))
     view.setSortingEnabled(True)
     view.setMinimumHeight(170)
     return view

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.session.object_rows import ObjectRow
 
-__all__ = ["COLUMNS", "ROW", "ObjectFilter", "ObjectTable"]
+__all__ = ["AREAS", "COLUMNS", "ROW", "ObjectFilter", "ObjectTable"]
 
-COLUMNS = ("Id", "Class", "Planes", "Size", "Trust", "Worst", "State", "Area by plane")
+COLUMNS = ("Id", "Class", "Planes", "Size", "By plane", "Trust", "Worst", "State")
+AREAS = 4
+"""The column in which areas along the axis are drawn."""
 ROW = int(Qt.ItemDataRole.UserRole) + 1
 """Role of the whole row, which the drawing of areas asks for."""
 _NONE = -1.0
@@ -93,7 +95,7 @@ class ObjectTable(QAbstractTableModel):
             return QColor(colour) if colour else None
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tip(row)
-        if role == Qt.ItemDataRole.TextAlignmentRole and column in (0, 3, 4, 5):
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in (0, 3, 5, 6):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
@@ -112,10 +114,10 @@ class ObjectTable(QAbstractTableModel):
             record.class_name.lower(),
             row.planes[0] if row.planes else _NONE,
             row.size,
+            float(row.outlying.sum()),
             _NONE if row.trust is None else row.trust,
             _NONE if row.worst is None else row.worst,
             record.state,
-            float(row.outlying.sum()),
         )
         return keys[self._sorted_by], record.id
 
@@ -176,11 +178,11 @@ def _text(row: ObjectRow, column: int) -> str:
         return str(planes[0]) if len(planes) == 1 else f"{planes[0]} - {planes[-1]}"
     if column == 3:
         return f"{row.size:.4g}" if row.size < 10000 else f"{row.size:.0f}"
-    if column == 4:
-        return "" if row.trust is None else f"{row.trust:.2f}"
     if column == 5:
+        return "" if row.trust is None else f"{row.trust:.2f}"
+    if column == 6:
         return "" if row.worst is None else str(row.worst)
-    return record.state if column == 6 else ""
+    return record.state if column == 7 else ""
 
 
 def _tip(row: ObjectRow) -> str:
