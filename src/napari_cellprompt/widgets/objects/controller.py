@@ -93,7 +93,9 @@ class ObjectsController:
             self._seen, self._seen_planes, self.current = [], [], None
             self.quality.sample = None
             self.ledger.follow(labels)
-        self.tell(EMPTY if labels is None else READY)
+            self.tell(EMPTY if labels is None else READY)
+        elif labels is None:
+            self.tell(EMPTY)
 
     def tell(self, text: str, warn: bool = False) -> None:
         """Show a message; one that must not be missed is also a notification."""
