@@ -316,6 +316,8 @@ def test_two_thousand_objects_take_less_than_a_tenth_of_a_second(desk) -> None:
         "merge": took(lambda: bench.press("merge")),
         "undo": took(bench.segment.controller.undo),
         "sort": took(lambda: bench.widget.table.sort(3)),
+        "next": took(bench.controller.next_object),
+        "verify": took(lambda: bench.press("verify")),
         "filter": took(lambda: bench.widget.search.setText("12")),
     }
     print(times)

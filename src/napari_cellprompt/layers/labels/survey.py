@@ -6,6 +6,7 @@ seconds, so it is done a piece at a time, apart from the GUI thread.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def survey(data: Any, cancelled: Callable[[], bool] = lambda: False) -> Survey |
                 return None
             piece = np.asarray(data[(*index, slice(top, top + rows))])
             _add(places, piece, top)
+            time.sleep(0.001)  # lets the GUI thread have its turn
         key = _key(index, len(shape))
         for object_id, (area, box) in places.items():
             found.setdefault(object_id, []).append(_plane(key, area, box))

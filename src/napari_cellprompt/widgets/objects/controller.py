@@ -252,6 +252,7 @@ class ObjectsController:
             self._edit(lambda now: edits.split(acceptor, now, number, whole.flat, parts))
 
         self.tool.stop()
+        self._viewer.layers.selection.active = labels
         self.tell(f"Splitting object {number} ...")
         self.bridge.deliver(in_background(find, "cellprompt-split"), found)
 

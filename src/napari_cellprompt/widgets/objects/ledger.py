@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from functools import partial
 from threading import Event
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger"]
 
+_BREATH = 50
 _PAUSE = 300
 """Milliseconds of quiet after which a layer is read again."""
 
@@ -66,6 +68,8 @@ class Ledger:
         self._store: ObjectStore | None = None
         self.rows: dict[int, ObjectRow] = {}
         """By id."""
+        self.version = 0
+        """Goes up whenever rows are not what they were."""
         self.axis = 0
         """Entry of a plane's index along which objects reach."""
         self.reading = False
@@ -115,6 +119,7 @@ class Ledger:
         self._let_go()
         self._labels = labels
         self.rows = {}
+        self.version += 1
         if labels is not None:
             self._store = self._acceptor.store(labels)
             self._store.changed.connect(self._records_changed)
@@ -158,6 +163,7 @@ class Ledger:
                 self.rows.pop(number, None)
             elif (row := self.rows.get(number)) is None or row.record is not record:
                 self.rows[number] = row_of(record, self.axis, size)
+        self.version += 1
         self.changed.emit()
 
     # --- from the layer --------------------------------------------------------------
@@ -189,7 +195,12 @@ class Ledger:
             changes = differences(records, seen, lost)
             after = [change.after for change in changes if change.after is not None]
             axis = main_axis([*after, *records])
-            return changes, {one.id: row_of(one, axis, size) for one in after}, axis
+            rows = {}
+            for number, one in enumerate(after):
+                rows[one.id] = row_of(one, axis, size)
+                if number % _BREATH == 0:
+                    time.sleep(0.001)  # lets the GUI thread have its turn
+            return changes, rows, axis
 
         self.reading = True
         future = in_background(work, "cellprompt-objects")

@@ -53,6 +53,8 @@ class ObjectsWidget(QWidget):
         super().__init__()
         self._viewer = viewer = plain(viewer)
         self._closed = False
+        self._shown: tuple[int, int] | None = None
+        """What of the ledger the table shows."""
         # Children.
         segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
             viewer, "Segment"
@@ -303,9 +305,11 @@ class ObjectsWidget(QWidget):
         ledger = self.controller.ledger
         chosen = tuple(self.chosen_ids())
         self.table.unit = ledger.unit[1]
-        self.table.put(ledger.rows)
-        if chosen and not self.chosen_ids():
-            self._choose(tuple(number for number in chosen if number in ledger.rows))
+        if self._shown != (ledger.version, id(ledger.labels)):
+            self._shown = ledger.version, id(ledger.labels)
+            self.table.put(ledger.rows)
+            if chosen and not self.chosen_ids():
+                self._choose(tuple(number for number in chosen if number in ledger.rows))
         names = [] if ledger.store is None else [one.name for one in ledger.store.classes]
         if names != [self.class_box.itemText(i) for i in range(self.class_box.count())]:
             text = self.class_box.currentText()
