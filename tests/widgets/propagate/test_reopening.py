@@ -40,6 +40,11 @@ def record_of(desk: PropagateDesk) -> ObjectRecord:
     return record
 
 
+def is_absent(desk: PropagateDesk, plane: int) -> bool:
+    outcome = desk.engine.outcomes().get((1, plane))
+    return outcome is not None and outcome.state == "absent"
+
+
 def test_a_propagation_is_opened_again_and_replaces_only_its_own_pixels(
     desk: PropagateDesk, wait: Wait
 ) -> None:
@@ -47,7 +52,7 @@ def test_a_propagation_is_opened_again_and_replaces_only_its_own_pixels(
     desk.propagate()
     desk.controller.desk.go_to(5)
     desk.controller.review.clear(1, 5)
-    wait(lambda: desk.engine.outcomes()[1, 5].state == "absent")
+    wait(lambda: is_absent(desk, 5))
     wait(lambda: not desk.controller.review._later.isActive())
     wait(lambda: desk.controller.desk.stage in ("review", "changes"))
     if desk.controller.desk.stage == "changes":
@@ -72,24 +77,15 @@ def test_a_propagation_is_opened_again_and_replaces_only_its_own_pixels(
 
     desk.controller.reopen(record)
     desk.until("review")
-    assert desk.engine.outcomes()[1, 5].state == "absent"
+    assert is_absent(desk, 5)
     assert desk.controller.review.said.shown[1, 3] == followed.decisions[0].shown
-    desk.controller.desk.go_to(5)
-    desk.engine.unlock(1, 5)
-    wait(
-        lambda: (
-            (1, 5) not in desk.engine.outcomes()
-            or desk.engine.outcomes()[1, 5].state != "absent"
-        )
-    )
-    desk.controller.resume()
-    desk.until("running")
-    desk.until("review")
     desk.controller.accept()
     desk.until("idle")
-    assert desk.labels[5].any()
-    assert desk.labels[0, 0, 0] == 9
-    assert record_of(desk).id == 1
+    assert not desk.labels[6].any(), "its own pixels are replaced"
+    assert desk.labels[0, 0, 0] == 9, "those of others are not"
+    assert not desk.labels[5].any()
+    assert np.array_equal(desk.labels[3], before[3])
+    assert record_of(desk).propagation is not None
     desk.segment.controller.undo()
-    assert np.array_equal(desk.labels[5], before[5])
+    assert desk.labels[6, 0, 0] == 1
     assert record_of(desk) is record

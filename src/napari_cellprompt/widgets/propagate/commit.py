@@ -138,16 +138,14 @@ class StackCommit:
 
     def _left_behind(self) -> list[tuple[int, int]]:
         """Planes of an object that is open again on which it is not any more."""
-        again, stack = self._again, self._stack
-        if again is None:
+        again = self._again
+        if again is None or again.propagation is None:
             return []
-        numbers = {stack.plane(number).key.index: number for number in range(len(stack))}
-        places = [
-            (again.id, numbers[plane.key.index])
-            for plane in again.planes
-            if plane.key.index in numbers
-        ]
-        return sorted(place for place in places if place not in self._outcomes)
+        last = len(self._stack) - 1
+        start, stop = again.propagation.start, again.propagation.stop
+        first, last = start or 0, last if stop is None else min(stop, last)
+        places = [(again.id, plane) for plane in range(first, last + 1)]
+        return [place for place in places if place not in self._outcomes]
 
     def _mask(self, place: tuple[int, int], largest: int) -> PlaneMask:
         object_id, plane = place
@@ -207,7 +205,8 @@ class StackCommit:
                 continue
             before = store.get(object_id)
             new = {plane.key.index for plane in written.planes}
-            old = () if before is None or self._again is not None else before.planes
+            new |= {self._stack.plane(p).key.index for _, p in self._left_behind()}
+            old = () if before is None else before.planes
             planes = (*(one for one in old if one.key.index not in new), *written.planes)
             parent = self._parents.get(object_id, before.parent if before else None)
             followed = None if self._followed is None else self._followed.of(object_id)
