@@ -19,7 +19,15 @@ from tests.gui.window import Window
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
 
-TITLES = ("Segment", "Propagate", "Everything", "Few-shot", "Series", "Models")
+TITLES = (
+    "Segment",
+    "Propagate",
+    "Everything",
+    "Few-shot",
+    "Objects",
+    "Series",
+    "Models",
+)
 LOWEST = 700
 """Pixels of height that a window must do with on a screen of 800."""
 PAIRS = [(title,) for title in TITLES] + list(combinations(TITLES, 2))

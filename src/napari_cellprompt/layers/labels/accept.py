@@ -10,7 +10,12 @@ import numpy as np
 from napari_cellprompt.layers.grids import match_grid
 from napari_cellprompt.layers.ownership import ownership_of
 from napari_cellprompt.layers.prompting.prompts import add_labels_layer
-from napari_cellprompt.session.objects import Change, ObjectPlane, ObjectRecord, ObjectStore
+from napari_cellprompt.session.objects import (
+    ObjectPlane,
+    ObjectRecord,
+    ObjectStore,
+    Revision,
+)
 
 from .commit import (
     SAME_OBJECT,
@@ -24,6 +29,7 @@ from .commit import (
     widening_note,
 )
 from .commit_stack import PlaneMask, commit_many
+from .deltas import LabelDelta
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +72,12 @@ class Acceptor:
         self._viewer = viewer
         self._ownership = ownership_of(viewer)
         self._stores: dict[str, ObjectStore] = {}
-        # Where to look whether a record is still in its layer, by the record's identity;
-        # the record is held so that no other one gets the same.
-        self._where: dict[tuple[str, int], tuple[ObjectRecord, Region]] = {}
+        # Where to look whether a step is still in its layer, by the step's identity; the
+        # step is held so that no other one gets the same.
+        self._where: dict[tuple[str, int], tuple[Revision, Region | LabelDelta]] = {}
         self.ids = LabelIds()
+        self.model = ""
+        """Name of the model that is used; goes into the ledger with what it makes."""
 
     def store(self, layer: Labels) -> ObjectStore:
         """The objects accepted into a layer."""
@@ -127,7 +135,7 @@ class Acceptor:
             prompts, candidate = found[number]
             box, result = candidate.mask.box or (0, 0, 0, 0), results[number]
             plane = ObjectPlane(state.plane, prompts, candidate.score, result.written, box)
-            record = ObjectRecord(result.object_id, (plane,))
+            record = ObjectRecord(result.object_id, (plane,), model=self.model)
             self.ids.know(labels, result.object_id)
             self.remember(labels, record, region_of(labels, image, view, box))
             records.append(record)
@@ -150,7 +158,7 @@ class Acceptor:
         """Whether all of these objects are in a layer as they were written there."""
         self.sync(labels)
         store = self.store(labels)
-        return all(store.get(record.id) is record for record in records)
+        return all(store.stands(record) for record in records)
 
     def remember(self, labels: Labels, record: ObjectRecord, region: Region) -> None:
         """Take over an object that was written.
@@ -164,8 +172,26 @@ class Acceptor:
         region : tuple
             Index of a part of the layer's array that holds the id since this step.
         """
-        self.store(labels).put(record)
-        self._where[str(labels.unique_id), id(record)] = record, region
+        revision = self.store(labels).put(record)
+        self._where[str(labels.unique_id), id(revision)] = revision, region
+
+    def remember_edit(
+        self, labels: Labels, records: dict[int, ObjectRecord | None], delta: LabelDelta
+    ) -> Revision:
+        """Take over a change of several objects that was written.
+
+        Parameters
+        ----------
+        labels : napari.layers.Labels
+            Where it was written.
+        records : dict
+            What each id stands for now; None: nothing.
+        delta : LabelDelta
+            What was changed in the layer's array.
+        """
+        revision = self.store(labels).revise(records)
+        self._where[str(labels.unique_id), id(revision)] = revision, delta
+        return revision
 
     def undo(self, labels: Labels) -> str:
         """Take the last step of the layer back; returns what to tell the user."""
@@ -200,18 +226,22 @@ class Acceptor:
 
     def _sync(self, labels: Labels, store: ObjectStore) -> list[int]:
         """Ids of the objects whose steps were undone or redone in the layer."""
-        moved = []
+        moved: list[int] = []
         while store.done is not None and not self._shows(labels, store.done):
-            moved.append(store.done.id)
+            moved.extend(store.done.ids)
             store.undo()
         while store.undone is not None and self._shows(labels, store.undone):
-            moved.append(store.undone.id)
+            moved.extend(store.undone.ids)
             store.redo()
         return sorted(set(moved))
 
-    def _shows(self, labels: Labels, change: Change) -> bool:
-        found = self._where.get((str(labels.unique_id), id(change.after)))
-        return found is not None and bool(np.any(labels.data[found[1]] == change.id))
+    def _shows(self, labels: Labels, revision: Revision) -> bool:
+        found = self._where.get((str(labels.unique_id), id(revision)))
+        if found is None:
+            return False
+        if isinstance(found[1], LabelDelta):
+            return found[1].is_in(labels.data)
+        return bool(np.any(labels.data[found[1]] == revision.changes[0].id))
 
     def new_layer(self, image: Image, view: PlaneView) -> Labels:
         """Add an empty layer for objects of an image."""
@@ -232,9 +262,9 @@ class Acceptor:
         self._ownership.replaced(labels, wide)
         new = str(wide.unique_id)
         self._stores[new] = store
-        for (name, record), region in list(self._where.items()):
+        for (name, revision), region in list(self._where.items()):
             if name == old:
-                self._where[new, record] = region
+                self._where[new, revision] = region
         self.ids.know(wide, largest)
         return wide, store
 

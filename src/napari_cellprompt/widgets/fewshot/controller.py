@@ -62,6 +62,8 @@ class FewshotController(FoundController):
         Image, model, and where objects go.
     """
 
+    source = "few-shot"
+
     taught = Signal()
     """The examples are not what they were."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask
     from napari_cellprompt.layers.labels.accept import Region
     from napari_cellprompt.layers.labels.commit import CommitResult, Policy
+    from napari_cellprompt.session.objects import Source
     from napari_cellprompt.widgets.segment.undo import Steps
     from napari_cellprompt.widgets.segment.workplace import Workplace
 
@@ -65,6 +66,8 @@ class FoundCommit:
         Unpacked one at a time.
     largest : int
         The highest number among them.
+    source : str
+        What the ledger says made them.
     """
 
     def __init__(
@@ -74,7 +77,10 @@ class FoundCommit:
         labels: Labels,
         found: Iterable[FoundMask],
         largest: int,
+        *,
+        source: Source = "everything",
     ) -> None:
+        self._source = source
         self._place = place
         self._target = target
         self._labels = labels
@@ -120,7 +126,12 @@ class FoundCommit:
         finally:
             writing.close()
             for object_id, written in self._written.items():
-                record = ObjectRecord(object_id, tuple(written.planes))
+                record = ObjectRecord(
+                    object_id,
+                    tuple(written.planes),
+                    source=self._source,
+                    model=acceptor.model,
+                )
                 acceptor.remember(labels, record, written.region)
                 acceptor.ids.know(labels, object_id)
             place.target_written(before, labels)
@@ -151,7 +162,7 @@ class FoundCommit:
             )
         key = target.planes[item.plane].key
         self._written[result.object_id].planes.append(
-            ObjectPlane(key, Prompts(), item.score, result.written, box)
+            ObjectPlane(key, Prompts(), item.score, result.written, box, origin="found")
         )
 
     @property

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
+    from napari_cellprompt.session.objects import Source
     from napari_cellprompt.widgets.segment.workplace import Workplace
 
     from .commit import FoundMask
@@ -44,6 +45,8 @@ class FoundController:
 
     changed = Signal()
     """Status, progress or objects are not what they were."""
+    source: Source = "everything"
+    """What the ledger of objects says made them."""
 
     def __init__(
         self, viewer: ViewerModel, place: Workplace, *, preview: str, status: str
@@ -147,7 +150,7 @@ class FoundController:
             labels = place.acceptor.new_layer(image, view)
         else:
             labels = place.target(image, view)
-        commit = FoundCommit(place, target, labels, found, largest)
+        commit = FoundCommit(place, target, labels, found, largest, source=self.source)
 
         def done(error: Exception | None) -> None:
             if error is not None:

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_cellprompt.core.propagate.types import PlaneOutcome
+    from napari_cellprompt.core.types import PlaneKey
     from napari_cellprompt.layers.labels.accept import Acceptor, Overlap, Region
     from napari_cellprompt.layers.labels.commit import CommitResult, Policy
     from napari_cellprompt.layers.stacks import LayerStack
+    from napari_cellprompt.session.objects import PlaneOrigin
     from napari_cellprompt.widgets.segment.undo import Steps
+
+    from .record import Followed
 
 __all__ = ["StackCommit", "parents_of"]
 
@@ -55,6 +59,12 @@ class StackCommit:
         What happens to pixels that other objects have.
     parents : mapping of int to int
         Parent of each daughter.
+    trusts : mapping, optional
+        How far each mask can be trusted, by id and plane.
+    followed : Followed, optional
+        Collects how each object was followed, for the ledger.
+    again : ObjectRecord, optional
+        An accepted object that these outcomes replace, on all planes of the stack.
     """
 
     def __init__(
@@ -67,6 +77,9 @@ class StackCommit:
         prompts: Mapping[tuple[int, int], Prompts],
         overlap: Overlap,
         parents: Mapping[int, int],
+        trusts: Mapping[tuple[int, int], float] | None = None,
+        followed: Followed | None = None,
+        again: ObjectRecord | None = None,
     ) -> None:
         self.labels = labels
         self._widened = ""
@@ -76,6 +89,9 @@ class StackCommit:
         self._prompts = prompts
         self._overlap = overlap
         self._parents = parents
+        self._trusts = trusts or {}
+        self._followed = followed
+        self._again = again
         self._written: dict[int, _Written] = {}
         self._total = len(outcomes)
         self.done = 0
@@ -105,11 +121,12 @@ class StackCommit:
             self.labels, _ = acceptor.widen(narrow)
             self._widened = widening_note(narrow, self.labels)
         yield
-        masks = (self._mask(place, largest) for place in sorted(self._outcomes))
+        places = [*sorted(self._outcomes), *self._left_behind()]
+        masks = (self._mask(place, largest) for place in places)
         policy: Policy = "replace" if self._overlap == "replace" else "keep"
         writing = commit_many(self.labels, masks, policy, image=image)
         try:
-            for place, result in zip(sorted(self._outcomes), writing, strict=False):
+            for place, result in zip(places, writing, strict=False):
                 self._note(place, result)
                 self.done += 1
                 yield
@@ -119,12 +136,26 @@ class StackCommit:
             writing.close()
             self._remember()
 
+    def _left_behind(self) -> list[tuple[int, int]]:
+        """Planes of an object that is open again on which it is not any more."""
+        again = self._again
+        if again is None or again.propagation is None:
+            return []
+        last = len(self._stack) - 1
+        start, stop = again.propagation.start, again.propagation.stop
+        first, last = start or 0, last if stop is None else min(stop, last)
+        places = [(again.id, plane) for plane in range(first, last + 1)]
+        return [place for place in places if place not in self._outcomes]
+
     def _mask(self, place: tuple[int, int], largest: int) -> PlaneMask:
         object_id, plane = place
+        if place not in self._outcomes:
+            return PlaneMask(object_id, self._stack.view_at(plane), None, erase=True)
         outcome = self._outcomes[place]
         # Where an object was lost, what is there from before may well be right; only the
         # user's word that it is not there has a probability of exactly 0.
         known = outcome.mask is not None or outcome.object_score == 0
+        known = known or self._again is not None
         return PlaneMask(
             object_id,
             self._stack.view_at(plane),
@@ -134,7 +165,11 @@ class StackCommit:
 
     def _note(self, place: tuple[int, int], result: CommitResult) -> None:
         object_id, plane = place
+        if place not in self._outcomes:
+            return
         outcome = self._outcomes[place]
+        if self._followed is not None:
+            self._followed.note(outcome)
         written = self._written.setdefault(object_id, _Written())
         written.pixels += result.written
         written.kept_out += result.kept_out
@@ -143,9 +178,24 @@ class StackCommit:
         box = outcome.mask.box or (0, 0, 0, 0)
         prompts = self._prompts.get(place, Prompts())
         key = self._stack.plane(plane).key
-        written.planes.append(ObjectPlane(key, prompts, outcome.iou, result.written, box))
+        written.planes.append(self._plane(place, key, prompts, result.written, box))
         if written.region is None and result.changed is not None:
             written.region = result.changed
+
+    def _plane(
+        self,
+        place: tuple[int, int],
+        key: PlaneKey,
+        prompts: Prompts,
+        area: int,
+        box: tuple[int, int, int, int],
+    ) -> ObjectPlane:
+        outcome, state = self._outcomes[place], self._outcomes[place].state
+        origin: PlaneOrigin = "tracked"
+        if state == "prompted" or state == "locked":
+            origin = state
+        trust = self._trusts.get(place)
+        return ObjectPlane(key, prompts, outcome.iou, area, box, trust, origin)
 
     def _remember(self) -> None:
         acceptor, labels = self._acceptor, self.labels
@@ -154,11 +204,22 @@ class StackCommit:
             if not written.planes or written.region is None:
                 continue
             before = store.get(object_id)
-            new = {plane.key for plane in written.planes}
-            old = [] if before is None else before.planes
-            planes = (*(plane for plane in old if plane.key not in new), *written.planes)
+            new = {plane.key.index for plane in written.planes}
+            new |= {self._stack.plane(p).key.index for _, p in self._left_behind()}
+            old = () if before is None else before.planes
+            planes = (*(one for one in old if one.key.index not in new), *written.planes)
             parent = self._parents.get(object_id, before.parent if before else None)
-            record = ObjectRecord(object_id, planes, parent)
+            followed = None if self._followed is None else self._followed.of(object_id)
+            record = ObjectRecord(
+                object_id,
+                planes,
+                parent,
+                name=before.name if before else "",
+                class_name=before.class_name if before else "",
+                source="propagate",
+                model=acceptor.model,
+                propagation=followed,
+            )
             acceptor.remember(labels, record, written.region)
             acceptor.ids.know(labels, object_id)
         _record_parents(

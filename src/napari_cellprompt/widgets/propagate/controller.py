@@ -16,6 +16,8 @@ from napari_cellprompt.widgets.shared.slices import SlicedWork
 
 from .commit import StackCommit
 from .desk import READY, Desk
+from .record import Followed, trusts_of
+from .reopening import reopened, say_again, shown_of
 from .run import Run, estimate_text, expected, limits_of, read_stack, summary_text
 from .seeds import make_seeds
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_cellprompt.core.propagate.types import Estimate, PropagationSettings
+    from napari_cellprompt.session.objects import ObjectRecord
     from napari_cellprompt.session.propagate import RunSummary, Seed
     from napari_cellprompt.widgets.segment.controller import SegmentController
 
@@ -95,7 +98,9 @@ class PropagateController:
             if seeds is None:
                 self.desk.enter("idle")
                 return
-            self.desk.run = Run(engine, stack, choices, collected, seeds, limits, target)
+            self.desk.run = Run(
+                engine, stack, choices, collected, seeds, limits, target, settings
+            )
             self.desk.bridge.deliver(engine.estimate(seeds, **limits), self._estimated)
 
         self.desk.bridge.deliver(made, seeded)
@@ -122,6 +127,37 @@ class PropagateController:
             self.desk.enter("announced", estimate_text(run, cost))
         else:
             self._follow()
+
+    def reopen(self, record: ObjectRecord) -> None:
+        """Follow an accepted object again, from what the user once said of it.
+
+        Accepting it replaces its own pixels; discarding leaves it as it is.
+        """
+        if self.desk.stage not in ("idle", "announced"):
+            self.desk.tell("Accept or discard the present propagation first.", warn=True)
+            return
+        try:
+            run = reopened(self.desk.viewer, self.desk.segment, record)
+        except CellpromptError as error:
+            self.desk.tell(str(error), warn=True)
+            return
+        self.desk.run = run
+        self.desk.enter("asking", f"Opening object {record.id} again ...")
+
+        def ready(future: Future[Estimate]) -> None:
+            estimate = self.desk.result_of(future)
+            if run is not self.desk.run or self.desk.stage != "asking":
+                return
+            if estimate is None:
+                self.desk.run = None
+                self.desk.enter("idle")
+                return
+            say_again(run.engine, record)
+            self._follow()
+            self.review.said.shown.update(shown_of(record))
+            self.review.object_chosen()
+
+        self.desk.bridge.deliver(run.engine.estimate(run.seeds, **run.limits), ready)
 
     def _follow(self) -> None:
         """Start the run that was estimated."""
@@ -224,6 +260,9 @@ class PropagateController:
             prompts=self.review.said.prompts,
             overlap=segment.place.overlap,
             parents=run.engine.parents,
+            trusts=trusts_of(run),
+            followed=Followed(run, self.review.said),
+            again=run.again,
         )
         self.desk.enter("writing", "Writing the objects ...")
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_cellprompt.core.propagate.types import Estimate
+    from napari_cellprompt.core.propagate.types import Estimate, PropagationSettings
+    from napari_cellprompt.session.objects import ObjectRecord
     from napari_cellprompt.session.propagate import (
         Progress,
         PropagationRun,
@@ -67,6 +68,10 @@ class Run:
     """Start, stop and direction."""
     target: Labels | None = None
     """The layer that held the objects, or was to take them, at the start."""
+    settings: PropagationSettings | None = None
+    """How objects are followed; None: with the defaults."""
+    again: ObjectRecord | None = None
+    """The accepted object that is open again; its pixels are replaced on accept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,18 +195,18 @@ class SegmentController:
     ) -> None:
         """Accept masks of a plane, and be ready for the next objects."""
         place = self.place
+        if place.divert is not None and place.divert(found, state):
+            return
         try:
             labels = place.target(image, state.view)
             accepted = place.acceptor.accept(labels, image, state, found, place.overlap)
         except CellpromptError as error:
             self.tell(str(error), warn=True)
             return
-        before = place.steps.drawing.known
+        before, self._size_hint = place.steps.drawing.known, accepted.records[-1].size
         place.target_written(labels, accepted.layer)
-        self._size_hint = accepted.records[-1].size
         used = [found[number][0] for number in accepted.written]
-        drawn = [one for one in state.drawn if one.prompts in used]
-        chosen = place.chosen
+        chosen, drawn = place.chosen, [one for one in state.drawn if one.prompts in used]
         remove_drawn(chosen.points, chosen.boxes, drawn)
         place.steps.drawing.start(chosen)
         place.steps.accepted(
@@ -429,8 +429,9 @@ class SegmentController:
     def _loaded(self, future: Future[LoadedSegmenter]) -> None:
         self.model = self._result(future)
         if self.model is not None:
-            ready = NO_IMAGE if self.place.chosen.image is None else READY
-            self.tell("Segmenting ..." if self.waiting else ready)
+            self.place.acceptor.model = self.model.name
+            there = self.place.chosen.image is not None
+            self.tell("Segmenting ..." if self.waiting else READY if there else NO_IMAGE)
             self._prepare()
 
     def _show(self) -> None:

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
 
+    from napari_cellprompt.core.types import Candidate, Prompts
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.layers.ownership import Role
+    from napari_cellprompt.layers.prompting.resolve import SegmentState
     from napari_cellprompt.session.segment import SegmentSession
 
     from .contrast import ContrastLimits, Limits, Pending
+
+    Divert = Callable[[list[tuple[Prompts, Candidate]], SegmentState], bool]
 
 __all__ = ["Workplace"]
 
@@ -74,6 +78,8 @@ class Workplace:
         """How grey values are shown to the model; set by whoever computes them."""
         self.made: list[Layer] = []
         """Layers that were made here."""
+        self.divert: Divert | None = None
+        """Takes what is accepted instead of a new object, while one is open again."""
         self._channels: dict[str, tuple[int | None, int | None]] = {}
 
     @property

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KEYS",
     "MODIFIER",
+    "OBJECT_KEYS",
     "PROPAGATE_KEYS",
     "SERIES_KEYS",
     "Key",
@@ -61,6 +62,12 @@ PROPAGATE_KEYS = (
     Key("Shift-Q", "clear", "the object is not on this plane"),
 )
 """The keys of the Propagate widget, bound while objects are being looked through."""
+OBJECT_KEYS = (
+    Key("J", "next_object", "go to the next doubtful object"),
+    Key("K", "next_plane", "go to its next doubtful plane"),
+    Key("Y", "verify", "this object is right"),
+)
+"""The keys of the Objects widget, bound while it is open."""
 SERIES_KEYS = (
     Key("Control-Enter", "save", "save the labels, open the next image"),
     Key("Control-PageDown", "skip", "open the next image, write nothing"),
