@@ -1,0 +1,133 @@
+"""An object that is known on some planes of a stack, on all planes between."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.interpolate import Akima1DInterpolator
+
+from napari_cellprompt.core.errors import PromptError
+
+from .gap import Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_cellprompt.core.types import CroppedMask
+
+__all__ = ["Between", "neighbours", "planes_between"]
+
+_STEEPEST = 1.5
+"""Areas between two planes lie between the smaller one by this, and the larger one
+times this."""
+
+
+class Between:
+    """One object, filled in where it is asked for.
+
+    The area follows a smooth curve through all planes that are known (Akima 1970, J. ACM
+    17, 589), which rounds off caps of cells; with two of them it is a straight line.
+
+    Parameters
+    ----------
+    known
+        Its mask by plane, all of planes of one size, at least two; empty ones count as
+        not known.
+
+    Raises
+    ------
+    PromptError
+        For fewer than two planes, or planes of different sizes.
+    """
+
+    def __init__(self, known: Mapping[int, CroppedMask]) -> None:
+        self._known = {
+            plane: known[plane] for plane in sorted(known) if known[plane].area > 0
+        }
+        shapes = {mask.plane_shape for mask in self._known.values()}
+        if len(self._known) < 2:
+            raise PromptError(
+                "To fill in an object, it must be known on two planes at least: got "
+                f"{len(self._known)}."
+            )
+        if len(shapes) > 1:
+            raise PromptError(
+                f"The planes of an object must have one size: got {sorted(shapes)}."
+            )
+        self._planes = list(self._known)
+        areas = np.array([mask.area for mask in self._known.values()], dtype=float)
+        self._areas = dict(zip(self._planes, areas.tolist(), strict=True))
+        self._curve = Akima1DInterpolator(self._planes, areas) if len(areas) > 2 else None
+        self._gap: tuple[tuple[int, int], Gap] | None = None
+
+    @property
+    def known(self) -> list[int]:
+        """Planes on which it is known, in order."""
+        return list(self._planes)
+
+    @property
+    def missing(self) -> list[int]:
+        """Planes between on which it is not, in order."""
+        return planes_between(self._planes)
+
+    def at(self, plane: int, moved: tuple[float, float] = (0.0, 0.0)) -> CroppedMask:
+        """The object on a plane from the first to the last that is known.
+
+        What both ends of a gap have in common is computed once, when the first plane of
+        it is asked for, and kept until another gap is.
+
+        Parameters
+        ----------
+        plane
+            Place in the stack.
+        moved
+            Rows and columns by which it lies beside the straight way between its
+            neighbours.
+
+        Raises
+        ------
+        PromptError
+            For a plane that does not lie between.
+        """
+        if plane in self._known:
+            return self._known[plane]
+        before, after = neighbours(self._planes, plane)
+        if self._gap is None or self._gap[0] != (before, after):
+            both = Gap.between(self._known[before], self._known[after])
+            self._gap = ((before, after), both)
+        place = (plane - before) / (after - before)
+        return self._gap[1].at(place, self._area(plane, before, after), moved)
+
+    def _area(self, plane: int, before: int, after: int) -> float:
+        first, last = self._areas[before], self._areas[after]
+        if self._curve is None:
+            return first + (last - first) * (plane - before) / (after - before)
+        least, most = min(first, last) / _STEEPEST, max(first, last) * _STEEPEST
+        return float(np.clip(self._curve(plane), least, most))
+
+
+def planes_between(known: list[int]) -> list[int]:
+    """Planes between the first and last of some planes, these left out."""
+    if not known:
+        return []
+    there = set(known)
+    return [plane for plane in range(min(known), max(known)) if plane not in there]
+
+
+def neighbours(known: list[int], plane: int) -> tuple[int, int]:
+    """The nearest of some planes, in rising order, before and after another one.
+
+    Raises
+    ------
+    PromptError
+        Where there are none on one of its sides.
+    """
+    place = bisect_right(known, plane)
+    if not 0 < place < len(known):
+        raise PromptError(
+            f"Plane {plane} does not lie between planes on which the object is known: "
+            f"these are {known[0]} to {known[-1]}."
+        )
+    return known[place - 1], known[place]
