@@ -8,7 +8,7 @@ from napari_cellprompt.core.fill import gap as gap_module
 from napari_cellprompt.core.fill.between import Between, neighbours, planes_between
 from napari_cellprompt.core.types import CroppedMask
 
-from .test_gap import disc, iou
+from tests.core.fill.test_gap import both, disc, iou
 
 
 def ball(centre: int, radius: int, planes) -> dict[int, CroppedMask]:
@@ -80,3 +80,18 @@ def test_planes_and_neighbours():
     assert planes_between([]) == []
     assert planes_between([4, 7, 5]) == [6]
     assert neighbours([1, 4, 9], 6) == (4, 9)
+
+
+@pytest.mark.parametrize("apart", [10, 30], ids=["near", "far"])
+def test_parts_that_move_apart_stay_parts(apart):
+    first = both(disc(40, 45, 5), disc(40, 57, 5))
+    second = both(disc(40, 45 - apart, 5), disc(40, 57 + apart, 5))
+    half = Between({0: first, 2: second}).at(1)
+    assert iou(half, both(disc(40, 45 - apart / 2, 5), disc(40, 57 + apart / 2, 5))) > 0.9
+
+
+def test_two_parts_that_move_together_keep_their_partners():
+    first = both(disc(20, 20, 6), disc(20, 40, 9))
+    second = both(disc(60, 30, 6), disc(60, 50, 9))
+    half = Between({0: first, 2: second}).at(1)
+    assert iou(half, both(disc(40, 25, 6), disc(40, 45, 9))) > 0.9

@@ -9,15 +9,15 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
 from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.core.types import CroppedMask
 
 from .gap import Gap
+from .parts import paired_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from napari_cellprompt.core.types import CroppedMask
-
-__all__ = ["Between", "neighbours", "planes_between"]
+__all__ = ["Between", "joined", "neighbours", "planes_between"]
 
 _STEEPEST = 1.5
 """Areas between two planes lie between the smaller one by this, and the larger one
@@ -60,7 +60,8 @@ class Between:
         areas = np.array([mask.area for mask in self._known.values()], dtype=float)
         self._areas = dict(zip(self._planes, areas.tolist(), strict=True))
         self._curve = Akima1DInterpolator(self._planes, areas) if len(areas) > 2 else None
-        self._gap: tuple[tuple[int, int], Gap] | None = None
+        self._ends: tuple[int, int] | None = None
+        self._gaps: list[tuple[Gap, tuple[int, int]]] = []
 
     @property
     def known(self) -> list[int]:
@@ -94,16 +95,29 @@ class Between:
         if plane in self._known:
             return self._known[plane]
         before, after = neighbours(self._planes, plane)
-        if self._gap is None or self._gap[0] != (before, after):
-            both = Gap.between(self._known[before], self._known[after])
-            self._gap = ((before, after), both)
+        if self._ends != (before, after):
+            self._gaps = [
+                (Gap.between(first, last), (first.area, last.area))
+                for first, last in paired_parts(self._known[before], self._known[after])
+            ]
+            self._ends = (before, after)
         place = (plane - before) / (after - before)
-        return self._gap[1].at(place, self._area(plane, before, after), moved)
+        straight = self._straight(before, after, place)
+        wider = self._area(plane, before, after) / straight
+        parts = [
+            gap.at(place, wider * (one + place * (other - one)), moved)
+            for gap, (one, other) in self._gaps
+        ]
+        return parts[0] if len(parts) == 1 else joined(parts)
+
+    def _straight(self, before: int, after: int, place: float) -> float:
+        first, last = self._areas[before], self._areas[after]
+        return first + (last - first) * place
 
     def _area(self, plane: int, before: int, after: int) -> float:
         first, last = self._areas[before], self._areas[after]
         if self._curve is None:
-            return first + (last - first) * (plane - before) / (after - before)
+            return self._straight(before, after, (plane - before) / (after - before))
         least, most = min(first, last) / _STEEPEST, max(first, last) * _STEEPEST
         return float(np.clip(self._curve(plane), least, most))
 
@@ -131,3 +145,18 @@ def neighbours(known: list[int], plane: int) -> tuple[int, int]:
             f"these are {known[0]} to {known[-1]}."
         )
     return known[place - 1], known[place]
+
+
+def joined(parts: Sequence[CroppedMask]) -> CroppedMask:
+    """Several masks of one plane, at least one, as one."""
+    boxes = [box for part in parts if (box := part.box) is not None]
+    if not boxes:
+        return parts[0]
+    around = boxes[0]
+    for box in boxes[1:]:
+        around = around.union(box)
+    data = np.zeros((around.height, around.width), bool)
+    for part in parts:
+        rows, columns = part.indices()
+        data[rows - around.y0, columns - around.x0] = True
+    return CroppedMask(data, (around.y0, around.x0), parts[0].plane_shape)
