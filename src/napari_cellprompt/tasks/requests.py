@@ -1,4 +1,4 @@
-"""What the four verbs are asked: frozen, picklable, and cheap to import.
+"""What the verbs are asked: frozen, picklable, and cheap to import.
 
 A request names files; the function ``run`` of the module of its verb carries it out. The
 fields are the one place where defaults are typed: the command line takes them from here.
@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT_THRESHOLD",
     "EverythingRequest",
     "FewshotRequest",
+    "FillRequest",
     "ImageRequest",
     "ModelRequest",
     "PropagateRequest",
@@ -129,3 +130,22 @@ class FewshotRequest(ImageRequest):
     """Score from which on an object is taken, 0 to 1."""
     again: bool = False
     """Also images whose labels are there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillRequest(ImageRequest):
+    """Objects are to be filled in between the planes on which they are drawn."""
+
+    labels: Path
+    """Labels of a stack, with planes left out."""
+    output: Path
+    """Label TIFF."""
+    image: Path | None = None
+    """Looked at by the model, which may pull the outlines; ``axes`` and ``series`` are
+    its, otherwise those of the labels."""
+    along: str | None = None
+    """``z`` or ``t``; None takes z where there is one."""
+    ids: tuple[int, ...] = ()
+    """The objects that are wanted; none named: all."""
+    largest_gap: int | None = None
+    """Planes in a row without an object up to which they are filled; None: any number."""

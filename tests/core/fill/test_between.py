@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
+from tests.core.fill.test_gap import both, disc, iou
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.fill import gap as gap_module
 from napari_cellprompt.core.fill.between import Between, neighbours, planes_between
 from napari_cellprompt.core.types import CroppedMask
-
-from tests.core.fill.test_gap import both, disc, iou
 
 
 def ball(centre: int, radius: int, planes) -> dict[int, CroppedMask]:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
 from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.core.masks.crop import shifted
 from napari_cellprompt.core.types import CroppedMask
 
 from .gap import Gap
@@ -94,13 +95,7 @@ class Between:
         """
         if plane in self._known:
             return self._known[plane]
-        before, after = neighbours(self._planes, plane)
-        if self._ends != (before, after):
-            self._gaps = [
-                (Gap.between(first, last), (first.area, last.area))
-                for first, last in paired_parts(self._known[before], self._known[after])
-            ]
-            self._ends = (before, after)
+        before, after = self._prepared(plane)
         place = (plane - before) / (after - before)
         straight = self._straight(before, after, place)
         wider = self._area(plane, before, after) / straight
@@ -109,6 +104,33 @@ class Between:
             for gap, (one, other) in self._gaps
         ]
         return parts[0] if len(parts) == 1 else joined(parts)
+
+    def exchanged(self, plane: int) -> list[tuple[int, CroppedMask]]:
+        """Each known neighbour of a plane, with the mask of the other one laid over it.
+
+        Where that has no pixel inside the plane it is left out.
+        """
+        before, after = self._prepared(plane)
+        pairs = []
+        for here, there, sign in ((before, after, -1), (after, before, 1)):
+            whole = self._known[there]
+            by = self._gaps[0][0].shift if len(self._gaps) == 1 else (0, 0)
+            mask = shifted(whole, (sign * round(by[0]), sign * round(by[1])))
+            if mask.area:
+                pairs.append((here, mask))
+        return pairs
+
+    def _prepared(self, plane: int) -> tuple[int, int]:
+        """The neighbours of a plane, and what lies between them made ready."""
+        ends = neighbours(self._planes, plane)
+        if self._ends != ends:
+            first, last = (self._known[end] for end in ends)
+            self._gaps = [
+                (Gap.between(one, other), (one.area, other.area))
+                for one, other in paired_parts(first, last)
+            ]
+            self._ends = ends
+        return ends
 
     def _straight(self, before: int, after: int, place: float) -> float:
         first, last = self._areas[before], self._areas[after]

@@ -71,9 +71,7 @@ class Gap:
             _distance(_placed(first, one, (y0, x0), size), stride),
             _distance(_placed(second, other, (y0 + steps[0], x0 + steps[1]), size), stride),
         )
-        return cls(
-            distances, (y0, x0), (steps[0], steps[1]), stride, first.plane_shape
-        )
+        return cls(distances, (y0, x0), (steps[0], steps[1]), stride, first.plane_shape)
 
     def at(
         self, place: float, area: float, moved: tuple[float, float] = (0.0, 0.0)
@@ -98,7 +96,9 @@ class Gap:
             level = ndimage.shift(level, rest, order=1, mode="nearest")
         if self.stride > 1:
             rows, columns = (length * self.stride for length in level.shape)
-            level = ndimage.zoom(level, self.stride, order=1, grid_mode=True, mode="nearest")
+            level = ndimage.zoom(
+                level, self.stride, order=1, grid_mode=True, mode="nearest"
+            )
             level = level[:rows, :columns]
         count = min(max(round(area), 1), level.size - 1)
         least = np.partition(level, level.size - count, axis=None)[level.size - count]

@@ -46,9 +46,7 @@ def paired_parts(
     relative = [places - places.mean(axis=0) for places in ends]
     apart = np.linalg.norm(relative[0][:, None] - relative[1][None], axis=-1)
     rows, columns = linear_sum_assignment(apart)
-    pairs = [
-        (ours[row], theirs[column]) for row, column in zip(rows, columns, strict=True)
-    ]
+    pairs = [(ours[row], theirs[column]) for row, column in zip(rows, columns, strict=True)]
     moved = np.round(ends[1].mean(axis=0) - ends[0].mean(axis=0)).astype(int)
     if all(_stays(part, partner, moved) for part, partner in pairs):
         return whole

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cellprompt.core.types import CroppedMask
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.types import CroppedMask
 
-__all__ = ["displacement", "shifted"]
+__all__ = ["displacement"]
 
 _MARGIN = 0.25
 """Of the object's longer side: so much around it is compared. More finds drift better,
@@ -78,21 +77,6 @@ def displacement(
     if found[best] < _CORRELATED or not better:
         return 0, 0
     return int(best[0]) - reach, int(best[1]) - reach
-
-
-def shifted(mask: CroppedMask, by: tuple[int, int]) -> CroppedMask:
-    """A mask so many rows and columns further on; what leaves the plane is cut off."""
-    if by == (0, 0):
-        return mask
-    height, width = mask.plane_shape
-    y0, x0 = mask.origin[0] + by[0], mask.origin[1] + by[1]
-    rows, columns = mask.data.shape
-    kept = mask.data[
-        min(max(-y0, 0), rows) : max(height - y0, 0),
-        min(max(-x0, 0), columns) : max(width - x0, 0),
-    ]
-    origin = (min(max(y0, 0), height), min(max(x0, 0), width))
-    return CroppedMask(kept, origin, mask.plane_shape)
 
 
 def _field(
