@@ -59,7 +59,7 @@ class Between:
             )
         self._planes = list(self._known)
         areas = np.array([mask.area for mask in self._known.values()], dtype=float)
-        self._areas = dict(zip(self._planes, areas.tolist(), strict=True))
+        self._areas: dict[int, float] = dict(zip(self._planes, areas.tolist(), strict=True))
         self._curve = Akima1DInterpolator(self._planes, areas) if len(areas) > 2 else None
         self._ends: tuple[int, int] | None = None
         self._gaps: list[tuple[Gap, tuple[int, int]]] = []

@@ -48,7 +48,7 @@ class LabelPlanes:
         self._match = first
         self._axis = moving[0]
         self._start = first.index[moving[0]]
-        self._length = min(len(stack), self._data.shape[moving[0]] - self._start)
+        self._length = min(len(stack), int(self._data.shape[moving[0]]) - self._start)
         self._shape = stack.shape
 
     def __len__(self) -> int:
@@ -62,7 +62,8 @@ class LabelPlanes:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the ids."""
-        return np.dtype(self._data.dtype)
+        dtype: np.dtype[Any] = np.dtype(self._data.dtype)
+        return dtype
 
     def __getitem__(self, plane: int) -> NDArray[Any]:
         """The ids of a plane on the grid of the image, ``(H, W)``; not to be written to."""
