@@ -82,6 +82,8 @@ def test_click_accept_click_v_accept(movie: tuple[Window, Any, Any]) -> None:
     window.wait(lambda: not widget.filling.active)
     assert planes_of(labels) == list(range(11))
     assert PREVIEW_NAME not in window.viewer.layers
+    # its click is used up, though another plane is on screen
+    assert not len(widget.place.chosen.points.data)
     for z in range(1, 10):
         mask, truth = labels.data[z] == 1, disc(*place(z), 9)
         assert (mask & truth).sum() / (mask | truth).sum() > 0.8

@@ -169,7 +169,13 @@ class Filling:
         prompts, candidate = shown[0]
         if candidate.mask.box is None:
             return None
-        return Drawn(state.view, candidate.mask, prompts, candidate.score)
+        clicks = [one for one in state.drawn if one.prompts == prompts]
+        if not clicks:
+            return None
+        before = self._place.steps.drawing.known
+        return Drawn(
+            state.view, candidate.mask, prompts, candidate.score, clicks[-1], before
+        )
 
     # -- what comes back ---------------------------------------------------------------
     def _draw(self, what: tuple[Job, int, CroppedMask]) -> None:
@@ -216,13 +222,18 @@ class Filling:
             )
             return
         steps, chosen = self._place.steps, self._place.chosen
-        before, state = steps.drawing.known, self._controller.state
+        before, drawn = steps.drawing.known, job.drawn
         used: dict[str, Any] = {}
-        if job.drawn is not None and state is not None and job.stack is not None:
-            drawn = [one for one in state.drawn if one.prompts == job.drawn.prompts]
-            remove_drawn(chosen.points, chosen.boxes, drawn)
-            steps.drawing.start(chosen)
-            used = {"image": job.stack.image, "view": job.drawn.view}
+        if drawn is not None and job.stack is not None:
+            # clicks that came after V are someone else's
+            if (
+                before is not None
+                and drawn.before is not None
+                and before.same(drawn.before)
+            ):
+                remove_drawn(chosen.points, chosen.boxes, [drawn.clicks])
+                steps.drawing.start(chosen)
+            used = {"image": job.stack.image, "view": drawn.view}
             used |= {"before": before, "chosen": chosen}
         steps.accepted(commit.labels, [record], **used)
         self._controller.refresh()

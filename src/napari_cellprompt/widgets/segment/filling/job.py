@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask, Prompts
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.layers.labels.known import LabelPlanes
+    from napari_cellprompt.layers.prompting.drawn import Drawing, DrawnObject
     from napari_cellprompt.layers.stacks import LayerStack
 
 __all__ = ["Drawn", "Job"]
@@ -32,6 +33,10 @@ class Drawn:
     mask: CroppedMask
     prompts: Prompts
     score: float
+    clicks: DrawnObject
+    """Its clicks and shapes."""
+    before: Drawing | None
+    """All that was drawn at that moment."""
 
 
 @dataclass(slots=True, eq=False)
