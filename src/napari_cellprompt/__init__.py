@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.predictors.sam2_video import SAM2VideoPredictor
     from napari_cellprompt.tasks.everything import everything
     from napari_cellprompt.tasks.fewshot import fewshot
+    from napari_cellprompt.tasks.fill import fill
     from napari_cellprompt.tasks.propagate import propagate
     from napari_cellprompt.tasks.segment import segment
 
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "everything",
     "fewshot",
+    "fill",
     "load_model",
     "propagate",
     "segment",
@@ -43,6 +45,7 @@ _HOMES = {
     "SAM2VideoPredictor": ".predictors.sam2_video",
     "everything": ".tasks.everything",
     "fewshot": ".tasks.fewshot",
+    "fill": ".tasks.fill",
     "load_model": ".core.zoo.load",
     "propagate": ".tasks.propagate",
     "segment": ".tasks.segment",

@@ -18,6 +18,7 @@ from .evaluate import add_evaluate
 from .everything import add_everything
 from .export import add_export, add_import
 from .fewshot import add_fewshot
+from .fill import add_fill
 from .flags import default_of
 from .models import add_models
 from .propagate import add_propagate
@@ -116,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add_segment(commands, shared)
     add_evaluate(commands, shared)
     add_propagate(commands, shared)
+    add_fill(commands, shared)
     add_everything(commands, shared)
     add_fewshot(commands, shared)
 

@@ -1,4 +1,4 @@
-"""What the four verbs are asked: frozen, picklable, and cheap to import.
+"""What the verbs are asked: frozen, picklable, and cheap to import.
 
 A request names files; the function ``run`` of the module of its verb carries it out. The
 fields are the one place where defaults are typed: the command line takes them from here.
@@ -23,6 +23,7 @@ __all__ = [
     "EverythingRequest",
     "ExportRequest",
     "FewshotRequest",
+    "FillRequest",
     "ImageRequest",
     "ImportRequest",
     "ModelRequest",
@@ -173,3 +174,22 @@ class ImportRequest:
     """The image, for the size and voxel size that the format does not hold."""
     axes: str | None = None
     """Letters of the axes, where the file does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillRequest(ImageRequest):
+    """Objects are to be filled in between the planes on which they are drawn."""
+
+    labels: Path
+    """Labels of a stack, with planes left out."""
+    output: Path
+    """Label TIFF."""
+    image: Path | None = None
+    """Looked at by the model, which may pull the outlines; ``axes`` and ``series`` are
+    its, otherwise those of the labels."""
+    along: str | None = None
+    """``z`` or ``t``; None takes z where there is one."""
+    ids: tuple[int, ...] = ()
+    """The objects that are wanted; none named: all."""
+    largest_gap: int | None = None
+    """Planes in a row without an object up to which they are filled; None: any number."""

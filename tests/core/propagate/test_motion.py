@@ -9,8 +9,9 @@ from scipy import ndimage
 from napari_cellprompt import PlaneSegmenter, load_model, propagate
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.core.masks.crop import shifted
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.propagate.motion import displacement, shifted
+from napari_cellprompt.core.propagate.motion import displacement
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.propagate.types import PropagationSettings
 from napari_cellprompt.core.types import CroppedMask, Prompts

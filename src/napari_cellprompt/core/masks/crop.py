@@ -1,4 +1,4 @@
-"""Cuts masks down to the rectangle that holds them."""
+"""Cuts masks down to the rectangle that holds them, and moves them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_cellprompt.core.types import Candidate, CroppedMask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["cut_candidate"]
+__all__ = ["cut_candidate", "shifted"]
 
 
 def cut_candidate(
@@ -45,3 +45,19 @@ def cut_candidate(
     # copies, so that the large arrays they were cut from can go
     cut = CroppedMask(mask[part].copy(), (top, left), plane_shape)
     return Candidate(cut, logits[part].astype(np.float32), score)
+
+
+def shifted(mask: CroppedMask, by: tuple[float, float]) -> CroppedMask:
+    """A mask so many rows and columns further on, rounded; what leaves the plane is cut."""
+    rows_on, columns_on = round(by[0]), round(by[1])
+    if (rows_on, columns_on) == (0, 0):
+        return mask
+    height, width = mask.plane_shape
+    y0, x0 = mask.origin[0] + rows_on, mask.origin[1] + columns_on
+    rows, columns = mask.data.shape
+    kept = mask.data[
+        min(max(-y0, 0), rows) : max(height - y0, 0),
+        min(max(-x0, 0), columns) : max(width - x0, 0),
+    ]
+    origin = (min(max(y0, 0), height), min(max(x0, 0), width))
+    return CroppedMask(kept, origin, mask.plane_shape)

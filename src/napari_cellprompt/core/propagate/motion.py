@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cellprompt.core.types import CroppedMask
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.types import CroppedMask
 
-__all__ = ["displacement", "shifted"]
+__all__ = ["displacement"]
 
 _MARGIN = 0.25
 """Of the object's longer side: so much around it is compared. More finds drift better,
@@ -116,22 +115,6 @@ def _fraction(correlations: NDArray[np.float32], at: int) -> float:
         return 0.0
     fraction = min(max(0.5 * (lower - upper) / curved, -1.0), 1.0)
     return fraction if abs(fraction) >= _ROUND else 0.0
-
-
-def shifted(mask: CroppedMask, by: tuple[float, float]) -> CroppedMask:
-    """A mask so many rows and columns further on, rounded; what leaves the plane is cut."""
-    rows_on, columns_on = round(by[0]), round(by[1])
-    if (rows_on, columns_on) == (0, 0):
-        return mask
-    height, width = mask.plane_shape
-    y0, x0 = mask.origin[0] + rows_on, mask.origin[1] + columns_on
-    rows, columns = mask.data.shape
-    kept = mask.data[
-        min(max(-y0, 0), rows) : max(height - y0, 0),
-        min(max(-x0, 0), columns) : max(width - x0, 0),
-    ]
-    origin = (min(max(y0, 0), height), min(max(x0, 0), width))
-    return CroppedMask(kept, origin, mask.plane_shape)
 
 
 def _field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .motion import shifted
+from napari_cellprompt.core.masks.crop import shifted
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.masks.packed import PackedMask

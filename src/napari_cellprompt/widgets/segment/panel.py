@@ -26,13 +26,14 @@ _BUTTONS = (
     ("discard", "Discard (Q)", "Delete the clicks and the boxes of this plane", False),
     ("undo", "Undo", "Take back what was done last (Ctrl+Z)", False),
     ("redo", "Redo", "Do again what was taken back (Ctrl+Shift+Z)", False),
+    ("fill", "Fill between (V)", "Fill the object in, between its planes", False),
     ("view", "What model sees", "Show exactly the pixels that the model gets", True),
     ("propagate", "Propagate ...", "Follow objects through the stack", False),
     ("export", "Export ...", "Save the objects: TIFF, OME-Zarr, COCO, ROIs, ...", False),
 )
 _TOOLS = ("click", "box", "sign", "outline")
 _OBJECT = ("next", "discard", "undo", "redo")
-_FURTHER = ("view", "propagate", "export")
+_FURTHER = ("view", "fill", "propagate", "export")
 
 
 class ActionPanel(QWidget):
@@ -67,7 +68,13 @@ class ActionPanel(QWidget):
         return grid_of([self.buttons[name] for name in names])
 
     def show_state(
-        self, controller: SegmentController, *, clicking: bool, boxing: bool, positive: bool
+        self,
+        controller: SegmentController,
+        *,
+        clicking: bool,
+        boxing: bool,
+        positive: bool,
+        filling: bool = False,
     ) -> None:
         """Bring everything up to date."""
         self.buttons["click"].setChecked(clicking)
@@ -75,7 +82,7 @@ class ActionPanel(QWidget):
         self.buttons["view"].setChecked(controller.model_view.layer is not None)
         self.buttons["outline"].setChecked(controller.preview.contour > 0)
         self.buttons["sign"].setText(f"Mark {'object' if positive else 'background'} (T)")
-        self._enable(controller)
+        self._enable(controller, filling)
         for line, text in (
             (self.status_line, controller.status),
             (self.mask_line, _mask_text(controller)),
@@ -84,14 +91,15 @@ class ActionPanel(QWidget):
             if line.text() != text:
                 line.setText(text)
 
-    def _enable(self, controller: SegmentController) -> None:
+    def _enable(self, controller: SegmentController, filling: bool) -> None:
         """Switch off what could only be answered by a complaint."""
         there = controller.place.chosen.image is not None
         masks = there and not controller.held and controller.prediction is not None
         possible = dict.fromkeys(self.buttons, there)
-        possible["accept"] = masks or (there and controller.waiting)
+        possible["accept"] = masks or filling or (there and controller.waiting)
         possible["next"] = masks
         possible["discard"] = there and not controller.held
+        possible["fill"] = there and not controller.held and not filling
         possible["outline"] = True
         for name in ("export", "undo", "redo"):
             possible[name] = there or controller.place.chosen.labels is not None

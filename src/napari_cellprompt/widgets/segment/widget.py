@@ -30,6 +30,7 @@ from napari_cellprompt.widgets.shared.settings import read_settings
 
 from .controller import SegmentController
 from .export import Exporter
+from .filling.filling import Filling
 from .panel import ActionPanel
 from .workplace import Workplace
 
@@ -101,6 +102,7 @@ class SegmentWidget(QWidget):
         self.sign = SignSwitch()
         self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
         self.exporter = Exporter(self.controller.bridge, self.controller.tell)
+        self.filling = Filling(self.controller)
         self.keys = KeyBinder(
             {
                 "accept": self.accept,
@@ -110,7 +112,8 @@ class SegmentWidget(QWidget):
                 "toggle_tool": self.toggle_tool,
                 "outline": self.controller.toggle_outline,
                 "peek": self._peek.hold,
-                "undo": self.controller.undo,
+                "fill": self.filling.start,
+                "undo": self.undo,
                 "redo": self.controller.redo,
             }
         )
@@ -123,8 +126,9 @@ class SegmentWidget(QWidget):
                 "next": self.controller.next_candidate,
                 "accept": self.accept,
                 "discard": self.discard,
-                "undo": self.controller.undo,
+                "undo": self.undo,
                 "redo": self.controller.redo,
+                "fill": self.filling.start,
                 "view": self.controller.show_model_view,
                 "propagate": self.propagate,
                 "export": self.export,
@@ -155,15 +159,28 @@ class SegmentWidget(QWidget):
 
     def accept(self) -> None:
         """Write the object on screen and get ready for the next."""
+        if self.filling.active:
+            self.filling.accept()
+            return
         self.controller.accept()
         self.sign.reset()
         self._show()
 
     def discard(self) -> None:
         """Delete the prompts of the object that is not accepted yet."""
+        if self.filling.active:
+            self.filling.discard()
+            return
         self.controller.discard()
         self.sign.reset()
         self._show()
+
+    def undo(self) -> None:
+        """Take back what was done last, be it shown only."""
+        if self.filling.active:
+            self.filling.discard()
+        else:
+            self.controller.undo()
 
     def toggle_sign(self) -> None:
         """Let the next clicks mark the background, or the object again."""
@@ -230,6 +247,7 @@ class SegmentWidget(QWidget):
         self._closed = True
         self.closed.emit()
         self._disconnect()
+        self.filling.close()
         self.controller.close(remove_layers=remove_layers)
         if remove_layers:
             self.form.close()
@@ -245,6 +263,7 @@ class SegmentWidget(QWidget):
         form.model.changed.connect(self.models.pick)
         self.place.chosen_changed.connect(self._use_layers)
         self.controller.changed.connect(self._show)
+        self.filling.changed.connect(self._show)
         self.controller.released.connect(self.follower.look_soon)
         models_changed.connect(self.look_for_models)
         self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
@@ -255,6 +274,7 @@ class SegmentWidget(QWidget):
         self.calibration.close_down()
         self.place.chosen_changed.disconnect(self._use_layers)
         self.controller.changed.disconnect(self._show)
+        self.filling.changed.disconnect(self._show)
         self._viewer.layers.selection.events.active.disconnect(self._show)
         self.keys.unbind()
         self._peek.show()
@@ -300,6 +320,7 @@ class SegmentWidget(QWidget):
             clicking=active is not None and active == chosen.points,
             boxing=active is not None and active == chosen.boxes,
             positive=self.sign.positive,
+            filling=self.filling.active,
         )
 
 

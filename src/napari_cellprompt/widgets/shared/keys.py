@@ -50,6 +50,7 @@ KEYS = (
     Key("N", "next_candidate", "next of the offered masks"),
     Key("G", "toggle_tool", "click / draw a box"),
     Key("O", "outline", "mask as outline / filled"),
+    Key("V", "fill", "fill the object in, between its planes"),
     Key("H", "peek", "held: the bare image, without masks and clicks", hold=True),
     Key("Control-Z", "undo", "take back what was done last"),
     Key("Control-Shift-Z", "redo", "do it again"),

@@ -1,0 +1,1 @@
+"""An object that is known on some planes, on the planes between."""

@@ -1,0 +1,1 @@
+"""Fills the selected object in between the planes on which it is known."""
