@@ -12,6 +12,7 @@ import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.tasks.requests import ModelRequest
 
+from .batch import add_batch
 from .demo import add_demo
 from .doctor import add_doctor
 from .evaluate import add_evaluate
@@ -97,15 +98,21 @@ def _parser() -> argparse.ArgumentParser:
         help="show the version of the package and exit",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shared = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--debug", action="store_true", help="show where an error came from"
+    )
+    common.add_argument(
+        "--json",
+        action="store_true",
+        help="tell what happens in lines of JSON on the standard output, for programs",
+    )
+    shared = argparse.ArgumentParser(add_help=False, parents=[common])
     shared.add_argument(
         "--model", default=default_of(ModelRequest, "model"), help=_MODEL_HELP
     )
     shared.add_argument(
         "--device", default=default_of(ModelRequest, "device"), help=_DEVICE_HELP
-    )
-    shared.add_argument(
-        "--debug", action="store_true", help="show where an error came from"
     )
 
     add_segment(commands, shared)
@@ -114,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     add_everything(commands, shared)
     add_fewshot(commands, shared)
 
+    add_batch(commands, common)
     add_models(commands, shared)
     add_doctor(commands, shared)
 
