@@ -13,8 +13,7 @@ from .printing import print_line, printed_report, say
 if TYPE_CHECKING:
     import argparse
 
-    from napari_cellprompt.tasks.batch.outcome import Outcome
-    from napari_cellprompt.tasks.batch.run import Summary
+    from napari_cellprompt.tasks.batch.outcome import Outcome, Summary
 
     from .flags import Commands
 
@@ -121,7 +120,7 @@ def _conclude(summary: Summary, json_lines: bool) -> int:
         if len(summary.failed) > _SHOWN:
             say(f"... and {len(summary.failed) - _SHOWN} more")
         words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        say(f"{words}; see {summary.table}")
+        say(words if summary.table is None else f"{words}; see {summary.table}")
     if summary.failed:
         return 1
     return 0 if summary.complete else _INTERRUPTED

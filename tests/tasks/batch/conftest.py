@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import tifffile
@@ -33,13 +34,18 @@ def _path_of_workers() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def scheduler(_path_of_workers: None) -> Iterator[str]:
     """Address of two workers that all tests share; those that die are begun anew."""
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        processes=True,
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    # what kills its workers is given up soon, for a test must not wait for four of them
+    few = dask.config.set({"distributed.scheduler.allowed-failures": 1})
+    with (
+        few,
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=None,
+            processes=True,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
         yield cluster.scheduler_address
 
 

@@ -51,7 +51,10 @@ def test_paths_follow_the_image(tmp_path: Path) -> None:
     [
         ("size: 3", r"must say 'task: \.\.\.'"),
         ("task: sing", "line 1: task must be one of segment, everything"),
-        ("task: everything\nsise: 3", "line 2: there is no setting 'sise'; did you mean 's"),
+        (
+            "task: everything\nsise: 3",
+            "line 2: there is no setting 'sise'; did you mean 's",
+        ),
         ("task: everything\nsize: big", "line 2: size must be a number: got 'b"),
         ("task: everything\nmode: 3", "line 2: mode must be one of auto, grid: got 3"),
         ("task: everything\nfilters: 3", "line 2: filters must be a block of settings"),
@@ -59,7 +62,10 @@ def test_paths_follow_the_image(tmp_path: Path) -> None:
         ("task: everything\nfilters:\n  min_area: -3", "min_area must not be negative"),
         ("task: everything\nimage: a.tif", "line 2: image comes from the command"),
         ("task: everything\nlink: 1", "line 2: link must be true or false"),
-        ("task: everything\nlink: yes\nlink: no", "line 3: link was already said in line 2"),
+        (
+            "task: everything\nlink: yes\nlink: no",
+            "line 3: link was already said in line 2",
+        ),
         ("task: everything\ncontrast: [1]", "line 2: contrast must be a list of 2"),
         ("task: everything\ncontrast:\n - 1\n - x", "line 4: contrast must be a number"),
         ("task: [", "is no YAML"),

@@ -84,9 +84,7 @@ def test_it_goes_on_where_it_was_stopped(asked, wanted, tmp_path: Path) -> None:
     stop = threading.Event()
     count = tmp_path / "count"
     lines = ("seconds: .2", f"count: {count}")
-    summary = run(
-        asked(*lines), Report(cancelled=stop.is_set), told=lambda _: stop.set()
-    )
+    summary = run(asked(*lines), Report(cancelled=stop.is_set), told=lambda _: stop.set())
     assert not summary.complete
     states = [item.state for item in summary.outcomes]
     assert 0 < states.count("done") < 6

@@ -1,1 +1,1 @@
-"""Many images, on one computer or on many: jobs, items, a cluster, and what became of them."""
+"""Many images, on one computer or on many: jobs, workers and outcomes."""

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.errors import CellpromptError, ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,6 +44,8 @@ class Answer:
     problem: str
     """Why it failed, else empty."""
     attempts: int
+    error: BaseException | None = None
+    """What was raised, where it failed."""
 
 
 def choose_workers(wanted: int | None) -> int:
@@ -165,23 +167,26 @@ def stream(
     top_up()
     for future in ready:
         item, attempt = tries.pop(future.key)
-        problem = ""
-        value = None
+        problem, value, error = "", None, None
         if future.status == "finished":
             value = future.result()
         else:
             error = future.exception()
-            # dask has tried again already where a worker died
+            # dask has tried again already where a worker died; a sentence for the user
+            # will be the same again
             killed = isinstance(error, KilledWorker)
-            if not killed and attempt <= retries and not stop():
+            final = killed or isinstance(error, CellpromptError)
+            if not final and attempt <= retries and not stop():
                 hand_out(item, attempt + 1)
                 continue
             problem = (
                 "Its worker died each time, probably for want of memory."
                 if killed
+                else str(error)
+                if final
                 else f"{type(error).__name__}: {error}"
             )
-        yield Answer(item, value, problem, attempt)
+        yield Answer(item, value, problem, attempt, error)
         top_up()
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.tasks.examples.files import label_file
 from napari_cellprompt.tasks.fewshot import teach
-from napari_cellprompt.tasks.fewshot_files import label_file
-from napari_cellprompt.tasks.reading import contrast_of, load_model_of
+from napari_cellprompt.tasks.inputs.reading import contrast_of, load_model_of
 from napari_cellprompt.tasks.report import SILENT, Report, counted
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(request: FewshotRequest, report: Report = SILENT) -> None:
     if not request.examples and request.bank is None:
         raise ImageError("Show what to look for: examples, or a bank of them.")
     segmenter = load_model_of(request, report)
-    key = (request.model, request.device, request.examples, request.others, request.bank)
+    key: tuple[object, ...] = (request.model, request.device, request.examples, request.others, request.bank)
     key += (request.axes, request.channel, request.series, request.contrast)
     if key not in _taught:
         _taught.clear()

@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.io.folders import images_in, natural_order
+from napari_cellprompt.io.ome_zarr import is_zarr
 
 from .schema import build, read_yaml
 from .verbs import VERBS, Verb
@@ -155,13 +156,6 @@ def items_of(job: Job, images: list[Path], output: Path) -> list[Item]:
         request = job.request(image, target)
         items[name] = Item(name, image, target, job.verb.run, request)
     return list(items.values())
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a folder holds a zarr array or group."""
-    return path.is_dir() and any(
-        (path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")
-    )
 
 
 def stem_of(image: Path) -> str:

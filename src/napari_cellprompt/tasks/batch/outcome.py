@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Outcome", "State", "write_report"]
+__all__ = ["Outcome", "State", "Summary", "write_report"]
 
 State = Literal["done", "skipped", "failed", "not started"]
 
@@ -34,6 +34,22 @@ class Outcome:
     """Sentences on what of the file was left out, and the like."""
     disk_full: bool = False
     """Whether the others cannot be written either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a batch ended."""
+
+    outcomes: tuple[Outcome, ...]
+    table: Path | None
+    """``report.csv``; None for one large image."""
+    complete: bool
+    """False where it was stopped before all items had their turn."""
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """What has no labels though it had its turn."""
+        return tuple(item for item in self.outcomes if item.state == "failed")
 
 
 def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from napari_cellprompt.core.atomic import replacing
-from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.io.outputs import check_folder, check_output, make_folder
+from napari_cellprompt.core.errors import ImageError, SaveError
+from napari_cellprompt.io.outputs import (
+    check_folder,
+    check_output,
+    make_folder,
+    write_or_keep,
+)
 from napari_cellprompt.tasks.report import SILENT, Report, counted, duration
 
 from .cluster import connected, stream
 from .job import Job, images_of, items_of, read_job
-from .outcome import Outcome, write_report
+from .large import is_large, run_large
+from .outcome import Outcome, Summary, write_report
 from .work import work
 
 if TYPE_CHECKING:
@@ -34,22 +39,6 @@ __all__ = ["Summary", "run"]
 _SHARE = 100
 _FOLDER = ".batch"
 """In the output folder: the job as it was run, and a lock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How a batch ended."""
-
-    outcomes: tuple[Outcome, ...]
-    table: Path
-    """``report.csv``."""
-    complete: bool
-    """False where it was stopped before all items had their turn."""
-
-    @property
-    def failed(self) -> tuple[Outcome, ...]:
-        """What has no labels though it had its turn."""
-        return tuple(item for item in self.outcomes if item.state == "failed")
 
 
 def run(
@@ -78,6 +67,8 @@ def run(
     images = images_of(request.source)
     if request.retries < 0:
         raise ImageError(f"--retries must not be negative: got {request.retries}.")
+    if is_large(job, images, request):
+        return run_large(request, job, images[0], report)
     make_folder(request.output)
     items = items_of(job, images, request.output)
     table = request.output / "report.csv"
@@ -104,7 +95,7 @@ def run(
             for item in wanted:
                 outcomes.setdefault(item.name, _not_started(item))
             ordered = tuple(outcomes[item.name] for item in items)
-            write_report(table, ordered)
+            _save_table(table, ordered, report)
     complete = all(item.state != "not started" for item in ordered)
     return Summary(ordered, table, complete)
 
@@ -143,8 +134,10 @@ def _work(
             if done == 1 and len(items) > 1:
                 seconds = time.perf_counter() - started
                 rounds = -(-len(items) // workers.count) - 1
-                report.say(f"the first took {duration(seconds)}: about "
-                           f"{duration(seconds * rounds)} for the others")
+                report.say(
+                    f"the first took {duration(seconds)}: about "
+                    f"{duration(seconds * rounds)} for the others"
+                )
 
 
 def _outcome(answer: Answer) -> Outcome:
@@ -163,6 +156,14 @@ def _outcome(answer: Answer) -> Outcome:
 
 def _not_started(item: Item) -> Outcome:
     return Outcome(item.name, item.image, item.output, "not started", attempts=0)
+
+
+def _save_table(path: Path, outcomes: tuple[Outcome, ...], report: Report) -> None:
+    """Write the table; where the disk is full, say where it went instead."""
+    try:
+        write_or_keep(path, lambda target: write_report(target, outcomes))
+    except SaveError as error:
+        report.say(str(error))
 
 
 def _estimate(request: BatchRequest, items: list[Item], report: Report) -> None:
@@ -236,5 +237,3 @@ def _sweep(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             path.unlink()
-
-

@@ -194,7 +194,13 @@ def _value(hint: Any, entry: Entry, place: str, name: str, folder: Path | None) 
             refuse()
         kinds = [options[0]] * len(value) if many else list(options)
         return tuple(
-            _value(kind, item, f"{name}, line {item.line}: {place.split(': ')[-1]}", name, folder)
+            _value(
+                kind,
+                item,
+                f"{name}, line {item.line}: {place.split(': ')[-1]}",
+                name,
+                folder,
+            )
             for kind, item in zip(kinds, value, strict=True)
         )
     if is_dataclass(hint) and isinstance(hint, type):
@@ -231,7 +237,9 @@ _SCALARS: dict[Any, Callable[[Any], Any]] = {
     ),
     float: _number,
     str: lambda value: value if isinstance(value, str) else None,
-    Path: lambda value: Path(value).expanduser() if value and isinstance(value, str) else None,
+    Path: lambda value: (
+        Path(value).expanduser() if value and isinstance(value, str) else None
+    ),
 }
 
 
@@ -260,15 +268,13 @@ def type_hints(kind: type[Any]) -> dict[str, Any]:
     """Types of a dataclass's fields, also of names that only type checkers import."""
     hints: dict[str, Any] = {}
     for owner in reversed(kind.__mro__):
-        written = owner.__dict__.get("__annotations__", {})
+        written = inspect.get_annotations(owner)
         if not written:
             continue
         module = inspect.getmodule(owner)
         names = {**vars(module)} if module else {}
         for field, text in written.items():
-            if isinstance(text, str) and any(
-                word not in names for word in _words(text)
-            ):
+            if isinstance(text, str) and any(word not in names for word in _words(text)):
                 names |= _checked_imports(module)
             # the texts are the package's own annotations
             hints[field] = eval(text, names) if isinstance(text, str) else text

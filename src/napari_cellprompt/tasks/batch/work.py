@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from napari_cellprompt.core.errors import CellpromptError
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import Report
 from napari_cellprompt.tasks.requests import ModelRequest
 
@@ -70,9 +70,7 @@ def _keep_model(request: Any) -> None:
         return
     disk_bytes = round(getattr(request, "disk_cache", 0) * 10**6)
     if disk_bytes:
-        model = loading.load_segmenter(
-            request.model, request.device, disk_bytes=disk_bytes
-        )
+        model = loading.load_segmenter(request.model, request.device, disk_bytes=disk_bytes)
     else:
         model = loading.load_segmenter(request.model, request.device)
     if model not in _kept:
