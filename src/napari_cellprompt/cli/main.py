@@ -13,10 +13,12 @@ from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.tasks.requests import ModelRequest
 
 from .batch import add_batch
+from .completion import add_completion
 from .demo import add_demo
 from .doctor import add_doctor
 from .evaluate import add_evaluate
 from .everything import add_everything
+from .examples import add_examples
 from .fewshot import add_fewshot
 from .flags import default_of
 from .models import add_models
@@ -26,7 +28,7 @@ from .segment import add_segment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 SUCCESS = 0
 FAILURE = 1
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments without the name of the command; default those of the process.
     """
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = make_parser().parse_args(argv)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else USER_ERROR
     try:
@@ -86,7 +88,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="cellprompt",
         description="Segment cells from clicks and boxes, without a window.",
@@ -126,4 +129,6 @@ def _parser() -> argparse.ArgumentParser:
     add_doctor(commands, shared)
 
     add_demo(commands, shared)
+    add_completion(commands, common, make_parser)
+    add_examples(commands.choices)
     return parser

@@ -171,3 +171,11 @@ def test_a_second_batch_keeps_out(asked, tmp_path: Path) -> None:
 
     run(asked(), told=second)
     assert said == ["refused"] * 6
+
+
+def test_blocks_are_for_one_image_and_one_task(asked, images, tmp_path: Path) -> None:
+    for values in ({"block": 128}, {"output": "labels.zarr"}):
+        with pytest.raises(ImageError, match="Only one image, and only by the task every"):
+            run(asked(**values))
+    with pytest.raises(ImageError, match="Only one image"):
+        run(asked(source=images / "img_0.tif", output="labels.tif"))

@@ -36,7 +36,13 @@ def run(request: FewshotRequest, report: Report = SILENT) -> None:
     if not request.examples and request.bank is None:
         raise ImageError("Show what to look for: examples, or a bank of them.")
     segmenter = load_model_of(request, report)
-    key: tuple[object, ...] = (request.model, request.device, request.examples, request.others, request.bank)
+    key: tuple[object, ...] = (
+        request.model,
+        request.device,
+        request.examples,
+        request.others,
+        request.bank,
+    )
     key += (request.axes, request.channel, request.series, request.contrast)
     if key not in _taught:
         _taught.clear()
