@@ -32,7 +32,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "doctor": ("cellprompt doctor > report.txt",),
     "demo": ("cellprompt demo",),
     "completion": (
-        "cellprompt completion bash > ~/.local/share/bash-completion/completions/cellprompt",
+        "cellprompt completion bash > ~/.bash_completion.d/cellprompt",
     ),
 }
 

@@ -21,7 +21,7 @@ _BYTES_A_WORKER = 3 * 2**30
 """A model, its features and an image."""
 _CORES_A_WORKER = 2
 _WAIT = 20
-"""Seconds to wait for a scheduler."""
+"""Seconds to wait for a scheduler, and for the first of its workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,14 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Workers]:
     with contextlib.ExitStack() as stack:
         if scheduler is not None:
             client = stack.enter_context(_client_of(Client, scheduler))
+            try:
+                # one that died a moment ago may be on its way back
+                client.wait_for_workers(1, timeout=_WAIT)
+            except TimeoutError as error:
+                raise ImageError(
+                    f"The scheduler at {scheduler} has no workers."
+                ) from error
             count = len(client.scheduler_info(n_workers=-1)["workers"])
-            if not count:
-                raise ImageError(f"The scheduler at {scheduler} has no workers.")
             yield Workers(client, count, client.dashboard_link or None)
             return
         count = choose_workers(workers)
