@@ -3,8 +3,8 @@
 ``CELLPROMPT_DATA=... python benchmarks/curves.py [--model M] [--limit N] [--plot FILE]``
 
 Objects are followed from a true mask on the plane where they are largest. For each
-distance in planes: mean IoU where the object is, the share of objects that were lost, and the
-leak, pixels taken from other objects as a share of the object's own. One row each.
+distance in planes: mean IoU where the object is, the share of objects that were lost, and
+the leak, pixels taken from other objects as a share of the object's own. One row each.
 """
 
 from __future__ import annotations
