@@ -19,14 +19,13 @@ import numpy as np
 import torch
 
 import history
-from data import load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.places import find_weights
 from napari_cellprompt.core.zoo.registry import MODELS
 from napari_cellprompt.evaluation.objects import Case, pick_cases
 from napari_cellprompt.evaluation.prompts import correction, iou
-from quality import by_kind
+from quality import by_kind, load_raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

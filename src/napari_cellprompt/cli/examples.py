@@ -31,9 +31,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "models": ("cellprompt models list", "cellprompt models download sam2.1_hiera_tiny"),
     "doctor": ("cellprompt doctor > report.txt",),
     "demo": ("cellprompt demo",),
-    "completion": (
-        "cellprompt completion bash > ~/.bash_completion.d/cellprompt",
-    ),
+    "completion": ("cellprompt completion bash > ~/.bash_completion.d/cellprompt",),
 }
 
 

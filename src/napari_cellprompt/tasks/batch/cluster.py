@@ -93,9 +93,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Workers]:
                 # one that died a moment ago may be on its way back
                 client.wait_for_workers(1, timeout=_WAIT)
             except TimeoutError as error:
-                raise ImageError(
-                    f"The scheduler at {scheduler} has no workers."
-                ) from error
+                raise ImageError(f"The scheduler at {scheduler} has no workers.") from error
             count = len(client.scheduler_info(n_workers=-1)["workers"])
             yield Workers(client, count, client.dashboard_link or None)
             return
