@@ -59,6 +59,15 @@ lint: $(INSTALLED) ## Check style, types, imports and the manifest
 	$(BIN)/lint-imports
 	$(BIN)/npe2 validate napari-cellprompt
 
+.PHONY: docs
+docs: $(INSTALLED) ## Build the site into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.PHONY: bench
+bench: $(INSTALLED) ## Count clicks, measure how far a prompt reaches; needs CELLPROMPT_DATA
+	$(BIN)/python benchmarks/noc.py
+	$(BIN)/python benchmarks/curves.py
+
 .PHONY: format
 format: $(INSTALLED) ## Format the code and repair what can be repaired
 	$(BIN)/ruff check --fix $(CHECKED)

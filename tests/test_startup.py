@@ -9,6 +9,8 @@ from tests.interpreters import run_python
 
 import napari_cellprompt
 
+resource = pytest.importorskip("resource", reason="only Unix tells processor time")
+
 HEAVY = {
     "PIL",
     "dask",
@@ -22,8 +24,10 @@ HEAVY = {
     "requests",
     "safetensors",
     "scipy",
+    "shtab",
     "skimage",
     "tifffile",
+    "tqdm",
     "torch",
     "torchvision",
 }
@@ -50,7 +54,14 @@ HELP = (
     ["--version"],
     *(
         [command, "--help"]
-        for command in ("segment", "evaluate", "propagate", "everything", "fewshot")
+        for command in (
+            "segment",
+            "evaluate",
+            "propagate",
+            "everything",
+            "fewshot",
+            "batch",
+        )
     ),
     ["models", "list", "--help"],
 )
@@ -74,6 +85,26 @@ def test_import_loads_little_more_than_the_interpreter() -> None:
     plain = loaded_by("import importlib, typing, __future__")
     more = loaded_by("import napari_cellprompt") - plain
     assert more == {"napari_cellprompt"}
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds"),
+    [
+        pytest.param("import napari_cellprompt", 0.3, id="import"),
+        pytest.param(asked("--help"), 0.5, id="help"),
+    ],
+)
+def test_a_start_takes_little_of_the_processor(code: str, seconds: float) -> None:
+    """Processor time, which other work on the machine does not change much; the least of
+    three, with half of it as a margin."""
+    times = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        loaded_by(code)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        times.append(used)
+    assert min(times) < 1.5 * seconds
 
 
 def test_the_list_of_models_needs_no_torch() -> None:

@@ -63,7 +63,7 @@ def test_nothing_said_gives_the_defaults(line, module, wanted, monkeypatch) -> N
     class StopHere(Exception):
         """Before any work."""
 
-    def stop() -> None:
+    def stop(json_lines: bool = False) -> None:
         raise StopHere
 
     monkeypatch.setattr(module, "filled", keep)

@@ -77,5 +77,8 @@ def run_everything(arguments: argparse.Namespace) -> int:
     from napari_cellprompt.tasks.everything import run
 
     filters = filled(FilterSettings, arguments)
-    run(filled(EverythingRequest, arguments, filters=filters), printed_report())
+    run(
+        filled(EverythingRequest, arguments, filters=filters),
+        printed_report(arguments.json),
+    )
     return 0

@@ -90,7 +90,7 @@ def run_fewshot(arguments: argparse.Namespace) -> int:
     )
     from napari_cellprompt.tasks.fewshot import run
 
-    return 1 if run(request, printed_report()) else 0
+    return 1 if run(request, printed_report(arguments.json)) else 0
 
 
 def _pairs(files: list[Path], option: str) -> tuple[tuple[Path, Path], ...]:

@@ -12,10 +12,13 @@ import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.tasks.requests import ModelRequest
 
+from .batch import add_batch
+from .completion import add_completion
 from .demo import add_demo
 from .doctor import add_doctor
 from .evaluate import add_evaluate
 from .everything import add_everything
+from .examples import add_examples
 from .export import add_export, add_import
 from .fewshot import add_fewshot
 from .fill import add_fill
@@ -27,7 +30,7 @@ from .segment import add_segment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 SUCCESS = 0
 FAILURE = 1
@@ -49,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments without the name of the command; default those of the process.
     """
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = make_parser().parse_args(argv)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else USER_ERROR
     try:
@@ -91,7 +94,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="cellprompt",
         description="Segment cells from clicks and boxes, without a window.",
@@ -103,15 +107,21 @@ def _parser() -> argparse.ArgumentParser:
         help="show the version of the package and exit",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shared = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--debug", action="store_true", help="show where an error came from"
+    )
+    common.add_argument(
+        "--json",
+        action="store_true",
+        help="tell what happens in lines of JSON on the standard output, for programs",
+    )
+    shared = argparse.ArgumentParser(add_help=False, parents=[common])
     shared.add_argument(
         "--model", default=default_of(ModelRequest, "model"), help=_MODEL_HELP
     )
     shared.add_argument(
         "--device", default=default_of(ModelRequest, "device"), help=_DEVICE_HELP
-    )
-    shared.add_argument(
-        "--debug", action="store_true", help="show where an error came from"
     )
 
     add_segment(commands, shared)
@@ -123,8 +133,11 @@ def _parser() -> argparse.ArgumentParser:
 
     add_export(commands)
     add_import(commands)
+    add_batch(commands, common)
     add_models(commands, shared)
     add_doctor(commands, shared)
 
     add_demo(commands, shared)
+    add_completion(commands, common, make_parser)
+    add_examples(commands.choices)
     return parser

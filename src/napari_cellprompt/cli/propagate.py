@@ -185,7 +185,7 @@ def run_propagate(arguments: argparse.Namespace) -> int:
     from napari_cellprompt.tasks.propagate import run
 
     request = filled(PropagateRequest, arguments, settings=_settings(arguments))
-    return 0 if run(request, printed_report()) else _INTERRUPTED
+    return 0 if run(request, printed_report(arguments.json)) else _INTERRUPTED
 
 
 def _settings(arguments: argparse.Namespace) -> PropagationSettings:

@@ -51,5 +51,5 @@ def run_segment(arguments: argparse.Namespace) -> int:
     """Carry out the command; returns the exit code."""
     from napari_cellprompt.tasks.segment import run
 
-    run(filled(SegmentRequest, arguments), printed_report())
+    run(filled(SegmentRequest, arguments), printed_report(arguments.json))
     return 0

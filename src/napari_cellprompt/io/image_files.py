@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,13 +11,13 @@ from PIL import Image
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import planes_last
 
+from .image_types import ImageFile, LabelGrid
+from .ome_zarr import is_zarr, read_zarr
 from .tiff_images import TiffHeader, read_tiff, read_tiff_header
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
-
-    from napari_cellprompt.core.images.sampling import ArrayData
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -36,52 +35,6 @@ IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".web
 """What is looked for in a folder of images."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabelGrid:
-    """Where labels lie: the axes of an image without its channels and samples."""
-
-    shape: tuple[int, ...]
-    """Length of each axis."""
-    axes: str
-    """Letters out of T, Z, Y, X."""
-    scale: tuple[float, ...]
-    """Step along each axis: ``unit`` for X, Y and Z, seconds for T; 1 if not known."""
-    unit: str
-    """Unit of X, Y and Z; ``pixel`` if not known."""
-    known: str = ""
-    """Letters of the axes whose step is known."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageFile:
-    """An image and what its file says about it."""
-
-    data: ArrayData
-    """NumPy array, memory map or dask array, with its axes as in ``axes``."""
-    axes: str
-    """Letters out of T, C, Z, Y, X, S; Y and X, and S where there is one, come last."""
-    scale: tuple[float, ...]
-    """Step along each axis: ``unit`` for X, Y and Z, seconds for T; 1 if not known."""
-    unit: str
-    """Unit of X, Y and Z; ``pixel`` if not known."""
-    known: str = ""
-    """Letters of the axes whose step the file says."""
-    notes: tuple[str, ...] = ()
-    """Sentences for the user on what of the file was left out."""
-
-    @property
-    def grid(self) -> LabelGrid:
-        """Where labels of this image lie."""
-        kept = [i for i, letter in enumerate(self.axes) if letter not in "CS"]
-        return LabelGrid(
-            shape=tuple(int(self.data.shape[i]) for i in kept),
-            axes="".join(self.axes[i] for i in kept),
-            scale=tuple(self.scale[i] for i in kept),
-            unit=self.unit,
-            known="".join(letter for letter in self.known if letter not in "CS"),
-        )
-
-
 def read_image(
     path: str | os.PathLike[str],
     axes: str | None = None,
@@ -91,7 +44,7 @@ def read_image(
     pages: bool = False,
     palette: bool = False,
 ) -> ImageFile:
-    """Read a TIFF, or any other image that Pillow knows (PNG, JPEG, ...).
+    """Read a TIFF, an OME-Zarr, a NumPy array, or what Pillow knows (PNG, JPEG, ...).
 
     TIFFs of more than 512 MB stay on the disk and are read page by page when needed.
 
@@ -121,6 +74,8 @@ def read_image(
     """
 
     def read(path: Path) -> ImageFile:
+        if path.suffix.lower() == ".npy":
+            return _read_array(path, axes)
         if path.suffix.lower() not in TIFF_SUFFIXES:
             return _read_picture(path, axes, series, palette=palette)
         image = read_tiff(path, axes, series=series, lazy=lazy, pages=pages)
@@ -129,6 +84,9 @@ def read_image(
             image.data, image.axes, said.scale, said.unit, said.known, image.notes
         )
 
+    if Path(path).is_dir():
+        if is_zarr(Path(path)):
+            return read_zarr(Path(path), axes)
     return _reading(Path(path), read)
 
 
@@ -159,6 +117,12 @@ def _reading(path: Path, read: Callable[[Path], T]) -> T:
         # A damaged file makes its reader fail in almost any way (struct.error,
         # zlib.error, IndexError, ...); to the user they are one.
         raise ImageError(f"{path.name} cannot be read: {_reason(error)}") from error
+
+
+def _read_array(path: Path, axes: str | None) -> ImageFile:
+    """A NumPy array stays in its file and is read when needed."""
+    data, letters = planes_last(np.load(path, mmap_mode="r", allow_pickle=False), axes)
+    return ImageFile(data, letters, (1.0,) * len(letters), "pixel")
 
 
 def _read_picture(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .image_files import LabelGrid
 
-__all__ = ["LabelFile", "check_grid", "read_labels", "write_labels"]
+__all__ = ["LabelFile", "check_grid", "ome_options", "read_labels", "write_labels"]
 
 # ImageJ's order of axes; a hyperstack has no other.
 _ORDER = "TZCYX"
@@ -132,7 +132,7 @@ def write_labels(
     if imagej:
         options = _imagej_options(sorted_axes, steps, unit, largest, known)
     else:
-        options = _ome_options(sorted_axes, steps, unit, known)
+        options = ome_options(sorted_axes, steps, unit, known)
     with replacing(path) as temporary:
         with tifffile.TiffWriter(
             temporary, imagej=imagej, ome=not imagej, bigtiff=nbytes > _CLASSIC_BYTES
@@ -295,9 +295,10 @@ def _imagej_options(
     }
 
 
-def _ome_options(
+def ome_options(
     axes: str, steps: dict[str, float], unit: str, known: str
 ) -> dict[str, Any]:
+    """Options for tifffile that make an OME-TIFF with steps by letter and their unit."""
     metadata: dict[str, Any] = {"axes": axes}
     for letter in "XYZ":
         if letter in axes:

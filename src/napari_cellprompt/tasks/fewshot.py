@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from .requests import FewshotRequest
 
-__all__ = ["fewshot", "run"]
+__all__ = ["fewshot", "run", "teach"]
 
 _NO_COLOURS = str.maketrans("", "", "CS")
 """Labels have neither channels nor samples."""
@@ -108,6 +108,19 @@ def run(request: FewshotRequest, report: Report = SILENT) -> int:
             report.say(f"{where}: {item.problem}")
         report.progress(item.number, item.total)
     return failed
+
+
+def teach(
+    request: FewshotRequest, segmenter: PlaneSegmenter, report: Report = SILENT
+) -> ExampleBank:
+    """Look at the examples of a request, and add them to its bank.
+
+    Raises
+    ------
+    CellpromptError
+        Where a file cannot be read, or the bank was made with another model.
+    """
+    return _taught(request, segmenter, _examples(request), contrast_of(request), report)
 
 
 def fewshot(

@@ -1,0 +1,1 @@
+"""Many images, on one computer or on many: jobs, workers and outcomes."""
