@@ -12,8 +12,9 @@ from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 
 from napari_cellprompt._exports import get_reader
-from napari_cellprompt._writer import axes_of_layer, calibration_of_layer, write_layer
+from napari_cellprompt._writer import write_layer
 from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.layers.meta import axes_of_layer, calibration_of_layer
 
 
 def blobs(*shape: int, largest: int = 7) -> np.ndarray:

@@ -63,13 +63,13 @@ class Box(NamedTuple):
         """The longer side."""
         return max(self.width, self.height)
 
-    def union(self, other: Rectangle) -> Rectangle:
+    def union(self, other: Box) -> Box:
         """The smallest rectangle that holds both."""
-        return (
-            min(self.x0, other[0]),
-            min(self.y0, other[1]),
-            max(self.x1, other[2]),
-            max(self.y1, other[3]),
+        return Box(
+            min(self.x0, other.x0),
+            min(self.y0, other.y0),
+            max(self.x1, other.x1),
+            max(self.y1, other.y1),
         )
 
     def meets(self, other: Box) -> bool:

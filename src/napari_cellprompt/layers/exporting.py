@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt._writer import axes_of_layer, calibration_of_layer
 from napari_cellprompt.io.exports.subject import ExportSubject
 from napari_cellprompt.io.image_files import ImageFile, LabelGrid
 from napari_cellprompt.io.objects import ObjectFacts
 
 from .calibration import calibrated_meta
 from .images import full_resolution
+from .meta import axes_of_layer, calibration_of_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -113,11 +113,13 @@ def records_of(arrays: Arrays) -> list[Record]:
             packed = arrays["data"][start : int(ends[row])].tobytes()
             mask = PackedMask(packed, (height, width), (y0, x0), (rows, columns), area)
         state: Any = str(arrays["states"][row])
+        figures: dict[str, Any] = {name: float(arrays[name][row]) for name in _FIGURES}
+        numbers: dict[str, Any] = {name: int(arrays[name][row]) for name in _NUMBERS}
         stored = StoredPlane(
             mask=mask,
             state=state,
-            **{name: float(arrays[name][row]) for name in _FIGURES},
-            **{name: int(arrays[name][row]) for name in _NUMBERS},
+            **figures,
+            **numbers,
         )
         records.append((object_id, plane, stored))
     return records

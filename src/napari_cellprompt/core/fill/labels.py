@@ -132,7 +132,7 @@ def places_of(
     """
     found: dict[int, dict[int, Place]] = {}
     wanted = None if ids is None else np.array(sorted(ids))
-    for z in range(len(labels)):
+    for z in range(labels.shape[0]):
         if cancelled is not None and cancelled():
             break
         plane = np.asarray(labels[z])

@@ -263,7 +263,6 @@ def describe(hint: Any) -> str:
     return words.get(hint, str(getattr(hint, "__name__", hint)))
 
 
-@cache
 def type_hints(kind: type[Any]) -> dict[str, Any]:
     """Types of a dataclass's fields, also of names that only type checkers import."""
     hints: dict[str, Any] = {}

@@ -58,7 +58,7 @@ def plan_blocks(shape: tuple[int, ...], side: int, margin: int) -> list[Block]:
         How far a block looks beyond its core; smaller than ``side``.
     """
     *outer, height, width = shape
-    blocks = []
+    blocks: list[Block] = []
     for position in itertools.product(*(range(length) for length in outer)):
         for row, y0 in enumerate(range(0, height, side)):
             for column, x0 in enumerate(range(0, width, side)):

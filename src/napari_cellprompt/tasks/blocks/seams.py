@@ -90,7 +90,7 @@ def choose(
         table = tables[block.number]
         own = _in_core(block, table.middle)
         stays[block.number] = own & ~_of(block.number, partners, len(own))
-        for row in np.flatnonzero(~stays[block.number]):
+        for row in np.flatnonzero(~stays[block.number]).tolist():
             if own[row] or not table.cut[row]:
                 rank = (not own[row], bool(table.cut[row]), -float(table.quality[row]))
                 disputed.append((rank, block.number, int(row)))

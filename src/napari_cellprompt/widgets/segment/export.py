@@ -7,11 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt._writer import axes_of_layer, write_layer
+from napari_cellprompt._writer import write_layer
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.io.exports.formats import FORMATS, ExportFormat, write_export
 from napari_cellprompt.layers.calibration import calibrated_meta
 from napari_cellprompt.layers.exporting import subject_of
+from napari_cellprompt.layers.meta import axes_of_layer
 from napari_cellprompt.widgets.shared.save_dialog import SaveKind, ask_kind_and_place
 
 if TYPE_CHECKING:

@@ -99,7 +99,7 @@ class Aim:
         extent = extent_of(prompts)
         before = None if earlier is None else earlier.prediction.best.mask.box
         if before is not None:
-            extent = before.union(extent)
+            extent = _around(before, extent)
             seen = max(extent[2] - extent[0], extent[3] - extent[1])
             level = self._level(prompts, seen, corrected=True)
             tile = tile_for_box(shape, self.image_size, level, extent)
@@ -157,7 +157,7 @@ class Aim:
         box = None if item.result is None else item.result.prediction.best.mask.box
         if box is None or item.looks >= _MAX_LOOKS:
             return None
-        whole = box.union(item.extent)
+        whole = _around(box, item.extent)
         following: Tile | None = None
         if touches_border(item.tile, box, shape):
             following = next_tile(item.tile, whole, shape, self.image_size)
@@ -200,3 +200,9 @@ class Aim:
         # levels are an octave apart: nothing fits better than half of one
         fit = math.exp(-_UNFIT * max(octaves - 0.5, 0.0))
         return found.best.score * found.object_score * fit
+
+
+def _around(one: Rectangle, other: Rectangle) -> Rectangle:
+    """The smallest rectangle that holds both; not at whole pixels as boxes of masks are."""
+    low = min(one[0], other[0]), min(one[1], other[1])
+    return *low, max(one[2], other[2]), max(one[3], other[3])
