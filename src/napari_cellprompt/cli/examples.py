@@ -22,6 +22,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "fewshot": (
         "cellprompt fewshot --examples one.tif three_cells.tif --apply folder -o labels",
     ),
+    "fill": (
+        "cellprompt fill every_fifth_plane.tif -o filled.tif",
+        "cellprompt fill drawn.tif --image stack.tif -o filled.tif",
+    ),
+    "export": (
+        "cellprompt export labels.tif --to ctc -o 01_RES",
+        "cellprompt export labels.tif --image cells.tif --to csv -o measured.csv",
+    ),
+    "import": ("cellprompt import cells_seg.npy -o labels.tif",),
     "evaluate": ("cellprompt evaluate folder_with_truth",),
     "batch": (
         "cellprompt batch folder job.yaml -o labels --workers 4",

@@ -83,7 +83,7 @@ def test_an_object_is_found_beyond_its_own_reach() -> None:
 def test_what_stays_while_the_field_moves_stays() -> None:
     """Dirt on the camera."""
     frames = jumped((44, -52))
-    frames[:, 140:156, 170:186] = np.random.default_rng(2).integers(0, 255, (16, 16))
+    frames[:, 130:178, 160:208] = np.random.default_rng(2).integers(0, 255, (48, 48))
     stack = ImageStack(frames, axes="TYX")
-    mask = CroppedMask(np.ones((16, 16), bool), (140, 170), (300, 360))
+    mask = CroppedMask(np.ones((32, 32), bool), (138, 168), (300, 360))
     assert displacement(stack.plane(0), stack.plane(1), mask, (44, -52)) == (0, 0)
