@@ -53,7 +53,7 @@ def test_a_propagation_is_opened_again_and_replaces_only_its_own_pixels(
     desk.controller.desk.go_to(5)
     desk.controller.review.clear(1, 5)
     wait(lambda: is_absent(desk, 5))
-    wait(lambda: not desk.controller.review._later.isActive())
+    wait(lambda: not desk.controller.review.consequences.waiting)
     wait(lambda: desk.controller.desk.stage in ("review", "changes"))
     if desk.controller.desk.stage == "changes":
         desk.controller.review.use_changes()

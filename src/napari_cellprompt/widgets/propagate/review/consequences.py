@@ -62,6 +62,11 @@ class Consequences:
         self._later = desk.timer(_PAUSE, self.find)
         self._work = work
 
+    @property
+    def waiting(self) -> bool:
+        """Whether planes are to be tracked again once no correction comes for a while."""
+        return bool(self._later.isActive())
+
     def find_soon(self) -> None:
         """Track again once no correction has come for a while."""
         self._later.start()
