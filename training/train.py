@@ -24,6 +24,7 @@ from data import load_raw, make_plane, make_stack, stretch_to_uint8
 from losses import loss_of
 from measuring import choose, choose_runs, measure, measure_runs
 from napari_cellprompt.core.inference.crops import CHANNELS, Crop, draw_points
+from napari_cellprompt.core.inference.precision import computes_bfloat16
 from napari_cellprompt.core.networks.focus import FocusNet
 from samples import BatchStream, Sampler
 from simulate import divisions, nuclei_3d
@@ -67,7 +68,7 @@ class Run:
         self.settings = self.recipe["training"]
         self.size = int(self.recipe["samples"]["size"])
         self.network = FocusNet(**self.recipe["network"])
-        self.network.half_decoder = True
+        self.network.half_decoder = computes_bfloat16()
         if not options.from_scratch:
             load_imagenet(self.network)
         self.step, self.elapsed, self.samples, self.minutes_before = 0, 0.0, 0, 0.0
@@ -159,7 +160,7 @@ class Run:
         start = time.monotonic()
         network = FocusNet(**self.recipe["network"])
         network.load_state_dict(self.average.state)
-        network.half_decoder = True
+        network.half_decoder = computes_bfloat16()
         asker = Asker(network.to(memory_format=torch.channels_last), self.size)
         scores = measure(asker, self.cases)
         following = measure_runs(asker, self.runs)
