@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
 
+    from napari_cellprompt.io.session_types import PropagationEntry
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.layers.ownership import Role
     from napari_cellprompt.session.segment import SegmentSession
 
     from .contrast import ContrastLimits, Limits, Pending
 
-__all__ = ["Workplace"]
+__all__ = ["HalfDone", "Workplace"]
+
+HalfDone = tuple[object, "Callable[[], PropagationEntry | None]"]
+"""Something that differs when there is more of it, and what makes an entry of it."""
 
 
 class Workplace:
@@ -53,6 +57,9 @@ class Workplace:
 
     chosen_changed = Signal()
     """Image or layers are not what they were."""
+    decided = Signal(object, object)
+    """A Labels layer that was written to, and what makes a step of a session of it: a
+    function of the time, the layer's number and the model's."""
 
     def __init__(
         self, viewer: ViewerModel, session: SegmentSession, *, ask: Callable[[str], bool]
@@ -74,6 +81,10 @@ class Workplace:
         """How grey values are shown to the model; set by whoever computes them."""
         self.made: list[Layer] = []
         """Layers that were made here."""
+        self.half_done: Callable[[Image], HalfDone | None] = lambda image: None
+        """What is to be kept of a propagation that is not accepted yet."""
+        self.reopen: PropagationEntry | None = None
+        """A propagation of an earlier day, for the widget that goes on with it."""
         self._channels: dict[str, tuple[int | None, int | None]] = {}
 
     @property
