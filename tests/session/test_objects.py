@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+
 import pytest
 
 from napari_cellprompt.core.types import PlaneKey, Prompts
-from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord, ObjectStore
+from napari_cellprompt.session.objects import (
+    ObjectClass,
+    ObjectPlane,
+    ObjectRecord,
+    ObjectStore,
+    PlaneDecision,
+    PropagationRecord,
+)
 
 KEY = PlaneKey("image", (0,), (1, 2), None, None)
 
@@ -36,12 +46,12 @@ def test_undo_and_redo() -> None:
     store.put(record(2))
     change = store.undo()
     assert change is not None
-    assert (change.id, change.before) == (2, None)
+    assert [(item.id, item.before) for item in change.changes] == [(2, None)]
     assert [entry.id for entry in store] == [1]
-    assert store.undone == change
+    assert store.undone is change
     redone = store.redo()
     assert redone is not None
-    assert redone.after == record(2)
+    assert redone.changes[0].after == record(2)
     assert 2 in store
     assert store.last == record(2)
 
@@ -102,3 +112,58 @@ def test_history_is_bounded() -> None:
 )
 def test_size_is_the_longest_side(box: tuple[int, int, int, int], size: float) -> None:
     assert record(1, box=box).size == size
+
+
+def test_several_objects_change_as_one_step() -> None:
+    store = ObjectStore()
+    store.put(record(1))
+    store.put(record(2))
+    told: list[tuple[int, ...]] = []
+    store.changed.connect(told.append)
+    store.revise({1: record(1, score=0.1), 2: None, 3: record(3)})
+    assert [entry.id for entry in store] == [1, 3]
+    store.undo()
+    assert {entry.id for entry in store} == {1, 2}
+    assert store.get(1) == record(1)
+    assert told == [(1, 2, 3), (1, 2, 3)]
+
+
+def test_amending_is_no_step_and_keeps_what_was_undone() -> None:
+    store = ObjectStore()
+    store.put(record(1))
+    store.put(record(2))
+    store.undo()
+    store.amend({1: replace(record(1), state="verified")})
+    assert store.redo() is not None
+    changed = store.get(1)
+    assert changed is not None
+    assert changed.state == "verified"
+
+
+def test_records_survive_pickling_and_a_restored_store_hands_out_new_ids() -> None:
+    prompts = Prompts(points=((1.0, 2.0),), labels=(1,))
+    followed = PropagationRecord(
+        axis=0,
+        decisions=(
+            PlaneDecision(3, "prompted", prompts, prompts),
+            PlaneDecision(5, "absent"),
+        ),
+        ends=(7,),
+        together=(4, 5),
+    )
+    full = replace(record(4), class_name="nucleus", state="verified", propagation=followed)
+    copy = pickle.loads(pickle.dumps(full))
+    assert copy == full
+    store = ObjectStore()
+    store.restore([copy], [ObjectClass(1, "nucleus", "#0072b2")], highest=9)
+    assert store.next_id(2) == 10
+    assert store.classes[0].name == "nucleus"
+    assert store.undo() is None
+
+
+def test_trust_is_the_mean_of_what_is_known() -> None:
+    plane = record(1).planes[0]
+    planes = (replace(plane, trust=0.5), replace(plane, trust=1.0), plane)
+    assert ObjectRecord(1, planes).trust == pytest.approx(0.75)
+    assert ObjectRecord(1, (plane,)).trust is None
+    assert ObjectRecord(1, planes).area == 60

@@ -11,7 +11,12 @@ from psygnal import Signal
 from napari_cellprompt.layers.grids import match_grid
 from napari_cellprompt.layers.ownership import ownership_of
 from napari_cellprompt.layers.prompting.prompts import add_labels_layer
-from napari_cellprompt.session.objects import Change, ObjectPlane, ObjectRecord, ObjectStore
+from napari_cellprompt.session.objects import (
+    ObjectPlane,
+    ObjectRecord,
+    ObjectStore,
+    Revision,
+)
 
 from .commit import (
     SAME_OBJECT,
@@ -70,9 +75,9 @@ class Acceptor:
         self._viewer = viewer
         self._ownership = ownership_of(viewer)
         self._stores: dict[str, ObjectStore] = {}
-        # Where to look whether a record is still in its layer, by the record's identity;
-        # the record is held so that no other one gets the same.
-        self._where: dict[tuple[str, int], tuple[ObjectRecord, Region]] = {}
+        # Where to look whether a step is still in its layer, by the step's identity; the
+        # step is held so that no other one gets the same.
+        self._where: dict[tuple[str, int], tuple[Revision, Region]] = {}
         self.ids = LabelIds()
 
     def store(self, layer: Labels) -> ObjectStore:
@@ -170,8 +175,8 @@ class Acceptor:
         region : tuple
             Index of a part of the layer's array that holds the id since this step.
         """
-        self.store(labels).put(record)
-        self._where[str(labels.unique_id), id(record)] = record, region
+        revision = self.store(labels).put(record)
+        self._where[str(labels.unique_id), id(revision)] = revision, region
 
     def undo(self, labels: Labels) -> str:
         """Take the last step of the layer back; returns what to tell the user."""
@@ -206,18 +211,20 @@ class Acceptor:
 
     def _sync(self, labels: Labels, store: ObjectStore) -> list[int]:
         """Ids of the objects whose steps were undone or redone in the layer."""
-        moved = []
+        moved: list[int] = []
         while store.done is not None and not self._shows(labels, store.done):
-            moved.append(store.done.id)
+            moved.extend(store.done.ids)
             store.undo()
         while store.undone is not None and self._shows(labels, store.undone):
-            moved.append(store.undone.id)
+            moved.extend(store.undone.ids)
             store.redo()
         return sorted(set(moved))
 
-    def _shows(self, labels: Labels, change: Change) -> bool:
-        found = self._where.get((str(labels.unique_id), id(change.after)))
-        return found is not None and bool(np.any(labels.data[found[1]] == change.id))
+    def _shows(self, labels: Labels, revision: Revision) -> bool:
+        found = self._where.get((str(labels.unique_id), id(revision)))
+        if found is None:
+            return False
+        return bool(np.any(labels.data[found[1]] == revision.changes[0].id))
 
     def new_layer(self, image: Image, view: PlaneView) -> Labels:
         """Add an empty layer for objects of an image."""
@@ -238,9 +245,9 @@ class Acceptor:
         self._ownership.replaced(labels, wide)
         new = str(wide.unique_id)
         self._stores[new] = store
-        for (name, record), region in list(self._where.items()):
+        for (name, revision), region in list(self._where.items()):
             if name == old:
-                self._where[new, record] = region
+                self._where[new, revision] = region
         self.ids.know(wide, largest)
         return wide, store
 
