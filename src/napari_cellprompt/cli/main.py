@@ -21,6 +21,7 @@ from .flags import default_of
 from .models import add_models
 from .propagate import add_propagate
 from .segment import add_segment
+from .session import add_replay, add_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     add_propagate(commands, shared)
     add_everything(commands, shared)
     add_fewshot(commands, shared)
+
+    add_replay(commands, shared)
+    add_session(commands, shared)
 
     add_models(commands, shared)
     add_doctor(commands, shared)

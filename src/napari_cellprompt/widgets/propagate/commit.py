@@ -72,7 +72,10 @@ class StackCommit:
         self._widened = ""
         self._acceptor = acceptor
         self._stack = stack
-        self._outcomes = outcomes
+        self.outcomes = outcomes
+        """What is written, by id and plane."""
+        self.erased: set[tuple[int, int]] = set()
+        """Where pixels that the object had before are taken from it."""
         self._prompts = prompts
         self._overlap = overlap
         self._parents = parents
@@ -80,6 +83,11 @@ class StackCommit:
         self._total = len(outcomes)
         self.done = 0
         """Planes of objects written."""
+
+    @property
+    def policy(self) -> Policy:
+        """What becomes of pixels that other objects have."""
+        return "replace" if self._overlap == "replace" else "keep"
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -99,17 +107,16 @@ class StackCommit:
             self.labels = acceptor.new_layer(image, stack.view)
         acceptor.sync(self.labels)
         largest = acceptor.ids.largest(self.labels)
-        ids = {object_id for object_id, _ in self._outcomes}
+        ids = {object_id for object_id, _ in self.outcomes}
         if needs_widening(self.labels, max(ids, default=0)):
             narrow = self.labels
             self.labels, _ = acceptor.widen(narrow)
             self._widened = widening_note(narrow, self.labels)
         yield
-        masks = (self._mask(place, largest) for place in sorted(self._outcomes))
-        policy: Policy = "replace" if self._overlap == "replace" else "keep"
-        writing = commit_many(self.labels, masks, policy, image=image)
+        masks = (self._mask(place, largest) for place in sorted(self.outcomes))
+        writing = commit_many(self.labels, masks, self.policy, image=image)
         try:
-            for place, result in zip(sorted(self._outcomes), writing, strict=False):
+            for place, result in zip(sorted(self.outcomes), writing, strict=False):
                 self._note(place, result)
                 self.done += 1
                 yield
@@ -121,20 +128,18 @@ class StackCommit:
 
     def _mask(self, place: tuple[int, int], largest: int) -> PlaneMask:
         object_id, plane = place
-        outcome = self._outcomes[place]
+        outcome = self.outcomes[place]
         # Where an object was lost, what is there from before may well be right; only the
         # user's word that it is not there has a probability of exactly 0.
         known = outcome.mask is not None or outcome.object_score == 0
-        return PlaneMask(
-            object_id,
-            self._stack.view_at(plane),
-            outcome.mask,
-            erase=known and object_id <= largest,
-        )
+        erase = known and object_id <= largest
+        if erase:
+            self.erased.add(place)
+        return PlaneMask(object_id, self._stack.view_at(plane), outcome.mask, erase=erase)
 
     def _note(self, place: tuple[int, int], result: CommitResult) -> None:
         object_id, plane = place
-        outcome = self._outcomes[place]
+        outcome = self.outcomes[place]
         written = self._written.setdefault(object_id, _Written())
         written.pixels += result.written
         written.kept_out += result.kept_out
