@@ -32,9 +32,9 @@ from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import iou_matrix, pair_up
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-from napari_cellprompt.tasks.applying import apply_to_plane, choose, label_chosen
 from napari_cellprompt.tasks.everything import EverythingSettings, label_plane
-from napari_cellprompt.tasks.teaching import empty_bank, teach
+from napari_cellprompt.tasks.examples.applying import apply_to_plane, choose, label_chosen
+from napari_cellprompt.tasks.examples.teaching import empty_bank, teach
 
 SETS = (
     "dsb_fluo_256x256",

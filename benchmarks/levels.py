@@ -29,14 +29,14 @@ from napari_cellprompt import load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import LEVELS, read_tile, tile_for_box
 from napari_cellprompt.core.inference.sam.decoding import decode_prompts
-from napari_cellprompt.core.inference.sam.preprocess import normalise
+from napari_cellprompt.core.inference.sam.encoding.preprocess import normalise
 from napari_cellprompt.core.masks.simulated import innermost
 from napari_cellprompt.core.types import Tile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
+    from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput
     from napari_cellprompt.core.zoo.load import LoadedModel
 
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parity"))
 from napari_cellprompt import PlaneSegmenter, SAM2Predictor, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.networks.build import build_sam2
-from napari_cellprompt.core.networks.sam2 import FrameMemory
+from napari_cellprompt.core.networks.sam.sam2 import FrameMemory
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.registry import MODELS
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import read_tile
 from napari_cellprompt.core.inference.sam.model import SamModel
-from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Prompts, Tile
 from napari_cellprompt.core.zoo.traits import Traits

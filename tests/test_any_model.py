@@ -13,9 +13,9 @@ from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.propagate.types import PropagationSettings
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.tasks.applying import apply_to_plane, choose
 from napari_cellprompt.tasks.everything import EverythingSettings, find_on_plane
-from napari_cellprompt.tasks.teaching import empty_bank, teach
+from napari_cellprompt.tasks.examples.applying import apply_to_plane, choose
+from napari_cellprompt.tasks.examples.teaching import empty_bank, teach
 
 
 @pytest.fixture

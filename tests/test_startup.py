@@ -74,7 +74,7 @@ HELP = (
             "import napari_cellprompt\nnapari_cellprompt.__version__", id="import"
         ),
         pytest.param("\n".join(asked(*line) for line in HELP), id="help"),
-        pytest.param("import napari_cellprompt.tasks.loading", id="loading"),
+        pytest.param("import napari_cellprompt.tasks.inputs.loading", id="loading"),
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from asking import Asker
 from data import load_raw
 from measuring import choose, choose_runs, measure, measure_runs, table
+from napari_cellprompt.core.inference.precision import computes_bfloat16
 from napari_cellprompt.core.networks.focus import FocusNet
 
 __all__ = ["load"]
@@ -44,7 +45,7 @@ def load(path: Path) -> FocusNet:
         state = {name: file.get_tensor(name).float() for name in file.keys()}
     network = FocusNet(**config["network"])
     network.load_state_dict(state, strict=False)
-    network.half_decoder = True
+    network.half_decoder = computes_bfloat16()
     return network.to(memory_format=torch.channels_last)
 
 

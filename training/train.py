@@ -21,6 +21,7 @@ import torch
 from asking import Asker
 from data import load_raw, stretch_to_uint8
 from measuring import choose, choose_runs, measure, measure_runs
+from napari_cellprompt.core.inference.precision import computes_bfloat16
 from napari_cellprompt.core.networks.focus import FocusNet
 from napari_cellprompt.core.training.losses import loss_of
 from napari_cellprompt.core.training.planes import make_plane, make_stack
@@ -68,7 +69,7 @@ class Run:
         self.settings = self.recipe["training"]
         self.size = int(self.recipe["samples"]["size"])
         self.network = FocusNet(**self.recipe["network"])
-        self.network.half_decoder = True
+        self.network.half_decoder = computes_bfloat16()
         if not options.from_scratch:
             load_imagenet(self.network)
         self.step, self.elapsed, self.samples, self.minutes_before = 0, 0.0, 0, 0.0
@@ -160,7 +161,7 @@ class Run:
         start = time.monotonic()
         network = FocusNet(**self.recipe["network"])
         network.load_state_dict(self.average.state)
-        network.half_decoder = True
+        network.half_decoder = computes_bfloat16()
         asker = Asker(network.to(memory_format=torch.channels_last), self.size)
         scores = measure(asker, self.cases)
         following = measure_runs(asker, self.runs)

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from napari_cellprompt.core.networks.efficientnet_lite import rename_published
+from napari_cellprompt.core.networks.trunks.efficientnet_lite import rename_published
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.networks.focus import FocusNet

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from napari_cellprompt.core.masks.rle import decode
 from napari_cellprompt.core.types import Candidate, CroppedMask, Prediction, Prompts, Tile
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource

@@ -10,7 +10,7 @@ from tests.brightness import BrightSegmenter, disks
 from napari_cellprompt.cli.main import main
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 
 CENTRES = [(14, 14), (14, 44), (44, 14), (46, 46)]
 

@@ -12,7 +12,7 @@ from tests.two_kinds import disks_and_bars
 from napari_cellprompt.cli.main import main
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from tests.followers import discs, follow_bright
 from tests.random_models import random_model
 
 from napari_cellprompt.cli.main import main
-from napari_cellprompt.core.inference.sam.encoder import PlaneEncoder
-from napari_cellprompt.core.inference.sam.feature_files import FeatureFiles
+from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
+from napari_cellprompt.core.inference.sam.encoding.feature_files import FeatureFiles
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.propagate import propagator as propagation
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.zoo.folder import features_folder
 from napari_cellprompt.io.label_tiff import read_labels, write_labels
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 
 
 @pytest.fixture(autouse=True)

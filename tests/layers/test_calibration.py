@@ -17,7 +17,7 @@ from napari_cellprompt.layers.calibration import (
     file_calibration,
     is_calibrated,
 )
-from napari_cellprompt.layers.prompts import add_labels_layer
+from napari_cellprompt.layers.prompting.prompts import add_labels_layer
 
 IMAGEJ: dict[str, Any] = {
     "imagej": True,

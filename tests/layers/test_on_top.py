@@ -9,7 +9,7 @@ import pytest
 
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.on_top import choose_image, covering, images_of
-from napari_cellprompt.layers.preview import preview_metadata
+from napari_cellprompt.layers.previews.mask import preview_metadata
 
 PIXELS = np.zeros((20, 30), np.uint8)
 

@@ -10,9 +10,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
 
-from napari_cellprompt.layers.accept import Acceptor
-from napari_cellprompt.layers.commit import widen
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.labels.accept import Acceptor
+from napari_cellprompt.layers.labels.commit import widen
 from napari_cellprompt.layers.ownership import ownership_of, plain
 
 PIXELS = np.zeros((20, 30), np.uint8)

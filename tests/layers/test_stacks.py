@@ -10,8 +10,8 @@ from napari.components import ViewerModel
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.types import CroppedMask
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.layers.preview import is_preview
-from napari_cellprompt.layers.stack_preview import StackLabels
+from napari_cellprompt.layers.previews.mask import is_preview
+from napari_cellprompt.layers.previews.stack import StackLabels
 from napari_cellprompt.layers.stacks import LayerStack, show_plane, stack_axes
 
 UM = {"scale": (300.0, 2.0, 0.5, 0.5), "units": ("s", "um", "um", "um")}

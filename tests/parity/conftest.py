@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from napari_cellprompt.core.networks.sam2 import SAM2
+from napari_cellprompt.core.networks.sam.sam2 import SAM2
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import `reference` from here

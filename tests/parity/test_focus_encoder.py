@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_cellprompt.core.networks.efficientnet_lite import (
+from napari_cellprompt.core.networks.trunks.efficientnet_lite import (
     EfficientNetLite,
     rename_published,
 )

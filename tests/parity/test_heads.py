@@ -8,7 +8,7 @@ from reference import assert_logits_agree
 from torch import Tensor
 
 from conftest import SIZE, Pair
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 
 pytestmark = pytest.mark.parity
 

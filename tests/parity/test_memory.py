@@ -13,7 +13,11 @@ from torch import Tensor
 from conftest import SIZE, Pair, make_pair
 from napari_cellprompt import SAM2DynamicInteractivePredictor
 from napari_cellprompt.core.networks.layers import sine_position_encoding
-from napari_cellprompt.core.networks.sam2 import FrameMemory, ImageFeatures, ObjectPointer
+from napari_cellprompt.core.networks.sam.sam2 import (
+    FrameMemory,
+    ImageFeatures,
+    ObjectPointer,
+)
 
 pytestmark = pytest.mark.parity
 

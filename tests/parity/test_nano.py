@@ -18,7 +18,10 @@ from reference import (
 )
 
 from napari_cellprompt.core.inference.sam.drawing import draw_prompts
-from napari_cellprompt.core.inference.sam.preprocess import normalise, resize_square
+from napari_cellprompt.core.inference.sam.encoding.preprocess import (
+    normalise,
+    resize_square,
+)
 from napari_cellprompt.core.zoo import load
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model, save_checkpoint
 from napari_cellprompt.core.zoo.registry import MODELS, DrawingSpec

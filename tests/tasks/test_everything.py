@@ -12,12 +12,11 @@ from tests.brightness import BrightSegmenter, disks
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.sam import model as sam_model
-from napari_cellprompt.core.inference.sam.grid import MaskModel
+from napari_cellprompt.core.inference.sam.searching.grid import MaskModel
 from napari_cellprompt.core.inference.searching import GridSettings, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
-from napari_cellprompt.tasks import loading
 from napari_cellprompt.tasks.everything import (
     EverythingSettings,
     everything,
@@ -26,6 +25,7 @@ from napari_cellprompt.tasks.everything import (
     label_stack,
     run,
 )
+from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import Report
 from napari_cellprompt.tasks.requests import EverythingRequest
 

@@ -14,17 +14,17 @@ from napari_cellprompt.core.errors import CheckpointError, ImageError, PromptErr
 from napari_cellprompt.core.fewshot.examples import ExampleBank
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.matching import average_precision
-from napari_cellprompt.tasks.applying import (
+from napari_cellprompt.tasks.examples.applying import (
     OTHER,
     apply_to_plane,
     apply_to_stack,
     choose,
     label_chosen,
 )
+from napari_cellprompt.tasks.examples.teaching import empty_bank, teach, teach_stack
 from napari_cellprompt.tasks.fewshot import run
 from napari_cellprompt.tasks.report import Report
 from napari_cellprompt.tasks.requests import FewshotRequest
-from napari_cellprompt.tasks.teaching import empty_bank, teach, teach_stack
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_nothing_on_the_plane(segmenter, taught) -> None:
 
 def test_from_a_script(segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "napari_cellprompt.tasks.loading.load_segmenter", lambda *_, **__: segmenter
+        "napari_cellprompt.tasks.inputs.loading.load_segmenter", lambda *_, **__: segmenter
     )
     image, disks, bars = disks_and_bars(0)
     first, truth, _ = disks_and_bars(1)
@@ -167,7 +167,7 @@ def test_a_request_goes_on_where_it_was_stopped(
     ):
         tifffile.imwrite(path, pixels, photometric="minisblack")
     monkeypatch.setattr(
-        "napari_cellprompt.tasks.loading.load_segmenter", lambda *_, **__: segmenter
+        "napari_cellprompt.tasks.inputs.loading.load_segmenter", lambda *_, **__: segmenter
     )
     request = FewshotRequest(
         folder=tmp_path / "in",

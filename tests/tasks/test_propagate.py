@@ -6,7 +6,7 @@ from tests.followers import discs, follow_bright
 
 from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.propagate import propagate
 
 

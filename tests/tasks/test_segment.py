@@ -11,7 +11,7 @@ from tests.brightness import BrightSegmenter, disks
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.io.label_tiff import read_labels
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import Report
 from napari_cellprompt.tasks.requests import SegmentRequest
 from napari_cellprompt.tasks.segment import run, segment

@@ -17,7 +17,7 @@ from napari_cellprompt.core.masks.labels import resolve_overlaps
 from napari_cellprompt.core.masks.simulated import iou
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.io.label_tiff import write_labels
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import SILENT, Report, counted
 
 from .overlay import draw_overlay, save_png

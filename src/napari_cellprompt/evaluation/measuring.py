@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError, SaveError
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import SILENT, Report
 
 from .data import find_sets, read_set

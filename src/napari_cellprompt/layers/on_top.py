@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 
+from napari_cellprompt.layers.previews.mask import is_preview
+
 from .coordinates import align_right, array_shape, plane_to_layer, to_world
-from .preview import is_preview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

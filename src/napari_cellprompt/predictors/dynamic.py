@@ -21,7 +21,7 @@ from napari_cellprompt.core.inference.sam.tracking import (
     mask_frame,
     prompt_frame,
 )
-from napari_cellprompt.core.networks.sam2 import SAM2, HeadsOutput, ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import SAM2, HeadsOutput, ImageFeatures
 from napari_cellprompt.core.results import Results
 
 from .base import SourcePredictor

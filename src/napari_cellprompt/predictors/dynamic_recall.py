@@ -20,7 +20,7 @@ from napari_cellprompt.core.inference.sam.tracking import (
     mask_frame,
     prompt_frame,
 )
-from napari_cellprompt.core.networks.sam2 import (
+from napari_cellprompt.core.networks.sam.sam2 import (
     FrameMemory,
     HeadsOutput,
     ImageFeatures,

@@ -18,7 +18,11 @@ from napari_cellprompt.core.inference.sam.decoding import (
     PromptBatch,
     gather_prompts,
 )
-from napari_cellprompt.core.inference.sam.grid import MaskModel, as_tensors, generate
+from napari_cellprompt.core.inference.sam.searching.grid import (
+    MaskModel,
+    as_tensors,
+    generate,
+)
 from napari_cellprompt.core.inference.searching import GridSettings
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.regions import clean_small_regions

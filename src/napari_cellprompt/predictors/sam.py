@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from napari_cellprompt.core.inference.sam.whole_image import Sam1Image
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 
 from .prompted import PromptPredictor
 

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_cellprompt.core.inference.sam.preprocess import normalise, resize_square
+from napari_cellprompt.core.inference.sam.encoding.preprocess import (
+    normalise,
+    resize_square,
+)
 from napari_cellprompt.core.inference.sam.whole_image import Sam2Image
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 
 from .prompted import PromptPredictor
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.inference.cache import FeatureCache
 from napari_cellprompt.core.inference.following import TrackSettings
-from napari_cellprompt.core.inference.sam.preprocess import resize_bicubic
-from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
+from napari_cellprompt.core.inference.sam.encoding.preprocess import resize_bicubic
+from napari_cellprompt.core.networks.sam.sam2 import SAM2, ImageFeatures
 from napari_cellprompt.core.results import Results
 
 from .base import SourcePredictor

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.inference.sam.tracking import ObjectFrame, ObjectMemory
-from napari_cellprompt.core.networks.sam2 import NO_OBJECT_LOGIT
+from napari_cellprompt.core.networks.sam.sam2 import NO_OBJECT_LOGIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,7 +27,7 @@ from .config import is_whole
 from .video_state import FramePrompts, Outcome, VideoObject, VideoState
 
 if TYPE_CHECKING:
-    from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
+    from napari_cellprompt.core.networks.sam.sam2 import SAM2, ImageFeatures
     from napari_cellprompt.core.zoo.registry import DrawingSpec
 
 __all__ = [

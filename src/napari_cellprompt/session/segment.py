@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError, OutOfMemoryError
-from napari_cellprompt.tasks import loading
+from napari_cellprompt.tasks.inputs import loading
 
 from .thread import InferenceThread, JobContext, Priority, shared_thread
 

@@ -15,7 +15,7 @@ from napari_cellprompt.core.inference.precision import choose_precision
 from napari_cellprompt.core.zoo.folder import cache_folder, features_folder
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 
-from . import loading
+from .inputs import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,11 +25,17 @@ from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.sources import as_given, open_image
+from napari_cellprompt.tasks.inputs.reading import (
+    contrast_of,
+    load_model_of,
+    model_file,
+    say_what_is_read,
+    valid_channel,
+)
+from napari_cellprompt.tasks.inputs.walk import walk_planes
 
-from . import loading
-from .reading import contrast_of, load_model_of, model_file, say_what_is_read, valid_channel
+from .inputs import loading
 from .report import SILENT, Report, counted
-from .walk import walk_planes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +45,8 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.sampling import ArrayData
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
 
-    from .reading import ContrastLimits
     from .requests import EverythingRequest
 
 __all__ = [

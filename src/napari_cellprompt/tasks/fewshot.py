@@ -14,15 +14,15 @@ from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.io.outputs import check_output, make_folder
 from napari_cellprompt.io.sources import as_given, open_image
+from napari_cellprompt.tasks.examples.applying import apply_to_image
+from napari_cellprompt.tasks.examples.files import channel_of, label_series
+from napari_cellprompt.tasks.examples.teaching import WANTED, empty_bank, teach_stack
+from napari_cellprompt.tasks.inputs.reading import contrast_of, load_model_of, model_file
 
-from . import loading
-from .applying import apply_to_image
-from .fewshot_files import channel_of, label_series
-from .reading import contrast_of, load_model_of, model_file
+from .inputs import loading
 from .report import SILENT, Report, counted
 from .requests import DEFAULT_THRESHOLD
 from .series import Series
-from .teaching import WANTED, empty_bank, teach_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.image_files import ImageFile
     from napari_cellprompt.io.label_tiff import LabelFile
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
 
-    from .reading import ContrastLimits
     from .requests import FewshotRequest
 
 __all__ = ["fewshot", "run"]

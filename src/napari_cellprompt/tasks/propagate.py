@@ -21,19 +21,19 @@ from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.io.outputs import check_label_file, check_output, save_labels
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
-
-from . import loading
-from .divisions import LARGEST_PARENT, divide, write_tracks
-from .following import Seed, Span, announce, follow_objects, prompt_seeds
-from .placing import outer_axes, place_objects
-from .prompts import prompts_of
-from .reading import (
+from napari_cellprompt.tasks.inputs.placing import outer_axes, place_objects
+from napari_cellprompt.tasks.inputs.prompts import prompts_of
+from napari_cellprompt.tasks.inputs.reading import (
     axis_lengths,
     contrast_of,
     load_model_of,
     model_file,
     say_what_is_read,
 )
+
+from .divisions import LARGEST_PARENT, divide, write_tracks
+from .following import Seed, Span, announce, follow_objects, prompt_seeds
+from .inputs import loading
 from .report import SILENT, Report, counted
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.propagate.outcomes import Outcomes
     from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
     from napari_cellprompt.io.image_files import ImageFile
+    from napari_cellprompt.tasks.inputs.placing import PlacedObject
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
 
-    from .placing import PlacedObject
-    from .reading import ContrastLimits
     from .requests import PropagateRequest
 
 __all__ = ["propagate", "run"]

@@ -21,11 +21,16 @@ from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
+from napari_cellprompt.tasks.inputs.placing import PlacedObject, outer_axes, place_objects
+from napari_cellprompt.tasks.inputs.prompts import prompts_of_batch
+from napari_cellprompt.tasks.inputs.reading import (
+    contrast_of,
+    load_model_of,
+    model_file,
+    say_what_is_read,
+)
 
-from . import loading
-from .placing import PlacedObject, outer_axes, place_objects
-from .prompts import prompts_of_batch
-from .reading import contrast_of, load_model_of, model_file, say_what_is_read
+from .inputs import loading
 from .report import SILENT, Report, counted
 
 if TYPE_CHECKING:
@@ -37,8 +42,8 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.types import Prediction
     from napari_cellprompt.io.image_files import ImageFile
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
 
-    from .reading import ContrastLimits
     from .requests import SegmentRequest
 
 __all__ = ["PredictedPlane", "predict_planes", "run", "segment"]

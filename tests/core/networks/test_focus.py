@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from napari_cellprompt.core.inference.crops import CHANNELS
-from napari_cellprompt.core.networks.efficientnet_lite import (
+from napari_cellprompt.core.networks.focus import PROMPT_CHANNELS, FocusNet
+from napari_cellprompt.core.networks.trunks.efficientnet_lite import (
     STAGE_CHANNELS,
     EfficientNetLite,
     rename_published,
 )
-from napari_cellprompt.core.networks.focus import PROMPT_CHANNELS, FocusNet
 
 
 @pytest.fixture(scope="module")

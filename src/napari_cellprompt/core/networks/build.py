@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from .hiera import Hiera
-from .image_encoder import FpnNeck, ImageEncoder
-from .mask_decoder import MaskDecoder
-from .memory import MemoryAttention, MemoryEncoder
-from .perceiver import SpatialPerceiver
-from .prompt_encoder import PromptEncoder
-from .repvit import REPVIT_CHANNELS, RepViT
-from .sam1 import SAM1
-from .sam2 import SAM2
-from .tiny_vit import TinyViT
-from .vit import ViT
+from napari_cellprompt.core.networks.sam.image_encoder import FpnNeck, ImageEncoder
+from napari_cellprompt.core.networks.sam.mask_decoder import MaskDecoder
+from napari_cellprompt.core.networks.sam.memory import MemoryAttention, MemoryEncoder
+from napari_cellprompt.core.networks.sam.perceiver import SpatialPerceiver
+from napari_cellprompt.core.networks.sam.prompt_encoder import PromptEncoder
+from napari_cellprompt.core.networks.sam.sam1 import SAM1
+from napari_cellprompt.core.networks.sam.sam2 import SAM2
+from napari_cellprompt.core.networks.trunks.hiera import Hiera
+from napari_cellprompt.core.networks.trunks.repvit import REPVIT_CHANNELS, RepViT
+from napari_cellprompt.core.networks.trunks.tiny_vit import TinyViT
+from napari_cellprompt.core.networks.trunks.vit import ViT
 
 __all__ = ["build_sam1", "build_sam2"]
 

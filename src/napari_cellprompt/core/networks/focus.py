@@ -15,7 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .efficientnet_lite import STAGE_CHANNELS, EfficientNetLite
+from napari_cellprompt.core.networks.trunks.efficientnet_lite import (
+    STAGE_CHANNELS,
+    EfficientNetLite,
+)
 
 __all__ = ["PROMPT_CHANNELS", "FocusNet", "FocusOutput"]
 

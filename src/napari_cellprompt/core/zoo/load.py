@@ -15,8 +15,8 @@ from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CheckpointError
 from napari_cellprompt.core.networks.build import build_sam1, build_sam2
 from napari_cellprompt.core.networks.focus import FocusNet
-from napari_cellprompt.core.networks.sam1 import SAM1
-from napari_cellprompt.core.networks.sam2 import SAM2
+from napari_cellprompt.core.networks.sam.sam1 import SAM1
+from napari_cellprompt.core.networks.sam.sam2 import SAM2
 
 from .checkpoints import detect_family, detect_variant, first_few, read_state_dict
 from .folder import cache_folder

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError
-from napari_cellprompt.layers.prompts import read_box
+from napari_cellprompt.layers.prompting.prompts import read_box
 from napari_cellprompt.session.thread import Priority
 from napari_cellprompt.widgets.found.commit import FoundMask
 from napari_cellprompt.widgets.found.controller import FoundController

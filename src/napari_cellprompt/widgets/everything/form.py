@@ -9,7 +9,7 @@ from napari.layers import Shapes
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_cellprompt.widgets.segment.form import fill_rows
+from napari_cellprompt.widgets.segment.choices.form import fill_rows
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -10,8 +10,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError
-from napari_cellprompt.layers.commit_stack import plane_labels
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.labels.commit_stack import plane_labels
 from napari_cellprompt.session.thread import Priority
 from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
 from napari_cellprompt.tasks.series import Series
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.fewshot.examples import ExampleBank
-    from napari_cellprompt.tasks.applying import ScoredObject
-    from napari_cellprompt.tasks.fewshot_files import LabelledFile
-    from napari_cellprompt.tasks.reading import ContrastLimits
+    from napari_cellprompt.tasks.examples.applying import ScoredObject
+    from napari_cellprompt.tasks.examples.files import LabelledFile
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
     from napari_cellprompt.widgets.segment.workplace import Workplace
 
 __all__ = ["FewshotController"]
@@ -102,7 +102,7 @@ class FewshotController(FoundController):
         stop = threading.Event()
 
         def job(segmenter: Any, context: Any) -> tuple[ExampleBank, int]:
-            from napari_cellprompt.tasks.teaching import empty_bank, teach
+            from napari_cellprompt.tasks.examples.teaching import empty_bank, teach
 
             known = bank
             if known is None or known.model != segmenter.model.fingerprint:
@@ -374,7 +374,7 @@ class FewshotController(FoundController):
         number = shown if shown in left else left[0]
 
         def job(segmenter: Any, context: Any) -> list[ScoredObject]:
-            from napari_cellprompt.tasks.applying import apply_to_plane
+            from napari_cellprompt.tasks.examples.applying import apply_to_plane
 
             return apply_to_plane(
                 segmenter,
@@ -434,7 +434,7 @@ class FewshotController(FoundController):
         chosen, shape = self.chosen, run.target.shape
 
         def work() -> NDArray[Any]:
-            from napari_cellprompt.tasks.applying import label_planes
+            from napari_cellprompt.tasks.examples.applying import label_planes
 
             return label_planes(chosen, shape)
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.fewshot.examples import ExampleBank
     from napari_cellprompt.session.thread import JobContext
-    from napari_cellprompt.tasks.fewshot_files import LabelledFile
-    from napari_cellprompt.tasks.reading import ContrastLimits
+    from napari_cellprompt.tasks.examples.files import LabelledFile
+    from napari_cellprompt.tasks.inputs.reading import ContrastLimits
     from napari_cellprompt.tasks.series import Series
 
 __all__ = ["FolderRun"]
@@ -46,7 +46,7 @@ class FolderRun:
 
     def job(self, segmenter: Any, context: JobContext) -> list[LabelledFile]:
         """Label the next image; on the inference thread."""
-        from napari_cellprompt.tasks.fewshot_files import label_series
+        from napari_cellprompt.tasks.examples.files import label_series
 
         return list(
             label_series(

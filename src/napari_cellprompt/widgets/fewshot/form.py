@@ -10,9 +10,9 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QListView, QListWidget, QListWidgetItem, QWidget
 
-from napari_cellprompt.layers.preview import is_preview
+from napari_cellprompt.layers.previews.mask import is_preview
 from napari_cellprompt.tasks.requests import DEFAULT_THRESHOLD
-from napari_cellprompt.widgets.segment.form import fill_rows
+from napari_cellprompt.widgets.segment.choices.form import fill_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.layers.accept import region_of
-from napari_cellprompt.layers.commit import SAME_OBJECT, needs_widening, widening_note
-from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
+from napari_cellprompt.layers.labels.accept import region_of
+from napari_cellprompt.layers.labels.commit import (
+    SAME_OBJECT,
+    needs_widening,
+    widening_note,
+)
+from napari_cellprompt.layers.labels.commit_stack import PlaneMask, commit_many
 from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
 
 if TYPE_CHECKING:
@@ -17,8 +21,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_cellprompt.core.types import CroppedMask
-    from napari_cellprompt.layers.accept import Region
-    from napari_cellprompt.layers.commit import CommitResult, Policy
+    from napari_cellprompt.layers.labels.accept import Region
+    from napari_cellprompt.layers.labels.commit import CommitResult, Policy
     from napari_cellprompt.widgets.segment.undo import Steps
     from napari_cellprompt.widgets.segment.workplace import Workplace
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_cellprompt.layers.found_preview import FoundPreview
+from napari_cellprompt.layers.previews.found import FoundPreview
 from napari_cellprompt.widgets.segment.controller import NO_IMAGE
 from napari_cellprompt.widgets.shared.bridge import ResultBridge
 from napari_cellprompt.widgets.shared.latest import Latest

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.layers.commit import needs_widening, widening_note
-from napari_cellprompt.layers.commit_stack import PlaneMask, commit_many
+from napari_cellprompt.layers.labels.commit import needs_widening, widening_note
+from napari_cellprompt.layers.labels.commit_stack import PlaneMask, commit_many
 from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_cellprompt.core.propagate.types import PlaneOutcome
-    from napari_cellprompt.layers.accept import Acceptor, Overlap, Region
-    from napari_cellprompt.layers.commit import CommitResult, Policy
+    from napari_cellprompt.layers.labels.accept import Acceptor, Overlap, Region
+    from napari_cellprompt.layers.labels.commit import CommitResult, Policy
     from napari_cellprompt.layers.stacks import LayerStack
     from napari_cellprompt.widgets.segment.undo import Steps
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.session.propagate import PropagationRun
-from napari_cellprompt.widgets.segment.prompt_layers import put_below
+from napari_cellprompt.widgets.propagate.review.review import Review
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import put_below
 from napari_cellprompt.widgets.shared.slices import SlicedWork
 
 from .commit import StackCommit
 from .desk import READY, Desk
-from .review import Review
 from .run import Run, estimate_text, expected, limits_of, read_stack, summary_text
 from .seeds import make_seeds
 

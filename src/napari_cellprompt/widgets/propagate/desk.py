@@ -12,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.layers.stack_preview import StackLabels
+from napari_cellprompt.layers.previews.stack import StackLabels
 from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 

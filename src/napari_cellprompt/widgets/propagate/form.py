@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.layers.stacks import stack_axes
-from napari_cellprompt.widgets.segment.form import fill_rows
+from napari_cellprompt.widgets.segment.choices.form import fill_rows
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.layers.commit_stack import plane_labels
+from napari_cellprompt.layers.labels.commit_stack import plane_labels
 
 from .form import parse_ids
 

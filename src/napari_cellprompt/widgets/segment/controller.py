@@ -13,19 +13,19 @@ from psygnal import Signal
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.layers.drawn import remove_drawn
 from napari_cellprompt.layers.images import plane_source
 from napari_cellprompt.layers.on_top import covering
-from napari_cellprompt.layers.preview import Preview
-from napari_cellprompt.layers.prompts import fit_points
-from napari_cellprompt.layers.resolve import SegmentState, resolve
+from napari_cellprompt.layers.previews.mask import Preview
+from napari_cellprompt.layers.prompting.drawn import remove_drawn
+from napari_cellprompt.layers.prompting.prompts import fit_points
+from napari_cellprompt.layers.prompting.resolve import SegmentState, resolve
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import clear_prompts, put_below
+from napari_cellprompt.widgets.segment.canvas.view_layer import ModelViewLayer
+from napari_cellprompt.widgets.segment.canvas.watch import LayerWatch, view_centre
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
 from .contrast import ContrastLimits, Pending
-from .prompt_layers import clear_prompts, put_below
 from .proposals import Proposals
-from .view_layer import ModelViewLayer
-from .watch import LayerWatch, view_centre
 
 if TYPE_CHECKING:
     from collections.abc import Callable

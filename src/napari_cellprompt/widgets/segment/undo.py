@@ -6,7 +6,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from napari_cellprompt.layers.drawn import Drawing
+from napari_cellprompt.layers.prompting.drawn import Drawing
 from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.session.history import History, Moved, Step
 
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_cellprompt.layers.accept import Acceptor
     from napari_cellprompt.layers.coordinates import PlaneView
+    from napari_cellprompt.layers.labels.accept import Acceptor
     from napari_cellprompt.session.objects import ObjectRecord
-
-    from .prompt_layers import Chosen
+    from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen
 
 __all__ = ["DRAWING", "DrawingHistory", "Steps"]
 

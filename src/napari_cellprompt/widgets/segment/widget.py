@@ -14,6 +14,12 @@ from qtpy.QtWidgets import QWidget
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.zoo import models_changed
+from napari_cellprompt.widgets.segment.canvas.peek import Peek
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import drop_unused, start_tool
+from napari_cellprompt.widgets.segment.canvas.sign import SignSwitch
+from napari_cellprompt.widgets.segment.choices.form import SegmentForm
+from napari_cellprompt.widgets.segment.choices.image import ImageFollower
+from napari_cellprompt.widgets.segment.choices.model import ModelChoice
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
@@ -23,13 +29,7 @@ from napari_cellprompt.widgets.shared.settings import read_settings
 
 from .controller import SegmentController
 from .export import Exporter
-from .follow import ImageFollower
-from .form import SegmentForm
-from .model_choice import ModelChoice
 from .panel import ActionPanel
-from .peek import Peek
-from .prompt_layers import drop_unused, start_tool
-from .sign import SignSwitch
 from .workplace import Workplace
 
 if TYPE_CHECKING:

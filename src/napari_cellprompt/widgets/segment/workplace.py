@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_cellprompt.layers.accept import Acceptor, Overlap
 from napari_cellprompt.layers.coordinates import channel_on_screen, plane_of
 from napari_cellprompt.layers.grids import match_grid
 from napari_cellprompt.layers.images import ImageRevisions
+from napari_cellprompt.layers.labels.accept import Acceptor, Overlap
 from napari_cellprompt.layers.ownership import ownership_of
-from napari_cellprompt.layers.prompts import add_boxes_layer, add_points_layer
+from napari_cellprompt.layers.prompting.prompts import add_boxes_layer, add_points_layer
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import (
+    Chosen,
+    put_below,
+    put_in_order,
+)
 
-from .prompt_layers import Chosen, put_below, put_in_order
 from .undo import Steps
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
+from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import Prompts
 

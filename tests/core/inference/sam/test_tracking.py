@@ -17,7 +17,7 @@ from napari_cellprompt.core.inference.sam.tracking import (
     prompt_frame,
     track_frame,
 )
-from napari_cellprompt.core.networks import memory as memory_module
+from napari_cellprompt.core.networks.sam import memory as memory_module
 from napari_cellprompt.core.zoo.registry import DrawingSpec
 
 SIDE = 128

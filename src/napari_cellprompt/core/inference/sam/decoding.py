@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.networks.mask_decoder import DecoderOutput
-from napari_cellprompt.core.networks.sam1 import SAM1
-from napari_cellprompt.core.networks.sam2 import SAM2, ImageFeatures
+from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput
+from napari_cellprompt.core.networks.sam.sam1 import SAM1
+from napari_cellprompt.core.networks.sam.sam2 import SAM2, ImageFeatures
 from napari_cellprompt.core.types import box_outside, points_outside
 
 from .drawing import draw_prompts

@@ -25,20 +25,20 @@ from napari_cellprompt.core.images.tiles import (
 from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.inference.extent import is_outlined
 from napari_cellprompt.core.inference.model import Answer, Query, Shown
+from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
+from napari_cellprompt.core.inference.sam.searching.grid import find_by_grid
+from napari_cellprompt.core.inference.sam.searching.search import find_candidates
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.ellipse import rounded
 from napari_cellprompt.core.masks.rle import decode as decode_rle
-from napari_cellprompt.core.networks.mask_decoder import DecoderOutput, single_is_stable
+from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput, single_is_stable
 from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 from .aim import Aim, Look
 from .clicks import carried, near_click
 from .decoding import decode_prompts, mask_to_logits
-from .encoder import PlaneEncoder
 from .following.follower import SamFollower
-from .grid import find_by_grid
 from .recognition import describe, object_logits, remember
-from .search import find_candidates
 from .whole_image import whole_image
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_cellprompt.core.networks.sam2 import SAM2
+    from napari_cellprompt.core.networks.sam.sam2 import SAM2
 
 __all__ = [
     "MAX_POINTERS",

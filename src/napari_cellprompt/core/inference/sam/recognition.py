@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_cellprompt.core.networks.sam2 import SAM2, FrameMemory
+from napari_cellprompt.core.networks.sam.sam2 import SAM2, FrameMemory
 
 from .decoding import decode_prompts
 from .tracking import encode_frames, mask_frame
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_cellprompt.core.images.planes import PlaneSource
+    from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
     from napari_cellprompt.core.types import CroppedMask, Tile
-
-    from .encoder import PlaneEncoder
 
 __all__ = ["coverage", "describe", "object_logits", "remember"]
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_cellprompt.core.networks.sam2 import (
+from napari_cellprompt.core.networks.sam.sam2 import (
     FrameMemory,
     HeadsOutput,
     ImageFeatures,
@@ -33,7 +33,7 @@ from .object_memory import (
 )
 
 if TYPE_CHECKING:
-    from napari_cellprompt.core.networks.sam2 import SAM2
+    from napari_cellprompt.core.networks.sam.sam2 import SAM2
     from napari_cellprompt.core.zoo.registry import DrawingSpec
 
 __all__ = [

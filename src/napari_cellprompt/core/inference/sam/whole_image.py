@@ -14,11 +14,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from napari_cellprompt.core.networks.sam2 import ImageFeatures
+from napari_cellprompt.core.inference.sam.encoding.preprocess import (
+    normalise,
+    resize_square,
+)
+from napari_cellprompt.core.inference.sam.searching.grid import MaskModel
+from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
 
 from .decoding import PromptBatch, decode_prompts, mask_to_logits
-from .grid import MaskModel
-from .preprocess import normalise, resize_square
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.images.stack import Stack
     from napari_cellprompt.core.inference.following import FollowSettings, Track
-    from napari_cellprompt.core.inference.sam.encoder import PlaneEncoder
+    from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
     from napari_cellprompt.core.inference.sam.object_memory import (
         ObjectMemory,
         TrackSettings,
     )
-    from napari_cellprompt.core.networks.sam2 import ImageFeatures
+    from napari_cellprompt.core.networks.sam.sam2 import ImageFeatures
     from napari_cellprompt.core.types import CroppedMask
 
 __all__ = ["SamFollower"]

@@ -19,7 +19,7 @@ from .views import ViewOfPlane, choose_view, is_cut, to_view
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.stack import Stack
     from napari_cellprompt.core.inference.following import Track
-    from napari_cellprompt.core.inference.sam.encoder import PlaneEncoder
+    from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
     from napari_cellprompt.core.inference.sam.tracking import TrackSettings
     from napari_cellprompt.core.types import CroppedMask
 

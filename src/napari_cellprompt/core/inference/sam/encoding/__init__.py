@@ -1,0 +1,1 @@
+"""Pixels of a tile become features, once, and are kept."""

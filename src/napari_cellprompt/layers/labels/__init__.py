@@ -1,0 +1,1 @@
+"""The only writer of Labels layers: objects accepted, undone, on one plane or many."""

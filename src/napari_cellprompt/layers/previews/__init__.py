@@ -1,0 +1,1 @@
+"""Overlays that show masks before anything is written."""

@@ -1,0 +1,1 @@
+"""Points and Shapes layers: what is drawn in them, as prompts."""

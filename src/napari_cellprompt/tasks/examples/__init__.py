@@ -1,0 +1,1 @@
+"""Examples of kinds of objects: shown, and applied to planes, stacks and folders."""

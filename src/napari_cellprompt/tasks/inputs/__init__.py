@@ -1,0 +1,1 @@
+"""From a request to what a task works on: image, plane, prompts, a loaded model."""

@@ -1,0 +1,1 @@
+"""Looking through a propagation: correct, lock, compare, accept or take back."""

@@ -1,0 +1,186 @@
+"""The prompt layers while they correct a propagation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.layers.coordinates import plane_to_layer
+from napari_cellprompt.layers.prompting.prompts import (
+    NEGATIVE,
+    POLARITY,
+    POSITIVE,
+    read_box,
+    read_points,
+)
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from napari.layers import Layer, Points, Shapes
+    from numpy.typing import NDArray
+
+    from napari_cellprompt.layers.stacks import LayerStack
+
+__all__ = ["LentPrompts"]
+
+
+@dataclass(slots=True, eq=False)
+class _Saved:
+    """What was in the layers before."""
+
+    points: NDArray[np.float64] | None = None
+    features: Any = None
+    shapes: list[NDArray[np.float64]] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+
+
+class LentPrompts:
+    """Shows the prompts of one object at a time, and gives the layers back as they were.
+
+    Prompts that the user had drawn for other objects are put away meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._chosen = Chosen()
+        self._stack: LayerStack | None = None
+        self._saved = _Saved()
+
+    @property
+    def lent(self) -> bool:
+        """Whether the layers are in use here."""
+        return self._stack is not None
+
+    def take(self, chosen: Chosen, stack: LayerStack) -> None:
+        """Put away what the layers hold."""
+        saved = _Saved()
+        if chosen.points is not None:
+            saved.points = np.array(chosen.points.data)
+            saved.features = chosen.points.features.copy()
+        if chosen.boxes is not None:
+            saved.shapes = [np.array(vertices) for vertices in chosen.boxes.data]
+            saved.kinds = list(chosen.boxes.shape_type)
+        self._chosen, self._stack, self._saved = chosen, stack, saved
+
+    def adopt(self, chosen: Chosen, there: Container[Layer]) -> list[Layer]:
+        """Use layers that were made since; returns those that are new here.
+
+        Parameters
+        ----------
+        chosen : Chosen
+            The layers of the image.
+        there : container of layers
+            The layer list; what is no longer in it is replaced.
+        """
+        if self._stack is None:
+            return []
+        new: list[Layer] = []
+        for role in ("points", "boxes"):
+            old, layer = getattr(self._chosen, role), getattr(chosen, role)
+            if layer is not None and layer != old and (old is None or old not in there):
+                self._chosen = replace(self._chosen, **{role: layer})
+                new.append(layer)
+        # nothing was put away from a layer that is new
+        points = self._chosen.points
+        if points is not None and points in new:
+            self._saved.points = np.empty((0, points.ndim), dtype=np.float64)
+            self._saved.features = points.features.iloc[:0].copy()
+        if self._chosen.boxes in new:
+            self._saved.shapes, self._saved.kinds = [], []
+        return new
+
+    def show(self, prompts: Mapping[int, Prompts]) -> None:
+        """Replace everything by the prompts of one object, by plane."""
+        stack, points, boxes = self._stack, self._chosen.points, self._chosen.boxes
+        if stack is None:
+            return
+        if points is not None:
+            places, signs = [np.empty((0, points.ndim))], []
+            for plane, item in prompts.items():
+                if item.points:
+                    view = stack.view_at(plane)
+                    places.append(plane_to_layer(stack.image, points, view, item.points))
+                    signs += [POSITIVE if label else NEGATIVE for label in item.labels]
+            _set_points(points, np.concatenate(places), signs)
+        if boxes is not None:
+            found = []
+            for plane, item in prompts.items():
+                if item.box is not None:
+                    x0, y0, x1, y1 = (value - 0.5 for value in item.box)
+                    corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+                    view = stack.view_at(plane)
+                    found.append(plane_to_layer(stack.image, boxes, view, corners))
+            _set_shapes(boxes, found, ["rectangle"] * len(found))
+
+    def read(self, plane: int) -> Prompts:
+        """What the layers say about one plane; negative clicks alone are fine here.
+
+        Raises
+        ------
+        PromptError
+            For shapes that are no boxes.
+        """
+        stack, points, boxes = self._stack, self._chosen.points, self._chosen.boxes
+        if stack is None:
+            return Prompts()
+        view = stack.view_at(plane)
+        height, width = stack.shape
+        xy: list[tuple[float, float]] = []
+        labels: list[int] = []
+        if points is not None:
+            for (x, y), label in zip(*read_points(points, stack.image, view), strict=True):
+                if -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5:
+                    xy.append(
+                        (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0))
+                    )
+                    labels.append(label)
+        box = None if boxes is None else read_box(boxes, stack.image, view)
+        if box is not None:
+            x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
+            x1, y1 = min(box[2], float(width)), min(box[3], float(height))
+            box = (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+        return Prompts(tuple(xy), tuple(labels), box)
+
+    def give_back(self, *, clear: int | None = None) -> None:
+        """Bring back what was put away.
+
+        Parameters
+        ----------
+        clear : int, optional
+            Leave out the prompts of this plane, whose object was accepted.
+        """
+        chosen, stack, saved = self._chosen, self._stack, self._saved
+        if stack is None:
+            return
+        if chosen.points is not None and saved.points is not None:
+            _set_points(chosen.points, saved.points)
+            chosen.points.features = saved.features
+        if chosen.boxes is not None:
+            _set_shapes(chosen.boxes, saved.shapes, saved.kinds)
+        if clear is not None:
+            from napari_cellprompt.widgets.segment.canvas.prompt_layers import clear_prompts
+
+            clear_prompts(chosen, stack.view_at(clear))
+        self._chosen, self._stack, self._saved = Chosen(), None, _Saved()
+
+
+def _set_points(
+    points: Points, places: NDArray[np.float64], signs: list[str] | None = None
+) -> None:
+    points.selected_data = set()
+    points.data = places
+    if signs is not None:
+        features = points.features.copy()
+        features[POLARITY] = np.array(signs, dtype=object)
+        points.features = features
+
+
+def _set_shapes(boxes: Shapes, shapes: list[NDArray[np.float64]], kinds: list[str]) -> None:
+    boxes.selected_data = set(range(len(boxes.data)))
+    boxes.remove_selected()
+    if shapes:
+        boxes.add(shapes, shape_type=kinds)

@@ -1,0 +1,1 @@
+"""What Segment does on the canvas: its prompt layers, keys and overlays."""

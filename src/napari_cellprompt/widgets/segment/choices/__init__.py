@@ -1,0 +1,1 @@
+"""What is chosen before the first click: image, model, layers, overlaps."""
