@@ -12,6 +12,7 @@ import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.tasks.requests import ModelRequest
 
+from .adapt import add_adapt
 from .demo import add_demo
 from .doctor import add_doctor
 from .evaluate import add_evaluate
@@ -19,6 +20,7 @@ from .everything import add_everything
 from .fewshot import add_fewshot
 from .flags import default_of
 from .models import add_models
+from .printing import INTERRUPTED
 from .propagate import add_propagate
 from .segment import add_segment
 
@@ -30,7 +32,6 @@ __all__ = ["main"]
 SUCCESS = 0
 FAILURE = 1
 USER_ERROR = 2
-INTERRUPTED = 130
 
 _MODEL_HELP = "name of a model, or a file of weights (default: %(default)s)"
 _DEVICE_HELP = "auto, cpu, cuda or mps (default: %(default)s)"
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     add_propagate(commands, shared)
     add_everything(commands, shared)
     add_fewshot(commands, shared)
+    add_adapt(commands, shared)
 
     add_models(commands, shared)
     add_doctor(commands, shared)

@@ -13,7 +13,10 @@ from napari_cellprompt.tasks.report import Report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["printed_report", "say"]
+__all__ = ["INTERRUPTED", "printed_report", "say"]
+
+INTERRUPTED = 130
+"""Exit code."""
 
 
 def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""What the four verbs are asked: frozen, picklable, and cheap to import.
+"""What the verbs are asked: frozen, picklable, and cheap to import.
 
 A request names files; the function ``run`` of the module of its verb carries it out. The
 fields are the one place where defaults are typed: the command line takes them from here.
@@ -14,12 +14,14 @@ from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_cellprompt.core.adapt.settings import AdaptSettings
     from napari_cellprompt.core.inference.searching import Mode
     from napari_cellprompt.core.masks.found import FilterSettings
     from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "AdaptRequest",
     "EverythingRequest",
     "FewshotRequest",
     "ImageRequest",
@@ -129,3 +131,19 @@ class FewshotRequest(ImageRequest):
     """Score from which on an object is taken, 0 to 1."""
     again: bool = False
     """Also images whose labels are there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptRequest(ModelRequest):
+    """A crop-wise model is to learn from the objects of a folder."""
+
+    folder: Path
+    """Holds ``NAME_img.tif`` and ``NAME_lab.tif``."""
+    output: Path
+    """The adapted model, ``.safetensors``; it is imported under the file's name."""
+    settings: AdaptSettings | None = None
+    """How long and how; None: as the class says."""
+    partial: bool = False
+    """Whether there are objects that are not labelled."""
+    always: bool = False
+    """Write the model also where it is no better."""

@@ -28,11 +28,12 @@ _BUTTONS = (
     ("redo", "Redo", "Do again what was taken back (Ctrl+Shift+Z)", False),
     ("view", "What model sees", "Show exactly the pixels that the model gets", True),
     ("propagate", "Propagate ...", "Follow objects through the stack", False),
+    ("adapt", "Adapt model ...", "Train a copy of the model on these objects", False),
     ("export", "Export ...", "Save the objects as a label TIFF", False),
 )
 _TOOLS = ("click", "box", "sign", "outline")
 _OBJECT = ("next", "discard", "undo", "redo")
-_FURTHER = ("view", "propagate", "export")
+_FURTHER = ("view", "propagate", "adapt", "export")
 
 
 class ActionPanel(QWidget):

@@ -27,6 +27,7 @@ from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 from napari_cellprompt.widgets.shared.questions import agrees
 from napari_cellprompt.widgets.shared.settings import read_settings
 
+from .adapting import AdaptOffer
 from .controller import SegmentController
 from .export import Exporter
 from .panel import ActionPanel
@@ -96,6 +97,7 @@ class SegmentWidget(QWidget):
             parent=self,
             more=self._show_models,
         )
+        self._offer = AdaptOffer(self.controller)
         self.sign = SignSwitch()
         self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
         self.exporter = Exporter(self.controller.bridge, self.controller.tell)
@@ -125,6 +127,7 @@ class SegmentWidget(QWidget):
                 "redo": self.controller.redo,
                 "view": self.controller.show_model_view,
                 "propagate": self.propagate,
+                "adapt": self.adapt,
                 "export": self.export,
             }
         )
@@ -153,6 +156,7 @@ class SegmentWidget(QWidget):
     def accept(self) -> None:
         """Write the object on screen and get ready for the next."""
         self.controller.accept()
+        self._offer.look()
         self.sign.reset()
         self._show()
 
@@ -198,6 +202,10 @@ class SegmentWidget(QWidget):
 
     def _show_models(self) -> None:
         open_dock(self._viewer, "Models")
+
+    def adapt(self) -> None:
+        """Open the widget that trains a copy of the model on what was accepted."""
+        open_dock(self._viewer, "Adapt")
 
     def propagate(self) -> None:
         """Open the widget that follows objects through the stack."""

@@ -22,6 +22,7 @@ WIDGETS = {
     "Propagate": f"{_WIDGETS}.propagate.widget:PropagateWidget",
     "Everything": f"{_WIDGETS}.everything.widget:EverythingWidget",
     "Few-shot": f"{_WIDGETS}.fewshot.widget:FewshotWidget",
+    "Adapt": f"{_WIDGETS}.adapt.widget:AdaptWidget",
     "Series": f"{_WIDGETS}.series:SeriesWidget",
     "Models": f"{_WIDGETS}.models:ModelsWidget",
 }
