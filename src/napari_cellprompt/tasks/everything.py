@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -302,6 +302,7 @@ def find_on_plane(
     *,
     region: tuple[int, int, int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    arrived: Callable[[Sequence[FoundObject]], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
     """Candidates of one plane; see :meth:`Model.find`.
@@ -316,5 +317,10 @@ def find_on_plane(
                 f"{plane.shape[0]} pixels."
             )
     return segmenter.model.find(
-        plane, settings.search, region=region, progress=progress, cancelled=cancelled
+        plane,
+        settings.search,
+        region=region,
+        progress=progress,
+        arrived=arrived,
+        cancelled=cancelled,
     )
