@@ -48,7 +48,7 @@ def add_export(commands: Commands) -> None:
         "labels", type=Path, metavar="LABELS", help="label TIFF, or what 'import' reads"
     )
     parser.add_argument(
-        "--to", required=True, choices=EXPORTS, help="format; see docs/formats.md"
+        "--to", required=True, choices=EXPORTS, help="format; see docs/how/exchange.md"
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help="file or folder"
