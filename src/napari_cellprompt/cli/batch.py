@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.tasks.batch.request import BatchRequest
 
 from .flags import default_of, filled
-from .printing import print_line, printed_report, say
+from .printing import INTERRUPTED, print_line, printed_report, say
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_batch", "run_batch"]
 
-_INTERRUPTED = 130
 _SHOWN = 20
 """Failures that are printed; the table has all of them."""
 
@@ -123,4 +122,4 @@ def _conclude(summary: Summary, json_lines: bool) -> int:
         say(words if summary.table is None else f"{words}; see {summary.table}")
     if summary.failed:
         return 1
-    return 0 if summary.complete else _INTERRUPTED
+    return 0 if summary.complete else INTERRUPTED

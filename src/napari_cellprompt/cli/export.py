@@ -35,10 +35,11 @@ EXPORTS = (
 IMPORTS = ("tiff", "planes", "ome-zarr", "ctc", "coco", "roi", "cellpose", "train")
 
 
-def add_export(commands: Commands) -> None:
+def add_export(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add ``export`` to the parser."""
     parser = commands.add_parser(
         "export",
+        parents=[common],
         help="write labels for other programs",
         description="Write labels in a format of other programs. What the format cannot "
         "hold is said before anything is written.",
@@ -68,15 +69,13 @@ def add_export(commands: Commands) -> None:
     )
     parser.add_argument("--axes", help="letters of the labels' axes, such as TYX")
     parser.add_argument("--image-axes", help="letters of the image's axes, such as TCYX")
-    parser.add_argument(
-        "--debug", action="store_true", help="show where an error came from"
-    )
 
 
-def add_import(commands: Commands) -> None:
+def add_import(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add ``import`` to the parser."""
     parser = commands.add_parser(
         "import",
+        parents=[common],
         help="read labels of other programs",
         description="Write labels of other programs as a label TIFF, and what they say of "
         "objects (class, parent, ...) as a table beside it.",
@@ -99,16 +98,13 @@ def add_import(commands: Commands) -> None:
         help="the image, for the size and voxel size that a format does not hold",
     )
     parser.add_argument("--axes", help="letters of the axes, such as TYX")
-    parser.add_argument(
-        "--debug", action="store_true", help="show where an error came from"
-    )
 
 
 def run_export(arguments: argparse.Namespace) -> int:
     """Carry out ``export``; returns the exit code."""
     from napari_cellprompt.tasks.exporting import run_export as run
 
-    run(filled(ExportRequest, arguments), printed_report())
+    run(filled(ExportRequest, arguments), printed_report(arguments.json))
     return 0
 
 
@@ -116,5 +112,5 @@ def run_import(arguments: argparse.Namespace) -> int:
     """Carry out ``import``; returns the exit code."""
     from napari_cellprompt.tasks.exporting import run_import as run
 
-    run(filled(ImportRequest, arguments), printed_report())
+    run(filled(ImportRequest, arguments), printed_report(arguments.json))
     return 0

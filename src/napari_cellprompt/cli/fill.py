@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.tasks.requests import FillRequest
 
 from .flags import add_image_flags, filled
-from .printing import printed_report
+from .printing import INTERRUPTED, printed_report
 
 if TYPE_CHECKING:
     import argparse
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .flags import Commands
 
 __all__ = ["add_fill", "run_fill"]
-
-_INTERRUPTED = 130
 
 
 def add_fill(commands: Commands, shared: argparse.ArgumentParser) -> None:
@@ -67,4 +65,4 @@ def run_fill(arguments: argparse.Namespace) -> int:
     from napari_cellprompt.tasks.fill import run
 
     request = filled(FillRequest, arguments)
-    return 0 if run(request, printed_report()) else _INTERRUPTED
+    return 0 if run(request, printed_report(arguments.json)) else INTERRUPTED

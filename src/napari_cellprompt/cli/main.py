@@ -24,6 +24,7 @@ from .fewshot import add_fewshot
 from .fill import add_fill
 from .flags import default_of
 from .models import add_models
+from .printing import INTERRUPTED
 from .propagate import add_propagate
 from .segment import add_segment
 
@@ -35,7 +36,6 @@ __all__ = ["main", "make_parser"]
 SUCCESS = 0
 FAILURE = 1
 USER_ERROR = 2
-INTERRUPTED = 130
 
 _MODEL_HELP = "name of a model, or a file of weights (default: %(default)s)"
 _DEVICE_HELP = "auto, cpu, cuda or mps (default: %(default)s)"
@@ -131,8 +131,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_everything(commands, shared)
     add_fewshot(commands, shared)
 
-    add_export(commands)
-    add_import(commands)
+    add_export(commands, common)
+    add_import(commands, common)
     add_batch(commands, common)
     add_models(commands, shared)
     add_doctor(commands, shared)

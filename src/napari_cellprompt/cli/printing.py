@@ -14,7 +14,10 @@ from napari_cellprompt.tasks.report import Report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["print_line", "printed_report", "say"]
+__all__ = ["INTERRUPTED", "print_line", "printed_report", "say"]
+
+INTERRUPTED = 130
+"""Exit code, as a shell has it after Ctrl-C."""
 
 
 def say(text: str) -> None:

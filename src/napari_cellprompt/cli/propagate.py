@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_cellprompt.tasks.requests import PropagateRequest
 
 from .flags import SettingDefault, add_image_flags, default_of, filled
-from .printing import printed_report
+from .printing import INTERRUPTED, printed_report
 
 if TYPE_CHECKING:
     import argparse
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .flags import Commands
 
 __all__ = ["add_propagate", "run_propagate"]
-
-_INTERRUPTED = 130
 
 
 def add_propagate(commands: Commands, shared: argparse.ArgumentParser) -> None:
@@ -185,7 +183,7 @@ def run_propagate(arguments: argparse.Namespace) -> int:
     from napari_cellprompt.tasks.propagate import run
 
     request = filled(PropagateRequest, arguments, settings=_settings(arguments))
-    return 0 if run(request, printed_report(arguments.json)) else _INTERRUPTED
+    return 0 if run(request, printed_report(arguments.json)) else INTERRUPTED
 
 
 def _settings(arguments: argparse.Namespace) -> PropagationSettings:
