@@ -41,7 +41,7 @@ def scheduler(_path_of_workers: None) -> Iterator[str]:
         LocalCluster(
             n_workers=2,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             processes=True,
             silence_logs=logging.CRITICAL,
         ) as cluster,

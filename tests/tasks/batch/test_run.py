@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
+import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -156,10 +159,24 @@ def test_labels_of_other_settings_are_not_mixed(asked, images, tmp_path: Path) -
     assert [item.name for item in summary.outcomes if item.state == "done"] == ["img_4"]
 
 
+@contextlib.contextmanager
+def _taken(port: int) -> Iterator[None]:
+    """A port that another program listens on, this one where no other does already."""
+    with socket.socket() as listener:
+        if listener.connect_ex(("127.0.0.1", port)) == 0:
+            yield
+            return
+    with socket.socket() as listener:
+        listener.bind(("", port))
+        listener.listen()
+        yield
+
+
 def test_workers_of_its_own(asked, wanted, tmp_path: Path) -> None:
     said: list[str] = []
     report = Report(say=said.append)
-    summary = run(asked("kill: img_1", scheduler=None, workers=1), report)
+    with _taken(8787):  # where dask would like its page
+        summary = run(asked("kill: img_1", scheduler=None, workers=1), report)
     assert summary.complete
     assert labels_in(tmp_path / "out") == wanted
     assert "6 images on 1 worker(s)" in said

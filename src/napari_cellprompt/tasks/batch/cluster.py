@@ -114,7 +114,8 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Workers]:
                 n_workers=count,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address="127.0.0.1:0" if with_page else None,
+                # not None: the server would take 8787 all the same, which may be in use
+                dashboard_address="127.0.0.1:0",
                 local_directory=folder,
                 silence_logs=logging.CRITICAL,
             )
