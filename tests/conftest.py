@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +10,14 @@ from napari_cellprompt.core.zoo.registry import DrawingSpec
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.zoo.load import LoadedModel
+
+
+@pytest.fixture(autouse=True)
+def _own_choices(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
+    """Never read or write what whoever runs the tests has chosen."""
+    monkeypatch.setenv("CELLPROMPT_CONFIG", str(tmp_path_factory.getbasetemp() / "config"))
+    path = tmp_path_factory.getbasetemp() / "config" / "choices.json"
+    path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
 from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 from napari_cellprompt.widgets.shared.questions import agrees
+from napari_cellprompt.widgets.shared.remembered import Remembered
 from napari_cellprompt.widgets.shared.settings import read_settings
 
 from .controller import SegmentController
@@ -74,6 +75,8 @@ class SegmentWidget(QWidget):
         )
         self.place = Workplace(viewer, self._session, ask=partial(ask, self))
         """Image, layers and options, for the other widgets too."""
+        self.choices = Remembered("segment")
+        self.place.one_per_point = bool(self.choices.get("one_per_point", False))
         # Children.
         self.form = SegmentForm(
             viewer,
@@ -108,6 +111,7 @@ class SegmentWidget(QWidget):
                 "accept": self.accept,
                 "discard": self.discard,
                 "toggle_sign": self.toggle_sign,
+                "one_per_point": self.toggle_one_per_point,
                 "next_candidate": self.controller.next_candidate,
                 "toggle_tool": self.toggle_tool,
                 "outline": self.controller.toggle_outline,
@@ -122,6 +126,7 @@ class SegmentWidget(QWidget):
                 "click": self.start,
                 "box": self.start_boxes,
                 "sign": self.toggle_sign,
+                "each": self.toggle_one_per_point,
                 "outline": self.controller.toggle_outline,
                 "next": self.controller.next_candidate,
                 "accept": self.accept,
@@ -185,6 +190,13 @@ class SegmentWidget(QWidget):
     def toggle_sign(self) -> None:
         """Let the next clicks mark the background, or the object again."""
         self.sign.toggle()
+        self._show()
+
+    def toggle_one_per_point(self) -> None:
+        """Let each click on an object mean one of its own, or all of them one together."""
+        self.place.one_per_point = not self.place.one_per_point
+        self.choices["one_per_point"] = self.place.one_per_point
+        self.controller.refresh()
         self._show()
 
     def toggle_tool(self) -> None:
@@ -305,8 +317,8 @@ class SegmentWidget(QWidget):
     def _use_layers(self) -> None:
         """Hand the chosen layers on."""
         chosen = self.place.chosen
-        if chosen.points is not self.sign.points:
-            self.sign.attach(chosen.points)
+        if (chosen.points, chosen.boxes) != self.sign.layers:
+            self.sign.attach(chosen.points, chosen.boxes)
         if self.keys.targets != [self._viewer, *chosen.prompts]:
             self.keys.bind(self._viewer, chosen.prompts)
         self._show()
@@ -321,6 +333,7 @@ class SegmentWidget(QWidget):
             boxing=active is not None and active == chosen.boxes,
             positive=self.sign.positive,
             filling=self.filling.active,
+            one_per_point=self.place.one_per_point,
         )
 
 
