@@ -120,6 +120,10 @@ POINT = {"id": 1, "points": [[1, 2]]}
         ({"mask": {"size": [6, 6], "counts": 7}}, r"mask\.counts must be a COCO"),
         ({"mask": {"size": [6, 7], "counts": MASK.counts}}, r"mask\.counts is damaged"),
         ({"mask": {"size": [6, 6], "rle": ""}}, r"mask has an unknown key 'rle'"),
+        ({"strokes": 1}, r"strokes must be a list of objects with a path"),
+        ({"strokes": [{"label": 1}]}, r"strokes\[0\]\.path must be a list of pairs"),
+        ({"strokes": [{"path": [[1]]}]}, r"path\[0\] must be 2 finite numbers"),
+        ({"strokes": [{"path": [[1, 2]], "label": 2}]}, r"label must be a whole number"),
     ],
 )
 def test_errors_name_file_and_place(changes: dict[str, Any], message: str) -> None:
@@ -180,3 +184,14 @@ def test_what_is_checked_is_not_changed() -> None:
     content = copy.deepcopy(EXAMPLE)
     objects_from_json(content)
     assert content == EXAMPLE
+
+
+def test_lines_and_a_mask_with_clicks_come_back() -> None:
+    prompts = Prompts(
+        points=((1.0, 2.0),),
+        labels=(0,),
+        mask=MASK,
+        strokes=((((1.5, 2.0), (3.0, 4.0)), 1), (((0.0, 0.0), (2.0, 0.0)), 0)),
+    )
+    [item] = objects_from_json(objects_to_json([ObjectPrompts(1, None, {}, prompts)]))
+    assert item.prompts == prompts
