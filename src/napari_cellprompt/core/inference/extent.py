@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.masks.rle import decode as decode_rle
-from napari_cellprompt.core.types import CroppedMask, Prompts, Rectangle, points_outside
+from napari_cellprompt.core.masks.rle import decode_part
+from napari_cellprompt.core.types import Prompts, Rectangle, points_outside
 
 __all__ = ["check_prompts", "extent_of", "is_outlined"]
 
@@ -54,7 +54,8 @@ def extent_of(prompts: Prompts) -> Rectangle:
         xs += [prompts.box[0], prompts.box[2]]
         ys += [prompts.box[1], prompts.box[3]]
     if prompts.mask is not None:
-        found = CroppedMask(decode_rle(prompts.mask), (0, 0), prompts.mask.size).box
+        part = decode_part(prompts.mask)
+        found = None if part is None else part.box
         if found is None and not xs:
             raise PromptError("The mask prompt is empty.")
         if found is not None:

@@ -33,6 +33,7 @@ from .controller import SegmentController
 from .export import Exporter
 from .filling.filling import Filling
 from .panel import ActionPanel
+from .refining.panel import RefinePanel
 from .workplace import Workplace
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class SegmentWidget(QWidget):
         self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
         self.exporter = Exporter(self.controller.bridge, self.controller.tell)
         self.filling = Filling(self.controller)
+        self.refining = RefinePanel(viewer, self.controller)
         self.keys = KeyBinder(
             {
                 "accept": self.accept,
@@ -145,6 +147,7 @@ class SegmentWidget(QWidget):
         layout.addWidget(self.form.top)
         layout.addWidget(self.calibration)
         layout.addWidget(self.panel)
+        layout.addWidget(Section("Refine labels", self.refining))
         layout.addWidget(Section("Layers and overlaps", self.form.more))
         layout.addWidget(Section("Mouse and keys", key_label(key_table()), expanded=True))
         layout.addStretch()
@@ -260,6 +263,7 @@ class SegmentWidget(QWidget):
         self.closed.emit()
         self._disconnect()
         self.filling.close()
+        self.refining.close_down()
         self.controller.close(remove_layers=remove_layers)
         if remove_layers:
             self.form.close()

@@ -14,8 +14,7 @@ import numpy as np
 
 from napari_cellprompt.core.inference.crops import Crop, crop_around
 from napari_cellprompt.core.inference.extent import extent_of
-from napari_cellprompt.core.masks.rle import decode as decode_rle
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.masks.rle import decode_part
 
 from .looking import Ask, Seen, probability, whole
 from .zooms import agreements, extent_in_crop, shared_share, zoom_scores
@@ -220,9 +219,7 @@ def _window_of(prompts: Prompts) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     """The mask prompt cut to the rectangle that holds it, and its row and column."""
     if prompts.mask is None:
         raise ValueError("there is no mask")
-    mask = decode_rle(prompts.mask)
-    box = CroppedMask(mask, (0, 0), prompts.mask.size).box
-    if box is None:
+    part = decode_part(prompts.mask)
+    if part is None:
         return np.zeros((1, 1), bool), (0, 0)
-    x0, y0, x1, y1 = box
-    return mask[y0:y1, x0:x1].copy(), (y0, x0)
+    return part.data, part.origin
