@@ -124,7 +124,7 @@ def test_lines_mark_the_object_and_with_shift_the_background(desk: Any) -> None:
     window.settle()
     signs = [sign for _, sign in window.widget.controller.state.prompts.strokes]
     assert signs == [1, 0]
-    assert "1 line" in said(window) or "The line marks background" in said(window)
+    assert "Lines: 1 on the object, 1 on background." in said(window)
     yellow, red = boxes.edge_color
     assert yellow[1] > red[1]
     # the switch does the same as the key

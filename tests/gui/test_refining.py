@@ -93,7 +93,8 @@ def test_an_object_of_the_own_layer_is_replaced(desk: Any) -> None:
     painted[0, 60:84, 4:24] = 9
     own.data = painted
     panel = unfold(window)
-    panel.labels.value = own
+    window.viewer.layers.selection.active = own
+    assert panel.labels.value == own
     own.selected_label = 9
     press(panel.one_button)
     window.see_mask()

@@ -7,12 +7,13 @@ import pytest
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.filled import fill_polygon
-from napari_cellprompt.core.masks.rle import decode
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.masks.rle import decode, encode
+from napari_cellprompt.core.types import CroppedMask, Prompts
 from napari_cellprompt.layers.coordinates import plane_of, plane_to_layer
 from napari_cellprompt.layers.prompting.drawn import read_objects
 from napari_cellprompt.layers.prompting.prompts import add_boxes_layer
 from napari_cellprompt.layers.prompting.tracing import (
+    add_shapes,
     labels_of_plane,
     object_of_plane,
     outline_of,
@@ -60,3 +61,21 @@ def test_labels_that_are_a_part_of_the_image(viewer):
     other = viewer.add_labels(np.ones((10, 12), np.uint8), scale=(2, 2))
     with pytest.raises(PromptError, match="do not lie on those of"):
         labels_of_plane(other, image, plane_of(viewer, image))
+
+
+def test_prompts_are_drawn_again_as_they_were(viewer):
+    image = viewer.add_image(np.zeros((4, 40, 60)), scale=[3, 0.5, 0.25])
+    viewer.dims.current_step = (2, 0, 0)
+    view = plane_of(viewer, image)
+    boxes = add_boxes_layer(viewer, image)
+    y, x = np.mgrid[:40, :60]
+    ring = ((y - 20) ** 2 + (x - 30) ** 2 < 150) & ((y - 20) ** 2 + (x - 30) ** 2 > 20)
+    path = ((5.0, 5.0), (9.0, 7.0), (12.0, 5.0))
+    prompts = Prompts(mask=encode(ring), strokes=((path, 1), (path[:2], 0)))
+    add_shapes(boxes, image, view, prompts)
+    assert list(boxes.shape_type) == ["polygon", "path", "line"]
+    [drawn] = read_objects(None, boxes, image, view)
+    assert drawn.prompts.mask == prompts.mask
+    for read, given in zip(drawn.prompts.strokes, prompts.strokes, strict=True):
+        np.testing.assert_allclose(read[0], given[0])
+        assert read[1] == given[1]

@@ -110,12 +110,12 @@ def shapes_note(shapes: Sequence[DrawnShape]) -> str:
         verb = "counts" if len(masks) == 1 else "count"
         notes.append(f"{names[0].upper()}{names[1:]}: {verb} by the pixels inside.")
     signs = [shape.stroke[1] for shape in shapes if shape.stroke is not None]
-    for sign, what in ((1, "the object"), (0, "background")):
-        count = signs.count(sign)
-        if count == 1:
-            notes.append(f"The line marks {what}.")
-        elif count:
-            notes.append(f"{count} lines mark {what}.")
+    if len(signs) == 1:
+        notes.append(f"The line marks {'the object' if signs[0] else 'background'}.")
+    elif signs:
+        notes.append(
+            f"Lines: {signs.count(1)} on the object, {signs.count(0)} on background."
+        )
     empty = sum(
         not (shape.closed or shape.stroke is not None or shape.outside) for shape in shapes
     )

@@ -8,17 +8,22 @@ import numpy as np
 from skimage.measure import find_contours
 
 from napari_cellprompt.core.errors import PromptError
+from napari_cellprompt.core.masks.rle import decode_part
 from napari_cellprompt.core.types import CroppedMask
-from napari_cellprompt.layers.coordinates import plane_shape
+from napari_cellprompt.layers.coordinates import plane_shape, plane_to_layer
 from napari_cellprompt.layers.grids import match_grid
 
-if TYPE_CHECKING:
-    from napari.layers import Image, Labels
-    from numpy.typing import NDArray
+from .prompts import set_signs
+from .shapes import sign_of
 
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Shapes
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_cellprompt.core.types import Prompts
     from napari_cellprompt.layers.coordinates import PlaneView
 
-__all__ = ["labels_of_plane", "object_of_plane", "outline_of"]
+__all__ = ["add_shapes", "labels_of_plane", "object_of_plane", "outline_of"]
 
 
 def outline_of(mask: CroppedMask) -> NDArray[np.float64]:
@@ -43,6 +48,26 @@ def outline_of(mask: CroppedMask) -> NDArray[np.float64]:
     y0, x0 = mask.origin
     corners = np.concatenate(joined)[:, ::-1] - 1 + (x0, y0)
     return np.asarray(corners, dtype=np.float64)
+
+
+def add_shapes(boxes: Shapes, image: Image, view: PlaneView, prompts: Prompts) -> None:
+    """Draw the box, the mask and the lines of prompts, as they were read from shapes."""
+    signs = [sign_of(boxes, number) for number in range(len(boxes.data))]
+    drawn: list[tuple[ArrayLike, str, int]] = []
+    if prompts.box is not None:
+        x0, y0, x1, y1 = (value - 0.5 for value in prompts.box)
+        drawn.append((((x0, y0), (x1, y0), (x1, y1), (x0, y1)), "rectangle", 1))
+    mask = None if prompts.mask is None else decode_part(prompts.mask)
+    if mask is not None:
+        drawn.append((outline_of(mask), "polygon", 1))
+    for path, sign in prompts.strokes:
+        drawn.append((path, "line" if len(path) == 2 else "path", sign))
+    if drawn:
+        boxes.add(
+            [plane_to_layer(image, boxes, view, corners) for corners, _, _ in drawn],
+            shape_type=[kind for _, kind, _ in drawn],
+        )
+        set_signs(boxes, [*signs, *(sign for _, _, sign in drawn)])
 
 
 def labels_of_plane(labels: Labels, image: Image, view: PlaneView) -> NDArray[np.integer]:

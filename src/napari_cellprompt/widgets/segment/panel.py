@@ -91,7 +91,7 @@ class ActionPanel(QWidget):
         self.buttons["sign"].setText(f"Mark {'object' if positive else 'background'} (T)")
         self.buttons["each"].setChecked(one_per_point)
         self.buttons["each"].setText(
-            f"{'Each point' if one_per_point else 'All points'} 1 object (M)"
+            "One per point (M)" if one_per_point else "One object (M)"
         )
         self._enable(controller, filling)
         for line, text in (

@@ -66,16 +66,18 @@ class RefinePanel(QWidget):
         layout.addWidget(self.line)
         self._followed: Labels | None = None
         self.labels.changed.connect(self._chosen)
-        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
+        self._emitters = (
+            viewer.layers.events.inserted,
+            viewer.layers.events.removed,
+            viewer.layers.selection.events.active,
+        )
+        for emitter in self._emitters:
             emitter.connect(self.look)
         self.look()
 
     def close_down(self) -> None:
         """Let go of layers and of a run."""
-        for emitter in (
-            self._viewer.layers.events.inserted,
-            self._viewer.layers.events.removed,
-        ):
+        for emitter in self._emitters:
             emitter.disconnect(self.look)
         if self.all.running:
             self.all.stop()
@@ -85,12 +87,13 @@ class RefinePanel(QWidget):
         self.labels.choices = ()
 
     def look(self, event: Any = None) -> None:
-        """Offer the Labels layers that are there."""
-        before = self.labels.value
+        """Offer the Labels layers that are there; one that is selected is meant."""
+        before, active = self.labels.value, self._viewer.layers.selection.active
         with self.labels.changed.blocked():
             self.labels.reset_choices()
             there = [layer for _, layer in self._choices(None)]
-            self.labels.value = before if before in there else (there or [None])[-1]
+            wanted = next((one for one in (active, before) if one in there), None)
+            self.labels.value = wanted or (there or [None])[-1]
         self._chosen()
 
     def show_state(self) -> None:
