@@ -95,6 +95,17 @@ class LayerEntry:
     dtype: str
     transform: dict[str, Any] = field(default_factory=dict)
     """``scale``, ``translate``, ``affine`` and the like, as napari takes them."""
+    axes: str = ""
+    """A letter out of T, Z, C, Y, X for each axis, for a file of labels."""
+    scale: tuple[float, ...] = ()
+    """Step along each of them: ``unit`` for X, Y and Z, seconds for T."""
+    unit: str = "pixel"
+    classes: tuple[dict[str, Any], ...] = ()
+    """Classes of its objects: number, name, colour."""
+    highest: int = 0
+    """The highest id that was ever given."""
+    removed: bool = False
+    """Whether the user took the layer out of the viewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
