@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -252,7 +252,7 @@ class Autosave:
         complete = recorder.take(snapshot)
         objects = recorder.encode_objects(snapshot.records)
         steps = recorder.encoded_steps
-        head = snapshot.head
+        head = replace(snapshot.head, propagation=snapshot.propagation())
         # a file that says nothing new but its date is not written
         content = (head.layers, head.drawing, head.propagation, head.settings)
         now = (*content, head.exports, tuple(objects), len(steps), steps[-1:])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_cellprompt.io.session_types import Session, Step
+    from napari_cellprompt.io.session_types import PropagationEntry, Session, Step
 
     from .objects import ObjectRecord
 
@@ -44,6 +44,8 @@ class Snapshot:
     """Whether no layer was written to since; asked from the other thread."""
     at: float = 0.0
     """Seconds since the session began."""
+    propagation: Callable[[], PropagationEntry | None] = field(default=lambda: None)
+    """What is finished of a propagation that is not accepted yet."""
 
 
 class Recorder:

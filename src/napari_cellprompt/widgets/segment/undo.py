@@ -6,6 +6,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from psygnal import Signal
+
 from napari_cellprompt.layers.prompting.drawn import Drawing
 from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.session.history import History, Moved, Step
@@ -136,6 +138,9 @@ class Steps:
         Writes objects, and takes them out again.
     """
 
+    moved = Signal(str, str)
+    """``undo`` or ``redo``, and what was told of it."""
+
     def __init__(self, viewer: ViewerModel, acceptor: Acceptor) -> None:
         self._viewer = viewer
         self._acceptor = acceptor
@@ -205,11 +210,15 @@ class Steps:
 
     def undo(self, chosen: Chosen) -> str:
         """Take the last step back; returns what to tell the user."""
-        return self._say(self._undo(chosen))
+        text = self._say(self._undo(chosen))
+        self.moved.emit("undo", text)
+        return text
 
     def redo(self, chosen: Chosen) -> str:
         """Do the last undone step again; returns what to tell the user."""
-        return self._say(self._redo(chosen))
+        text = self._say(self._redo(chosen))
+        self.moved.emit("redo", text)
+        return text
 
     def _say(self, text: str) -> str:
         if self.review is not None and self.tell_review is not None:

@@ -1,0 +1,554 @@
+"""Looks once a second whether something has changed, and has it written."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+import napari_cellprompt
+from napari_cellprompt.core.images.fingerprint import content_fingerprint
+from napari_cellprompt.io.session_types import (
+    Accept,
+    AcceptedObject,
+    ModelEntry,
+    Session,
+)
+from napari_cellprompt.layers.images import full_resolution
+from napari_cellprompt.layers.labels.commit_stack import being_written
+from napari_cellprompt.layers.prompting.drawn import Drawing
+from napari_cellprompt.layers.saved import (
+    Edits,
+    drawing_entry,
+    image_entry,
+    place_entry,
+    plane_entry,
+    provenance,
+    set_provenance,
+)
+from napari_cellprompt.session.autosave import Autosave, Kept, find_kept
+from napari_cellprompt.session.recording import Snapshot
+from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
+
+from .book import Book, changes_of, now
+from .entries import layer_entry
+from .resume import Resumed, prepare, resume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.layers import Image, Labels
+
+    from napari_cellprompt.core.types import Candidate, Prompts
+    from napari_cellprompt.io.session_types import Step
+    from napari_cellprompt.layers.prompting.resolve import SegmentState
+    from napari_cellprompt.widgets.segment.controller import SegmentController
+
+    from .offer import OfferBar
+
+__all__ = ["SessionKeeper"]
+
+_log = logging.getLogger(__name__)
+_TICK = 1000
+"""Milliseconds from a change to its being written, at most."""
+
+
+class SessionKeeper:
+    """Keeps the sessions of one viewer's images in their files.
+
+    Parameters
+    ----------
+    controller : SegmentController
+        Of the Segment widget, with its workplace.
+    settings : callable
+        What is chosen in the form, by name.
+    restore : callable
+        Chooses that again.
+    parent : QObject
+        Owner of the timer.
+    beside : bool
+        Whether sessions lie beside their images.
+    """
+
+    def __init__(
+        self,
+        controller: SegmentController,
+        *,
+        settings: Callable[[], dict[str, Any]],
+        restore: Callable[[dict[str, Any]], None],
+        parent: QObject,
+        beside: bool = True,
+    ) -> None:
+        self._controller = controller
+        self._place = place = controller.place
+        self._settings, self._restore = settings, restore
+        self._beside = beside
+        self._books: dict[str, Book] = {}
+        self._book: Book | None = None
+        self._edits = Edits()
+        self._hashes: dict[int, Future[str]] = {}
+        self._bar: OfferBar | None = None
+        self._bridge = ResultBridge()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="cellprompt-sessions")
+        self.longest = 0.0
+        """Seconds that a snapshot has taken at most."""
+        self._timer = QTimer(parent)
+        self._timer.timeout.connect(self.save)
+        self._timer.start(_TICK)
+        place.chosen_changed.connect(self.look)
+        place.acceptor.accepted.connect(self._accepted)
+        place.steps.moved.connect(self._moved)
+        place.decided.connect(self._decided)
+
+    # --- which image -----------------------------------------------------------------
+
+    def attach(self, bar: OfferBar) -> None:
+        """Ask and tell in this bar."""
+        self._bar = bar
+        self.look()
+
+    def look(self) -> None:
+        """Keep the session of the image that is chosen now."""
+        image = self._place.chosen.image
+        book = None if image is None else self._books.get(str(image.unique_id))
+        if book is not self._book or (book is None and image is not None):
+            self.save()
+            if image is not None and book is None:
+                book = self._books[str(image.unique_id)] = Book(image)
+                self._find(book)
+            self._book = book
+            self._show()
+
+    def _find(self, book: Book) -> None:
+        """Look for a session of another day, off the GUI thread."""
+        entry, data = image_entry(book.image), full_resolution(book.image)
+        beside = self._beside
+
+        def job() -> tuple[Any, Kept | None, list[str]]:
+            from dataclasses import replace
+
+            known = replace(entry, fingerprint=content_fingerprint(data))
+            return known, *find_kept(known, beside=beside)
+
+        def arrived(future: Future[tuple[Any, Kept | None, list[str]]]) -> None:
+            if complaint(future) is not None:
+                self._tell(complaint(future) or "")
+                return
+            book.entry, book.offered, notes = future.result()
+            for note in notes:
+                self._tell(note)
+            if book.offered is not None and self._adopt(book, book.offered):
+                return
+            self._show()
+
+        self._bridge.deliver(self._pool.submit(job), arrived)
+
+    def _adopt(self, book: Book, kept: Kept) -> bool:
+        """Go on without a question where the layers of the session are still here."""
+        path = str(kept.claim.path)
+        there = [
+            layer
+            for layer in self._place.ownership.layers_of(book.image)
+            if layer.metadata and provenance(layer).get("session") == path
+        ]
+        if len(there) != len(kept.session.layers) or not there:
+            return False
+        names = [entry.name for entry in kept.session.layers]
+        there.sort(key=lambda layer: names.index(layer.name) if layer.name in names else 0)
+        self._go_on(book, kept, there)
+        return True
+
+    # --- the user's answer -----------------------------------------------------------
+
+    def go_on(self) -> None:
+        """Bring the session back that is offered."""
+        book = self._book
+        if book is not None and book.offered is not None:
+            self._go_on(book, book.offered, None)
+
+    def start_anew(self) -> None:
+        """Leave the session that is offered as it is."""
+        book = self._book
+        if book is not None and book.offered is not None:
+            book.offered.claim.release()
+            book.offered = None
+        self._show()
+
+    def _go_on(self, book: Book, kept: Kept, there: list[Any] | None) -> None:
+        book.offered = None
+        self._show()
+        future = self._pool.submit(prepare, kept.session, with_labels=there is None)
+
+        def arrived(future: Future[Resumed]) -> None:
+            problem = complaint(future)
+            if problem is not None:
+                kept.claim.release()
+                self._tell(problem)
+                return
+            earlier, book.autosave = book.autosave, None
+            if earlier is not None:
+                earlier.close()
+            began = book.layers
+            book.layers, book.entries = resume(
+                self._place, book.image, kept.session, future.result(), there
+            )
+            # what was made before the question was answered
+            book.drafts.clear()
+            book.take_over(kept.session)
+            book.autosave = Autosave(self._entry(book), kept, beside=self._beside)
+            for labels in began:
+                self._number(book, labels)
+            if there is None:
+                self._restore(kept.session.settings)
+            self._tell(f"The session of {kept.session.saved[:16]} goes on.")
+            self._show()
+
+        self._bridge.deliver(future, arrived)
+
+    # --- what is decided -------------------------------------------------------------
+
+    def _accepted(
+        self,
+        labels: Labels,
+        image: Image,
+        state: SegmentState,
+        used: Sequence[tuple[Prompts, Candidate, int]],
+        policy: Any,
+    ) -> None:
+        """Note objects that were accepted on a plane."""
+        origins = [self._controller.proposals.origin(state.plane, one[0]) for one in used]
+        plane = plane_entry(state.plane, state.view.channel_axis, image)
+        place = place_entry(labels, image, state.view)
+
+        def build(at: float, layer: int, model: int | None) -> Step:
+            from napari_cellprompt.io.session_masks import pack_mask
+
+            return Accept(
+                kind="accept",
+                at=at,
+                layer=layer,
+                model=model,
+                plane=plane,
+                place=place,
+                policy=policy,
+                objects=tuple(
+                    AcceptedObject(
+                        id=number,
+                        prompts=prompts,
+                        candidate=chosen,
+                        size_hint=hint,
+                        score=float(candidate.score),
+                        mask=pack_mask(candidate.mask),
+                    )
+                    for (prompts, candidate, number), (chosen, hint) in zip(
+                        used, origins, strict=True
+                    )
+                ),
+            )
+
+        self._note(labels, image, build, [number for _, _, number in used])
+
+    def _decided(self, labels: Labels, step: Any) -> None:
+        """Note what another widget has done: image, what makes the step, and ids."""
+        image, build, ids = step
+        self._note(labels, image, build, ids)
+
+    def _note(self, labels: Labels, image: Image, build: Any, ids: Sequence[int]) -> None:
+        book = self._books.get(str(image.unique_id))
+        if book is None:
+            return
+        layer, at, model = self._number(book, labels), book.at, self._model(book)
+        book.draft(lambda: build(at, layer, model))
+        book.explained.update((layer, number) for number in ids)
+
+    def _moved(self, what: str, text: str) -> None:
+        """Note that objects were taken back, or brought back."""
+        book, labels = self._book, self._place.chosen.labels
+        if book is None or labels is None or not text.startswith("Object"):
+            return
+        layer = self._number(book, labels)
+        book.change(layer, what, (), text)
+        book.moved = True
+
+    def exported(self, path: str) -> None:
+        """Note that objects were written to a file of their own."""
+        from napari_cellprompt.io.session_types import ExportEntry
+
+        if self._book is not None:
+            book = self._book
+            book.exports.append(ExportEntry(path=path, at=book.at, steps=book.steps))
+
+    # --- writing ---------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Have what has changed written; takes a few milliseconds."""
+        book = self._book
+        if book is None or book.entry is None:
+            return
+        started = time.perf_counter()
+        self._find_layers(book)
+        if any(layer in being_written for layer in book.layers):
+            return
+        rows, drawing = self._rows(book), self._drawing(book)
+        version, half_done = self._half_done(book)
+        seen = (
+            self._edits.count,
+            book.steps,
+            drawing,
+            version,
+            tuple(map(id, rows.values())),
+            len(book.exports),
+            tuple(book.models),
+        )
+        if seen == book.seen:
+            return
+        nothing = not (book.layers or drawing or version)
+        if nothing and book.autosave is None:
+            return
+        book.seen = seen
+        if book.autosave is None:
+            book.autosave = Autosave(book.entry, beside=self._beside)
+        self._changes(book, rows)
+        snapshot = self._snapshot(book, rows, drawing, half_done)
+        book.drafts, book.explained, book.moved = [], set(), False
+        book.rows = rows
+        future = book.autosave.save(snapshot)
+        self.longest = max(self.longest, time.perf_counter() - started)
+        self._bridge.deliver(future, lambda done: self._saved(book, done))
+
+    def _saved(self, book: Book, future: Future[tuple[bool, str]]) -> None:
+        problem = complaint(future)
+        if problem:
+            self._tell(problem)
+            return
+        complete, note = future.result() if problem is None else (True, "")
+        if not complete:
+            book.seen = None
+        if note:
+            self._tell(note)
+        self._mark(book)
+        if book is self._book:
+            self._show()
+
+    def _changes(self, book: Book, rows: dict[tuple[int, int], Any]) -> None:
+        """Note what became of objects that no decision was noted of."""
+        if book.moved:
+            return
+        for what, layer, ids in changes_of(book.rows, rows, book.explained):
+            book.change(layer, what, ids)
+
+    def _snapshot(
+        self, book: Book, rows: dict[tuple[int, int], Any], drawing: Any, half_done: Any
+    ) -> Snapshot:
+        count, edits = self._edits.count, self._edits
+        layers = [
+            (number, layer.data)
+            for number, layer in enumerate(book.layers)
+            if layer in self._place.viewer.layers
+        ]
+        head = Session(
+            program={
+                "cellprompt": napari_cellprompt.__version__,
+                "python": platform.python_version(),
+            },
+            started=book.started,
+            saved=now(),
+            image=self._entry(book),
+            models=tuple(self._known_models(book)),
+            layers=tuple(book.entries),
+            settings=self._settings(),
+            drawing=drawing,
+            exports=tuple(book.exports),
+        )
+        return Snapshot(
+            head=head,
+            records=tuple((place[0], record) for place, record in rows.items()),
+            drafts=tuple(book.drafts),
+            layers=tuple(layers),
+            unchanged=lambda: edits.count == count,
+            at=book.at,
+            propagation=half_done,
+        )
+
+    # --- reading layers --------------------------------------------------------------
+
+    def _find_layers(self, book: Book) -> None:
+        """Give numbers to layers that are new; forget none."""
+        place, shown = self._place, self._place.viewer.layers
+        labels = place.ownership.serving(book.image, "labels")
+        if labels is not None and place.ownership.may_write(labels, book.image):
+            self._number(book, labels)
+        for number, layer in enumerate(book.layers):
+            highest = place.acceptor.store(layer).highest
+            removed = layer not in shown
+            known = book.entries[number]
+            if (known.name, known.dtype, known.highest, known.removed) != (
+                layer.name,
+                str(layer.data.dtype),
+                highest,
+                removed,
+            ):
+                book.entries[number] = layer_entry(layer, highest, removed)
+        self._edits.follow([layer for layer in book.layers if layer in shown])
+
+    def _number(self, book: Book, labels: Labels) -> int:
+        """The number of a layer; a new one where it has none."""
+        known = book.number(labels)
+        if known is not None:
+            return known
+        shown = self._place.viewer.layers
+        for number, layer in enumerate(book.layers):
+            # one with room for larger ids has taken its place
+            if layer not in shown and layer.name == labels.name:
+                if layer.data.shape == labels.data.shape:
+                    book.layers[number] = labels
+                    return number
+        book.layers.append(labels)
+        book.entries.append(layer_entry(labels, 0, False))
+        return len(book.layers) - 1
+
+    def _rows(self, book: Book) -> dict[tuple[int, int], Any]:
+        store = self._place.acceptor.store
+        return {
+            (number, record.id): record
+            for number, layer in enumerate(book.layers)
+            for record in store(layer)
+        }
+
+    def _drawing(self, book: Book) -> Any:
+        serving = self._place.ownership.serving
+        points, boxes = serving(book.image, "points"), serving(book.image, "boxes")
+        return drawing_entry(Drawing.of(points, boxes))
+
+    def _half_done(self, book: Book) -> tuple[Any, Callable[[], Any]]:
+        found = self._place.half_done(book.image)
+        if found is None:
+            entry = self._place.reopen if book is self._book else None
+            return (None if entry is None else "kept"), lambda: entry
+        return found
+
+    def _entry(self, book: Book) -> Any:
+        if book.entry is None:
+            raise RuntimeError("the image is not known yet")
+        return book.entry
+
+    # --- models ----------------------------------------------------------------------
+
+    def _model(self, book: Book) -> int | None:
+        """The number of the model that is loaded."""
+        loaded = self._controller.model
+        if loaded is None:
+            return None
+        model = loaded.segmenter.model
+        if id(model) not in self._hashes:
+            self._hashes[id(model)] = self._pool.submit(
+                lambda: str(getattr(model, "fingerprint", ""))
+            )
+        future = self._hashes[id(model)]
+        ready = future.done() and future.exception() is None
+        entry = ModelEntry(
+            name=loaded.name,
+            hash=future.result() if ready else f"?{id(model)}",
+            device=loaded.device,
+        )
+        for number, known in enumerate(self._known_models(book, keep=True)):
+            if (known.name, known.hash, known.device) == (
+                entry.name,
+                entry.hash,
+                entry.device,
+            ):
+                return number
+        book.models.append(entry)
+        return len(book.models) - 1
+
+    def _known_models(self, book: Book, *, keep: bool = False) -> list[ModelEntry]:
+        """The models with their hashes, as far as these are known by now."""
+        from dataclasses import replace
+
+        for number, known in enumerate(book.models):
+            if known.hash.startswith("?"):
+                future = self._hashes.get(int(known.hash[1:]))
+                if future is not None and future.done() and future.exception() is None:
+                    book.models[number] = replace(known, hash=future.result())
+        if keep:
+            return book.models
+        return [
+            replace(known, hash="") if known.hash.startswith("?") else known
+            for known in book.models
+        ]
+
+    # --- telling ---------------------------------------------------------------------
+
+    def _mark(self, book: Book) -> None:
+        """Note in each layer where its objects come from."""
+        path = None if book.autosave is None else book.autosave.path
+        if path is None:
+            return
+        models = [f"{one.name} ({one.hash})" for one in self._known_models(book)]
+        for layer in book.layers:
+            facts = {
+                "program": f"napari-cellprompt {napari_cellprompt.__version__}",
+                "session": str(path),
+                "image": self._entry(book).name,
+                "fingerprint": self._entry(book).fingerprint,
+                "models": models,
+                "objects": len(self._place.acceptor.store(layer)),
+            }
+            set_provenance(layer, facts)
+
+    def _show(self) -> None:
+        bar, book = self._bar, self._book
+        if bar is None:
+            return
+        kept = None if book is None else book.offered
+        bar.ask("" if kept is None else _question(kept.session))
+        path = None if book is None or book.autosave is None else book.autosave.path
+        bar.tell("" if path is None else f"Session: {path.name}", str(path))
+
+    def _tell(self, text: str) -> None:
+        if text:
+            self._controller.tell(text, True)
+
+    def close(self) -> None:
+        """Have everything written, and say where it is."""
+        self.save()
+        self._timer.stop()
+        self._edits.close()
+        place = self._place
+        place.chosen_changed.disconnect(self.look)
+        place.acceptor.accepted.disconnect(self._accepted)
+        place.steps.moved.disconnect(self._moved)
+        place.decided.disconnect(self._decided)
+        for book in self._books.values():
+            if book.offered is not None:
+                book.offered.claim.release()
+            if book.autosave is not None:
+                book.autosave.close()
+                exported = book.exports[-1].steps if book.exports else 0
+                if book.rows and exported < book.steps and book.autosave.path:
+                    _log.warning(
+                        "%d objects of '%s' that were not exported are kept in %s.",
+                        len(book.rows),
+                        book.image.name,
+                        book.autosave.path,
+                    )
+        self._books.clear()
+        self._book = self._bar = None
+        self._bridge.close()
+        self._pool.shutdown(wait=False)
+
+
+def _question(session: Session) -> str:
+    parts = [f"{len(session.objects)} object{'s' * (len(session.objects) != 1)}"]
+    if session.drawing is not None:
+        count = len(session.drawing.points) + len(session.drawing.shapes)
+        parts.append(f"{count} prompt{'s' * (count != 1)}")
+    if session.propagation is not None:
+        parts.append("a propagation that is not finished")
+    what = ", ".join(parts)
+    when = session.saved[:16].replace("T", " ")
+    return f"There is a session of this image ({when} UTC): {what}."
