@@ -65,19 +65,26 @@ def _numbered(first: Path, number: int) -> Path:
 class Claim:
     """The right to write one file, until it is given back or the process ends.
 
+    Parameters
+    ----------
+    path
+        The file; it need not exist.
+    wait
+        Seconds, for one who is about to give it back.
+
     Raises
     ------
     Timeout
         When another viewer has it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait: float = 0) -> None:
         self.path = path
         folder = data_folder() / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         name = xxhash.xxh3_64_hexdigest(os.path.realpath(path).encode())
         self._lock = FileLock(folder / f"{name}.lock")
-        self._lock.acquire(timeout=0)
+        self._lock.acquire(timeout=wait)
         self._known = _state(path)
         # of a process that was killed while it wrote
         for stale in path.parent.glob(f".{path.name}.*.tmp"):
@@ -160,7 +167,8 @@ def find_kept(image: ImageEntry, *, beside: bool = True) -> tuple[Kept | None, l
     notes: list[str] = []
     for path in _newest_first(image, beside):
         try:
-            claim = Claim(path)
+            # a widget that was just closed may still be writing
+            claim = Claim(path, wait=2)
         except Timeout:
             notes.append(
                 f"{path.name} is in use by another viewer: this one keeps a session of "

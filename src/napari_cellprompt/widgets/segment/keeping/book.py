@@ -64,6 +64,8 @@ class Book:
     """Number of steps so far."""
     rows: Rows = field(default_factory=dict)
     """Objects of the last snapshot."""
+    edits: int = -1
+    """Count of what was done to the layers, when objects were looked at last."""
     seen: Any = None
     """What was there when it was written last."""
 

@@ -412,11 +412,16 @@ class SessionKeeper:
         return len(book.layers) - 1
 
     def _rows(self, book: Book) -> dict[tuple[int, int], Any]:
-        store = self._place.acceptor.store
+        acceptor, shown = self._place.acceptor, self._place.viewer.layers
+        for layer in book.layers:
+            if layer in shown and self._edits.count != book.edits:
+                # an undo in the layer itself tells nobody
+                acceptor.sync(layer)
+        book.edits = self._edits.count
         return {
             (number, record.id): record
             for number, layer in enumerate(book.layers)
-            for record in store(layer)
+            for record in acceptor.store(layer)
         }
 
     def _drawing(self, book: Book) -> Any:
