@@ -365,8 +365,6 @@ class PropagationEntry:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     stack: StackEntry
-    what: dict[str, Any] = field(default_factory=dict)
-    """What was chosen in the form."""
     limits: dict[str, Any] = field(default_factory=dict)
     """First and last plane, and direction."""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -379,7 +377,9 @@ class PropagationEntry:
     parents: dict[int, int] = field(default_factory=dict)
     calls: tuple[RunCall, ...] = ()
     said: tuple[tuple[int, int, Prompts], ...] = ()
-    """Corrections as id, plane and prompts."""
+    """What planes were made from, as id, plane and prompts."""
+    shown: tuple[tuple[int, int, Prompts], ...] = ()
+    """Clicks and boxes of planes as they were drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

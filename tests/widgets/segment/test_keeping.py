@@ -56,7 +56,17 @@ def test_what_was_accepted_undone_and_painted_is_in_the_file(desk: Desk) -> None
     desk.controller.undo()
     paint(desk.widget, np.s_[1, 2:5, 3:9], 9)
     found = kept(desk)
-    print([(s.kind, getattr(s, "what", ""), getattr(s, "ids", ""), len(getattr(s, "pixels", ()))) for s in found.steps])
+    print(
+        [
+            (
+                s.kind,
+                getattr(s, "what", ""),
+                getattr(s, "ids", ""),
+                len(getattr(s, "pixels", ())),
+            )
+            for s in found.steps
+        ]
+    )
     assert [step.kind for step in found.steps] == ["accept", "accept", "change"]
     assert found.steps[-1].what == "undo"
     accepted = found.steps[0].objects[0]
@@ -154,9 +164,7 @@ def test_two_windows_of_an_image_have_two_files(
     other.wait(lambda: "another viewer" in other.controller.status)
     other.object_at(SECOND, (0,))
     kept(other)
-    assert (
-        other.widget.keeper._book.autosave.path != desk.widget.keeper._book.autosave.path
-    )
+    assert other.widget.keeper._book.autosave.path != desk.widget.keeper._book.autosave.path
 
 
 @pytest.mark.parametrize("content", ["", '{"format": "cellprompt session"', "[1, 2]"])

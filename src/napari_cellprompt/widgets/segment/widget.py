@@ -337,6 +337,7 @@ class SegmentWidget(QWidget):
             self.models.load(model)
         if self.place.reopen is not None:
             self.propagate()
+            self.place.reopener()
 
     def _use_layers(self) -> None:
         """Hand the chosen layers on."""

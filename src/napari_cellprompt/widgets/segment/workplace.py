@@ -91,6 +91,8 @@ class Workplace:
         """What is to be kept of a propagation that is not accepted yet."""
         self.reopen: PropagationEntry | None = None
         """A propagation of an earlier day, for the widget that goes on with it."""
+        self.reopener: Callable[[], None] = lambda: None
+        """Has that widget go on with it."""
         self._channels: dict[str, tuple[int | None, int | None]] = {}
 
     @property
