@@ -1,4 +1,4 @@
-"""``cellprompt session`` and ``cellprompt replay``: what a session holds, and its labels."""
+"""``cellprompt session`` and ``replay``: what a session file holds, and its labels."""
 
 from __future__ import annotations
 

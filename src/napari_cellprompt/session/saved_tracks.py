@@ -21,7 +21,7 @@ def tracks_to(objects: Mapping[int, TrackedObject]) -> tuple[TrackEntry, ...]:
         TrackEntry(
             id=known.id,
             planes={
-                plane: _stored_to(known.planes[plane]) for plane in sorted(known.planes)
+                plane: _stored_to(stored) for plane, stored in sorted(known.planes.items())
             },
             stale=tuple(sorted(known.stale)),
         )

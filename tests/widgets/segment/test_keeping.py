@@ -67,13 +67,18 @@ def test_what_was_accepted_undone_and_painted_is_in_the_file(desk: Desk) -> None
             for s in found.steps
         ]
     )
-    assert [step.kind for step in found.steps] == ["accept", "accept", "change"]
-    assert found.steps[-1].what == "undo"
+    told = [getattr(step, "what", step.kind) for step in found.steps]
+    # the brush may have been seen together with the undo, or after it
+    assert [word for word in told if word != "brush"] == ["accept", "accept", "undo"]
     accepted = found.steps[0].objects[0]
     assert accepted.prompts.points == (FIRST,)
     assert (accepted.candidate, found.steps[0].plane.index) == (0, (0,))
     assert found.models[0].name == desk.controller.model.name
-    assert [entry.id for entry in found.objects if entry.record.get("planes")][0] == 1
+    assert [
+        entry.id
+        for entry in found.objects
+        if "segment" == entry.record.get("source", "segment")
+    ] == [1]
     assert np.array_equal(stored_labels(found)[0], desk.labels)
     assert found.layers[0].scale == (2.0, 0.5, 0.5)
 
@@ -221,7 +226,8 @@ def test_a_widget_that_is_opened_again_goes_on_by_itself(
     desk.viewer.window.remove_dock_widget(desk.dock)
     fresh = SegmentSession(thread=thread, loader=fake.load)
     again = Desk(desk.viewer, fresh, desk.wait)
-    again.wait(lambda: "goes on" in again.controller.status)
+    keeper = again.widget.keeper
+    again.wait(lambda: keeper._book is not None and keeper._book.autosave is not None)
     assert not again.widget.offer.asking
     assert again.widget.place.acceptor.store(labels).get(1) is not None
     again.object_at(SECOND, (0,))

@@ -93,16 +93,15 @@ class PropagateController:
             restore_said(self.review.said, entry)
             self.review.object_chosen()
             self.desk.unfinished = remaining
-            self.desk.enter(
-                "review", f"Back from the session: {remaining} planes are left."
-            )
+            text = "Back from the session. "
+            text += f"{remaining} planes are left: press Resume." if remaining else ""
+            self.desk.enter("review", text.strip())
             self.review.ready(divisions=False)
             self.desk.draw(run.engine.outcomes().values())
 
         self.desk.enter("asking", "Bringing the propagation back ...")
-        self.desk.bridge.deliver(
-            run.engine.go_on(tracks, entry.calls, **run.limits), arrived
-        )
+        future = run.engine.go_on(tracks, entry.calls, **run.limits)
+        self.desk.bridge.deliver(future, arrived)
 
     def _put_away(self) -> None:
         """Leave a propagation that is not accepted to the session of its image."""
@@ -375,6 +374,7 @@ class PropagateController:
         """Let go of everything; what was accepted stays."""
         self.desk.viewer.layers.events.removed.disconnect(self._layer_removed)
         self._work.stop()
+        self._put_away()
         self.desk.stage = "idle"
         self.discard()
         self.desk.bridge.close()
