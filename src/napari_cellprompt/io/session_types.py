@@ -8,7 +8,7 @@ older files can be read; any other change raises ``VERSION``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -42,8 +42,8 @@ __all__ = [
     "TrackEntry",
 ]
 
-FORMAT = "cellprompt session"
-VERSION = 1
+FORMAT: Final = "cellprompt session"
+VERSION: Final = 1
 
 _STRICT = ConfigDict(extra="forbid")
 """A key that is not known is an error: it would be lost when the file is written again."""

@@ -85,6 +85,10 @@ class LoggedPropagator(StackPropagator):
         number = snapshot.number if isinstance(snapshot, _Snapshot) else None
         self._note(RunCall(do="restore", number=number))
 
+    def kept(self) -> tuple[dict[int, TrackedObject], list[RunCall]]:
+        """What is known of all objects, and every call; safe from any thread."""
+        return super().snapshot(), list(self.calls)
+
     def go_on(self, objects: Mapping[int, TrackedObject], calls: Sequence[RunCall]) -> None:
         """Become what was kept in a file, with all that had led to it."""
         super().restore(objects)
