@@ -341,6 +341,7 @@ class StoredEntry:
     parts: int = 0
     step: int = 0
     contrast: float = 1.0
+    failed: int = 0
     mask: PackedEntry | None = None
     prompts: Prompts | None = None
     prior: PackedEntry | None = None
@@ -373,6 +374,8 @@ class PropagationEntry:
     """Planes of the seeds."""
     on_screen: bool = False
     """Whether the seed was the object on screen."""
+    again: int | None = None
+    """The accepted object that is open again."""
     tracks: tuple[TrackEntry, ...] = ()
     parents: dict[int, int] = field(default_factory=dict)
     calls: tuple[RunCall, ...] = ()

@@ -266,10 +266,7 @@ class Autosave:
         now = (*content, head.exports, tuple(objects), len(steps), steps[-1:])
         if now == self._last or not (steps or head.drawing or head.propagation):
             return complete, ""
-        note = self._claimed()
-        claim = self._claim
-        if claim is None:
-            return complete, note
+        claim, note = self._claimed()
         try:
             write_session(claim.path, head, objects=objects, steps=steps)
         except SaveError:
@@ -279,24 +276,23 @@ class Autosave:
             self._beside = False
             claim.release()
             self._claim = None
-            self._claimed()
-            claim = self._claim
+            claim, _ = self._claimed()
             write_session(claim.path, head, objects=objects, steps=steps)
             note = f"The session is kept as {claim.path} from now on."
         claim.written()
         self._last = now
         return complete, note
 
-    def _claimed(self) -> str:
+    def _claimed(self) -> tuple[Claim, str]:
         """Have a file that may be written; what to say where it is another one."""
-        if self._claim is not None and self._claim.is_ours:
-            return ""
         before = self._claim
-        self._claim = new_claim(self._image, beside=self._beside)
+        if before is not None and before.is_ours:
+            return before, ""
+        claim = self._claim = new_claim(self._image, beside=self._beside)
         if before is None:
-            return ""
+            return claim, ""
         before.release()
-        return (
+        return claim, (
             f"{before.path.name} was changed by someone else: this session is kept as "
-            f"{self._claim.path.name} from now on."
+            f"{claim.path.name} from now on."
         )

@@ -52,7 +52,8 @@ def record_from(plain: dict[str, Any]) -> ObjectRecord:
     SessionFileError
         When it is damaged.
     """
-    return _checked(_records(), plain, f"object {plain.get('id')}")
+    record: ObjectRecord = _checked(_records(), plain, f"object {plain.get('id')}")
+    return record
 
 
 def settings_to(settings: PropagationSettings | None) -> dict[str, Any]:

@@ -68,12 +68,12 @@ class PropagateController:
             segment.place.half_done = lambda image: half_done(
                 self.desk, self.review.said, image
             )
-            segment.place.reopener = self.reopen
+            segment.place.go_on = self.bring_back
 
-    def reopen(self) -> None:
+    def bring_back(self) -> None:
         """Go on with the propagation that the session of the image has kept."""
         segment = self.desk.segment
-        entry = None if segment is None else segment.place.reopen
+        entry = None if segment is None else segment.place.unfinished
         if segment is None or entry is None or self.desk.stage != "idle":
             return
         try:
@@ -89,7 +89,7 @@ class PropagateController:
             self.desk.run = run
             if not self._show(run, segment):
                 return
-            segment.place.reopen = None
+            segment.place.unfinished = None
             restore_said(self.review.said, entry)
             self.review.object_chosen()
             self.desk.unfinished = remaining
@@ -108,7 +108,7 @@ class PropagateController:
         run, segment = self.desk.run, self.desk.segment
         if run is not None and segment is not None:
             kept = half_done(self.desk, self.review.said, run.stack.image)
-            segment.place.reopen = None if kept is None else kept[1]()
+            segment.place.unfinished = None if kept is None else kept[1]()
 
     # --- starting --------------------------------------------------------------------
 

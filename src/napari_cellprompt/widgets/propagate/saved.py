@@ -94,6 +94,7 @@ def half_done(desk: Desk, said: Said, image: Image) -> HalfDone | None:
     stack, settings = _stack_entry(run.stack), run.engine.settings
     parents, limits, collected = dict(run.engine.parents), run.limits, run.collected
     prompts, shown = dict(said.prompts), dict(said.shown)
+    again = None if run.again is None else run.again.id
 
     def build() -> PropagationEntry:
         return PropagationEntry(
@@ -103,6 +104,7 @@ def half_done(desk: Desk, said: Said, image: Image) -> HalfDone | None:
             ids=collected.ids,
             seeded=collected.planes,
             on_screen=collected.on_screen,
+            again=again,
             tracks=tracks_to(tracks),
             parents=parents,
             calls=tuple(calls),
@@ -148,8 +150,22 @@ def run_from(segment: SegmentController, entry: PropagationEntry) -> tuple[Run, 
     engine.parents.update(entry.parents)
     choices = Choices("plane", "", axes[0], "both", "all", 0, len(stack) - 1)
     collected = Collected(entry.ids, entry.seeded, on_screen=entry.on_screen)
+    target = place.labels_of(image)
+    again = None
+    if entry.again is not None and target is not None:
+        again = place.acceptor.store(target).get(entry.again)
+    if entry.again is not None and again is None:
+        raise PromptError(f"Object {entry.again}, which was open again, is not there.")
     run = Run(
-        engine, stack, choices, collected, (), dict(entry.limits), place.labels_of(image)
+        engine,
+        stack,
+        choices,
+        collected,
+        (),
+        dict(entry.limits),
+        target,
+        engine.settings,
+        again,
     )
     return run, tracks_from(entry.tracks)
 

@@ -335,9 +335,9 @@ class SegmentWidget(QWidget):
         model = str(choices.get("model", ""))
         if model in self.form.model.choices and model != self.form.model.value:
             self.models.load(model)
-        if self.place.reopen is not None:
+        if self.place.unfinished is not None:
             self.propagate()
-            self.place.reopener()
+            self.place.go_on()
 
     def _use_layers(self) -> None:
         """Hand the chosen layers on."""

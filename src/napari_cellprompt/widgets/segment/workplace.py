@@ -89,9 +89,9 @@ class Workplace:
         """Takes what is accepted instead of a new object, while one is open again."""
         self.half_done: Callable[[Image], HalfDone | None] = lambda image: None
         """What is to be kept of a propagation that is not accepted yet."""
-        self.reopen: PropagationEntry | None = None
+        self.unfinished: PropagationEntry | None = None
         """A propagation of an earlier day, for the widget that goes on with it."""
-        self.reopener: Callable[[], None] = lambda: None
+        self.go_on: Callable[[], None] = lambda: None
         """Has that widget go on with it."""
         self._channels: dict[str, tuple[int | None, int | None]] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_cellprompt._writer import axes_of_layer, calibration_of_layer
+from napari_cellprompt.layers.meta import axes_of_layer, calibration_of_layer
 from napari_cellprompt.layers.saved import labels_entry
 
 if TYPE_CHECKING:

@@ -432,7 +432,7 @@ class SessionKeeper:
     def _half_done(self, book: Book) -> tuple[Any, Callable[[], Any]]:
         found = self._place.half_done(book.image)
         if found is None:
-            entry = self._place.reopen if book is self._book else None
+            entry = self._place.unfinished if book is self._book else None
             return (None if entry is None else "kept"), lambda: entry
         return found
 

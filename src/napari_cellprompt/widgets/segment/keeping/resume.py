@@ -71,7 +71,7 @@ def resume(
         _know(place, image, labels, entry, found.records[number])
     if there is None:
         _draw(place, session)
-    place.reopen = session.propagation
+    place.unfinished = session.propagation
     place.update()
     return layers, list(session.layers)
 
