@@ -20,6 +20,7 @@ __all__ = [
     "Accept",
     "AcceptedObject",
     "Change",
+    "ClassEntry",
     "DrawingEntry",
     "ExportEntry",
     "ImageEntry",
@@ -85,6 +86,19 @@ class ModelEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassEntry:
+    """A class that objects can have."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    number: int
+    """Its value in a layer of classes, from 1 on."""
+    name: str
+    colour: str
+    """``#rrggbb``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerEntry:
     """A Labels layer that took objects."""
 
@@ -100,8 +114,8 @@ class LayerEntry:
     scale: tuple[float, ...] = ()
     """Step along each of them: ``unit`` for X, Y and Z, seconds for T."""
     unit: str = "pixel"
-    classes: tuple[dict[str, Any], ...] = ()
-    """Classes of its objects: number, name, colour."""
+    classes: tuple[ClassEntry, ...] = ()
+    """Classes that its objects can have."""
     highest: int = 0
     """The highest id that was ever given."""
     removed: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from .labels.commit import LabelsError
 from .prompting.drawn import Drawing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
@@ -40,6 +41,7 @@ __all__ = [
     "place_entry",
     "plane_entry",
     "provenance",
+    "provenance_text",
     "set_provenance",
 ]
 
@@ -183,7 +185,24 @@ class Edits:
 
 def provenance(labels: Labels) -> dict[str, Any]:
     """Where the objects of a layer come from, as its metadata has it."""
-    own = labels.metadata.get(_METADATA_KEY)
+    return _provenance(labels.metadata)
+
+
+def provenance_text(metadata: Mapping[str, Any]) -> str:
+    """The same as JSON, for a file; empty where nothing is known.
+
+    The session is named without its folder, which is nobody's business but its owner's.
+    """
+    facts = _provenance(metadata)
+    if not facts:
+        return ""
+    if "session" in facts:
+        facts["session"] = Path(str(facts["session"])).name
+    return json.dumps({_METADATA_KEY: facts})
+
+
+def _provenance(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    own = metadata.get(_METADATA_KEY)
     found = own.get("provenance") if isinstance(own, dict) else None
     return dict(found) if isinstance(found, dict) else {}
 

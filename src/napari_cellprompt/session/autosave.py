@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -227,6 +228,8 @@ class Autosave:
         self._recorder: Recorder | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="cellprompt-autosave")
         self._last: tuple[object, ...] | None = None
+        self.seconds = 0.0
+        """How long the last snapshot took to be compared with what is known."""
 
     @property
     def path(self) -> Path | None:
@@ -257,7 +260,9 @@ class Autosave:
         if self._recorder is None:
             self._recorder = Recorder(self._session)
         recorder = self._recorder
+        started = time.perf_counter()
         complete = recorder.take(snapshot)
+        self.seconds = time.perf_counter() - started
         objects = recorder.encode_objects(snapshot.records)
         steps = recorder.encoded_steps
         head = replace(snapshot.head, propagation=snapshot.propagation())

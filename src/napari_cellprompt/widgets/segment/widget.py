@@ -111,7 +111,9 @@ class SegmentWidget(QWidget):
         )
         self.offer = OfferBar(self.keeper.go_on, self.keeper.start_anew)
         self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
-        self.exporter = Exporter(self.controller.bridge, self.controller.tell)
+        self.exporter = Exporter(
+            self.controller.bridge, self.controller.tell, self.keeper.exported
+        )
         self.filling = Filling(self.controller)
         self.keys = KeyBinder(
             {

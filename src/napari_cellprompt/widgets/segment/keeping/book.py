@@ -68,6 +68,12 @@ class Book:
     """Count of what was done to the layers, when objects were looked at last."""
     seen: Any = None
     """What was there when it was written last."""
+    compared: int = -1
+    """Count of edits when the pixels were compared last."""
+    compare_at: float = 0.0
+    """When they may be compared again, by the monotonic clock."""
+    not_before: float = 0.0
+    """When a file that could not be written is tried again."""
 
     @property
     def at(self) -> float:

@@ -15,15 +15,12 @@ from napari_cellprompt.core.images.fingerprint import content_fingerprint
 from napari_cellprompt.io.session_types import (
     Accept,
     AcceptedObject,
-    ModelEntry,
+    ExportEntry,
     Session,
 )
 from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.layers.labels.commit_stack import being_written
-from napari_cellprompt.layers.prompting.drawn import Drawing
 from napari_cellprompt.layers.saved import (
-    Edits,
-    drawing_entry,
     image_entry,
     place_entry,
     plane_entry,
@@ -35,16 +32,18 @@ from napari_cellprompt.session.recording import Snapshot
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
 from .book import Book, changes_of, now
-from .entries import layer_entry
+from .models import ModelNumbers
 from .resume import Resumed, prepare, resume
+from .watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from napari.layers import Image, Labels
 
     from napari_cellprompt.core.types import Candidate, Prompts
-    from napari_cellprompt.io.session_types import Step
+    from napari_cellprompt.io.session_types import DrawingEntry, ModelEntry, Step
     from napari_cellprompt.layers.prompting.resolve import SegmentState
     from napari_cellprompt.widgets.segment.controller import SegmentController
 
@@ -55,6 +54,8 @@ __all__ = ["SessionKeeper"]
 _log = logging.getLogger(__name__)
 _TICK = 1000
 """Milliseconds from a change to its being written, at most."""
+_RETRY = 30.0
+"""Seconds to wait after a file could not be written."""
 
 
 class SessionKeeper:
@@ -89,11 +90,11 @@ class SessionKeeper:
         self._beside = beside
         self._books: dict[str, Book] = {}
         self._book: Book | None = None
-        self._edits = Edits()
-        self._hashes: dict[int, Future[str]] = {}
+        self._watch = Watch(place)
         self._bar: OfferBar | None = None
         self._bridge = ResultBridge()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="cellprompt-sessions")
+        self._models = ModelNumbers(controller, self._pool)
         self.longest = 0.0
         """Seconds that a snapshot has taken at most."""
         self._timer = QTimer(parent)
@@ -201,7 +202,7 @@ class SessionKeeper:
             book.take_over(kept.session)
             book.autosave = Autosave(self._entry(book), kept, beside=self._beside)
             for labels in began:
-                self._number(book, labels)
+                self._watch.number(book, labels)
             if there is None:
                 self._restore(kept.session.settings)
             self._tell(f"The session of {kept.session.saved[:16]} goes on.")
@@ -261,96 +262,92 @@ class SessionKeeper:
         book = self._books.get(str(image.unique_id))
         if book is None:
             return
-        layer, at, model = self._number(book, labels), book.at, self._model(book)
+        layer, at, model = (
+            self._watch.number(book, labels),
+            book.at,
+            self._models.number(book),
+        )
         book.draft(lambda: build(at, layer, model))
         book.explained.update((layer, number) for number in ids)
 
     def _moved(self, what: str, text: str) -> None:
-        """Note that objects were taken back, or brought back."""
+        """Note that something other than a click was taken back, or brought back."""
         book, labels = self._book, self._place.chosen.labels
-        if book is None or labels is None or not text.startswith("Object"):
+        if book is None or labels is None:
             return
-        layer = self._number(book, labels)
+        layer = self._watch.number(book, labels)
         book.change(layer, what, (), text)
         book.moved = True
 
-    def exported(self, path: str) -> None:
+    def exported(self, labels: Labels, path: Path) -> None:
         """Note that objects were written to a file of their own."""
-        from napari_cellprompt.io.session_types import ExportEntry
-
-        if self._book is not None:
-            book = self._book
-            book.exports.append(ExportEntry(path=path, at=book.at, steps=book.steps))
+        for book in self._books.values():
+            if book.number(labels) is not None:
+                entry = ExportEntry(path=str(path), at=book.at, steps=book.steps)
+                book.exports.append(entry)
 
     # --- writing ---------------------------------------------------------------------
 
-    def save(self) -> None:
+    def save(self, *, closing: bool = False) -> None:
         """Have what has changed written; takes a few milliseconds."""
         book = self._book
         if book is None or book.entry is None:
             return
+        if time.monotonic() < book.not_before and not closing:
+            return
         started = time.perf_counter()
-        self._find_layers(book)
+        watch = self._watch
+        watch.find_layers(book)
         if any(layer in being_written for layer in book.layers):
             return
-        rows, drawing = self._rows(book), self._drawing(book)
+        rows, drawing = watch.objects(book), watch.drawing(book)
         version, half_done = self._half_done(book)
+        # Large layers take long to compare: decisions are written at once, strokes of the
+        # brush when nine times that long has gone by.
+        due = closing or time.monotonic() >= book.compare_at
+        edits = watch.edits.count if due else book.compared
+        models = self._models.entries(book)
         seen = (
-            self._edits.count,
+            edits,
             book.steps,
             drawing,
             version,
             tuple(map(id, rows.values())),
+            tuple(book.entries),
             len(book.exports),
-            tuple(book.models),
+            models,
         )
         if seen == book.seen:
             return
-        nothing = not (book.layers or drawing or version)
-        if nothing and book.autosave is None:
-            return
-        book.seen = seen
         if book.autosave is None:
+            if not (book.layers or drawing or version):
+                return
             book.autosave = Autosave(book.entry, beside=self._beside)
-        self._changes(book, rows)
-        snapshot = self._snapshot(book, rows, drawing, half_done)
+        book.seen, book.compared = seen, edits
+        if not book.moved:
+            for what, layer, ids in changes_of(book.rows, rows, book.explained):
+                book.change(layer, what, ids)
+        count = watch.edits.count
+        snapshot = Snapshot(
+            head=self._head(book, models, drawing),
+            records=tuple((place[0], record) for place, record in rows.items()),
+            drafts=tuple(book.drafts),
+            layers=watch.arrays(book) if due else (),
+            unchanged=lambda: watch.edits.count == count,
+            at=book.at,
+            propagation=half_done,
+        )
         book.drafts, book.explained, book.moved = [], set(), False
         book.rows = rows
         future = book.autosave.save(snapshot)
         self.longest = max(self.longest, time.perf_counter() - started)
         self._bridge.deliver(future, lambda done: self._saved(book, done))
 
-    def _saved(self, book: Book, future: Future[tuple[bool, str]]) -> None:
-        problem = complaint(future)
-        if problem:
-            self._tell(problem)
-            return
-        complete, note = future.result() if problem is None else (True, "")
-        if not complete:
-            book.seen = None
-        if note:
-            self._tell(note)
-        self._mark(book)
-        if book is self._book:
-            self._show()
-
-    def _changes(self, book: Book, rows: dict[tuple[int, int], Any]) -> None:
-        """Note what became of objects that no decision was noted of."""
-        if book.moved:
-            return
-        for what, layer, ids in changes_of(book.rows, rows, book.explained):
-            book.change(layer, what, ids)
-
-    def _snapshot(
-        self, book: Book, rows: dict[tuple[int, int], Any], drawing: Any, half_done: Any
-    ) -> Snapshot:
-        count, edits = self._edits.count, self._edits
-        layers = [
-            (number, layer.data)
-            for number, layer in enumerate(book.layers)
-            if layer in self._place.viewer.layers
-        ]
-        head = Session(
+    def _head(
+        self, book: Book, models: tuple[ModelEntry, ...], drawing: DrawingEntry | None
+    ) -> Session:
+        """A session without its objects and steps."""
+        return Session(
             program={
                 "cellprompt": napari_cellprompt.__version__,
                 "python": platform.python_version(),
@@ -358,76 +355,29 @@ class SessionKeeper:
             started=book.started,
             saved=now(),
             image=self._entry(book),
-            models=tuple(self._known_models(book)),
+            models=models,
             layers=tuple(book.entries),
             settings=self._settings(),
             drawing=drawing,
             exports=tuple(book.exports),
         )
-        return Snapshot(
-            head=head,
-            records=tuple((place[0], record) for place, record in rows.items()),
-            drafts=tuple(book.drafts),
-            layers=tuple(layers),
-            unchanged=lambda: edits.count == count,
-            at=book.at,
-            propagation=half_done,
-        )
 
-    # --- reading layers --------------------------------------------------------------
-
-    def _find_layers(self, book: Book) -> None:
-        """Give numbers to layers that are new; forget none."""
-        place, shown = self._place, self._place.viewer.layers
-        labels = place.ownership.serving(book.image, "labels")
-        if labels is not None and place.ownership.may_write(labels, book.image):
-            self._number(book, labels)
-        for number, layer in enumerate(book.layers):
-            highest = place.acceptor.store(layer).highest
-            removed = layer not in shown
-            known = book.entries[number]
-            if (known.name, known.dtype, known.highest, known.removed) != (
-                layer.name,
-                str(layer.data.dtype),
-                highest,
-                removed,
-            ):
-                book.entries[number] = layer_entry(layer, highest, removed)
-        self._edits.follow([layer for layer in book.layers if layer in shown])
-
-    def _number(self, book: Book, labels: Labels) -> int:
-        """The number of a layer; a new one where it has none."""
-        known = book.number(labels)
-        if known is not None:
-            return known
-        shown = self._place.viewer.layers
-        for number, layer in enumerate(book.layers):
-            # one with room for larger ids has taken its place
-            if layer not in shown and layer.name == labels.name:
-                if layer.data.shape == labels.data.shape:
-                    book.layers[number] = labels
-                    return number
-        book.layers.append(labels)
-        book.entries.append(layer_entry(labels, 0, False))
-        return len(book.layers) - 1
-
-    def _rows(self, book: Book) -> dict[tuple[int, int], Any]:
-        acceptor, shown = self._place.acceptor, self._place.viewer.layers
-        for layer in book.layers:
-            if layer in shown and self._edits.count != book.edits:
-                # an undo in the layer itself tells nobody
-                acceptor.sync(layer)
-        book.edits = self._edits.count
-        return {
-            (number, record.id): record
-            for number, layer in enumerate(book.layers)
-            for record in acceptor.store(layer)
-        }
-
-    def _drawing(self, book: Book) -> Any:
-        serving = self._place.ownership.serving
-        points, boxes = serving(book.image, "points"), serving(book.image, "boxes")
-        return drawing_entry(Drawing.of(points, boxes))
+    def _saved(self, book: Book, future: Future[tuple[bool, str]]) -> None:
+        problem = complaint(future)
+        if problem is not None:
+            # tried again with the next change, but not every second
+            book.seen, book.not_before = None, time.monotonic() + _RETRY
+            self._tell(problem)
+            return
+        complete, note = future.result()
+        if not complete:
+            book.seen = None
+        if book.autosave is not None:
+            book.compare_at = time.monotonic() + 9 * book.autosave.seconds
+        self._tell(note)
+        self._mark(book)
+        if book is self._book:
+            self._show()
 
     def _half_done(self, book: Book) -> tuple[Any, Callable[[], Any]]:
         found = self._place.half_done(book.image)
@@ -441,51 +391,6 @@ class SessionKeeper:
             raise RuntimeError("the image is not known yet")
         return book.entry
 
-    # --- models ----------------------------------------------------------------------
-
-    def _model(self, book: Book) -> int | None:
-        """The number of the model that is loaded."""
-        loaded = self._controller.model
-        if loaded is None:
-            return None
-        model = loaded.segmenter.model
-        if id(model) not in self._hashes:
-            self._hashes[id(model)] = self._pool.submit(
-                lambda: str(getattr(model, "fingerprint", ""))
-            )
-        future = self._hashes[id(model)]
-        ready = future.done() and future.exception() is None
-        entry = ModelEntry(
-            name=loaded.name,
-            hash=future.result() if ready else f"?{id(model)}",
-            device=loaded.device,
-        )
-        for number, known in enumerate(self._known_models(book, keep=True)):
-            if (known.name, known.hash, known.device) == (
-                entry.name,
-                entry.hash,
-                entry.device,
-            ):
-                return number
-        book.models.append(entry)
-        return len(book.models) - 1
-
-    def _known_models(self, book: Book, *, keep: bool = False) -> list[ModelEntry]:
-        """The models with their hashes, as far as these are known by now."""
-        from dataclasses import replace
-
-        for number, known in enumerate(book.models):
-            if known.hash.startswith("?"):
-                future = self._hashes.get(int(known.hash[1:]))
-                if future is not None and future.done() and future.exception() is None:
-                    book.models[number] = replace(known, hash=future.result())
-        if keep:
-            return book.models
-        return [
-            replace(known, hash="") if known.hash.startswith("?") else known
-            for known in book.models
-        ]
-
     # --- telling ---------------------------------------------------------------------
 
     def _mark(self, book: Book) -> None:
@@ -493,7 +398,7 @@ class SessionKeeper:
         path = None if book.autosave is None else book.autosave.path
         if path is None:
             return
-        models = [f"{one.name} ({one.hash})" for one in self._known_models(book)]
+        models = [f"{one.name} ({one.hash})" for one in self._models.entries(book)]
         for layer in book.layers:
             facts = {
                 "program": f"napari-cellprompt {napari_cellprompt.__version__}",
@@ -520,9 +425,9 @@ class SessionKeeper:
 
     def close(self) -> None:
         """Have everything written, and say where it is."""
-        self.save()
+        self.save(closing=True)
         self._timer.stop()
-        self._edits.close()
+        self._watch.close()
         place = self._place
         place.chosen_changed.disconnect(self.look)
         place.acceptor.accepted.disconnect(self._accepted)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.layers.saved import drawing_of, labels_of
+from napari_cellprompt.session.objects import ObjectClass
 from napari_cellprompt.session.replay import stored_labels
 from napari_cellprompt.session.saved_records import record_from
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import put_below
@@ -106,7 +107,11 @@ def _know(
         )
         for record in records
     ]
-    place.acceptor.store(labels).restore(here, highest=entry.highest)
+    place.acceptor.store(labels).restore(
+        here,
+        [ObjectClass(one.number, one.name, one.colour) for one in entry.classes],
+        entry.highest,
+    )
 
 
 def _draw(place: Workplace, session: Session) -> None:
