@@ -25,7 +25,7 @@ def describe(session: Session) -> list[str]:
         f"made      {session.started} to {session.saved}, "
         f"version {session.program.get('cellprompt', '?')}",
     ]
-    for model in session.models:
+    for model in dict.fromkeys(session.models):
         lines.append(f"model     {model.name} on {model.device}, hash {model.hash or '?'}")
     for number, layer in enumerate(session.layers):
         own = [entry for entry in session.objects if entry.layer == number]
@@ -53,7 +53,8 @@ def methods(session: Session) -> str:
     objects = len(session.objects)
     version = session.program.get("cellprompt", "?")
     names = " and ".join(
-        f"{model.name} (weights {model.hash[:8] or 'unknown'})" for model in session.models
+        f"{model.name} (weights {model.hash[:8] or 'unknown'})"
+        for model in dict.fromkeys(session.models)
     )
     text = (
         f"{_counted(objects, 'object')} {'was' if objects == 1 else 'were'} segmented with "

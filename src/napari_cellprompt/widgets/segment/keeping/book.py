@@ -46,6 +46,8 @@ class Book:
     """With its fingerprint; None until that is known."""
     offered: Kept | None = None
     """A session of another day that the user may go on with."""
+    returning: bool = False
+    """Whether a session is being read that the image goes on with."""
     autosave: Autosave | None = None
     started: str = field(default_factory=now)
     since: float = field(default_factory=time.monotonic)

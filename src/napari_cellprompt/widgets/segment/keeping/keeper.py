@@ -6,6 +6,7 @@ import logging
 import platform
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -180,11 +181,13 @@ class SessionKeeper:
         self._show()
 
     def _go_on(self, book: Book, kept: Kept, there: list[Any] | None) -> None:
-        book.offered = None
+        # until then its layers are not those of another session
+        book.offered, book.returning = None, True
         self._show()
         future = self._pool.submit(prepare, kept.session, with_labels=there is None)
 
         def arrived(future: Future[Resumed]) -> None:
+            book.returning = False
             problem = complaint(future)
             if problem is not None:
                 kept.claim.release()
@@ -200,12 +203,13 @@ class SessionKeeper:
             # what was made before the question was answered
             book.drafts.clear()
             book.take_over(kept.session)
+            book.rows = self._watch.objects(book)
             book.autosave = Autosave(self._entry(book), kept, beside=self._beside)
             for labels in began:
                 self._watch.number(book, labels)
             if there is None:
                 self._restore(kept.session.settings)
-            self._tell(f"The session of {kept.session.saved[:16]} goes on.")
+            self._controller.tell(f"The session of {_date(kept.session)} goes on.")
             self._show()
 
         self._bridge.deliver(future, arrived)
@@ -291,7 +295,7 @@ class SessionKeeper:
     def save(self, *, closing: bool = False) -> None:
         """Have what has changed written; takes a few milliseconds."""
         book = self._book
-        if book is None or book.entry is None:
+        if book is None or book.entry is None or book.returning:
             return
         if time.monotonic() < book.not_before and not closing:
             return
@@ -460,5 +464,9 @@ def _question(session: Session) -> str:
     if session.propagation is not None:
         parts.append("a propagation that is not finished")
     what = ", ".join(parts)
-    when = session.saved[:16].replace("T", " ")
-    return f"There is a session of this image ({when} UTC): {what}."
+    return f"There is a session of this image ({_date(session)}): {what}."
+
+
+def _date(session: Session) -> str:
+    """When a session was saved last, in the time of this place."""
+    return f"{datetime.fromisoformat(session.saved).astimezone():%Y-%m-%d %H:%M}"

@@ -122,4 +122,12 @@ def _draw(place: Workplace, session: Session) -> None:
         place.need_boxes()
     chosen = place.chosen
     drawing_of(session.drawing).put(chosen.points, chosen.boxes)
+    points, viewer = chosen.points, place.viewer
+    if points is not None and len(points.data):
+        # where the next click was about to be
+        there = points.data_to_world(points.data[-1])
+        for axis in viewer.dims.not_displayed:
+            own = axis - (viewer.dims.ndim - points.ndim)
+            if own >= 0:
+                viewer.dims.set_point(axis, there[own])
     place.steps.drawing.start(chosen)
