@@ -135,8 +135,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_export(commands, common)
     add_import(commands, common)
     add_batch(commands, common)
-    add_replay(commands, shared)
-    add_session(commands, shared)
+    add_replay(commands, common)
+    add_session(commands, common)
 
     add_models(commands, shared)
     add_doctor(commands, shared)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .flags import filled
-from .printing import printed_report
+from .printing import print_line, printed_report
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["add_replay", "add_session", "run_replay", "run_show"]
 
 
-def add_session(commands: Commands, shared: argparse.ArgumentParser) -> None:
+def add_session(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "session",
@@ -26,19 +26,20 @@ def add_session(commands: Commands, shared: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     show = actions.add_parser(
         "show",
+        parents=[common],
         help="list what is in it, and a paragraph for a methods section",
         description="List what is in a session file, and print a paragraph for a methods "
         "section.",
     )
     show.set_defaults(run=run_show)
     show.add_argument("session", type=Path, metavar="SESSION", help="*.cellprompt.json")
-    show.add_argument("--debug", action="store_true", help="show where an error came from")
 
 
-def add_replay(commands: Commands, shared: argparse.ArgumentParser) -> None:
+def add_replay(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "replay",
+        parents=[common],
         help="make the labels of a session file again",
         description="Do everything in a session file again and write the labels that it "
         "led to. The model is asked again with the saved prompts; where it answers "
@@ -61,9 +62,6 @@ def add_replay(commands: Commands, shared: argparse.ArgumentParser) -> None:
         help="take the accepted masks: needs neither model nor image",
     )
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps")
-    parser.add_argument(
-        "--debug", action="store_true", help="show where an error came from"
-    )
 
 
 def run_show(arguments: argparse.Namespace) -> int:
@@ -72,6 +70,9 @@ def run_show(arguments: argparse.Namespace) -> int:
     from napari_cellprompt.session.describe import describe, methods
 
     session = read_session(arguments.session)
+    if arguments.json:
+        print_line("session", lines=describe(session), methods=methods(session))
+        return 0
     print("\n".join(describe(session)))
     print()
     print(methods(session))
@@ -82,5 +83,5 @@ def run_replay(arguments: argparse.Namespace) -> int:
     """Carry out ``replay``; returns the exit code."""
     from napari_cellprompt.session.replay import ReplayRequest, run
 
-    run(filled(ReplayRequest, arguments), printed_report())
+    run(filled(ReplayRequest, arguments), printed_report(arguments.json))
     return 0
