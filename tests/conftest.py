@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.zoo.load import LoadedModel
 
 
+@pytest.fixture(autouse=True)
+def _own_sessions(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never leave sessions beside images, or in the folder of whoever runs the tests."""
+    monkeypatch.setenv("CELLPROMPT_SESSIONS", str(tmp_path_factory.mktemp("sessions")))
+
+
 @pytest.fixture(scope="session")
 def model() -> LoadedModel:
     """A small SAM 2 with random weights."""
