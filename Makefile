@@ -94,11 +94,11 @@ $(BIN)/python:
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install "setuptools>=77.0.3" wheel
 	$(PIP) install $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(PIP) install $(TORCHVISION) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(PIP) install -c constraints.txt -e ".[dev]" "napari[pyqt6]"
 	touch $@
 
 $(PARITY_INSTALLED): tests/parity/requirements.txt $(INSTALLED)
+	$(PIP) install $(TORCHVISION) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	SAM2_BUILD_CUDA=0 $(PIP) install --no-deps --no-build-isolation -r $<
 	# EdgeTAM's package is called sam2 as well: beside the others, not among them
 	$(PIP) install --no-deps --upgrade --target $(VENV)/edgetam edgetam-dimos==1.0.1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _own_choices(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
-    """Never read or write what whoever runs the tests has chosen."""
-    monkeypatch.setenv("CELLPROMPT_CONFIG", str(tmp_path_factory.getbasetemp() / "config"))
-    path = tmp_path_factory.getbasetemp() / "config" / "choices.json"
-    path.unlink(missing_ok=True)
+def _own_sessions(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never leave sessions beside images, or in the folder of whoever runs the tests."""
+    monkeypatch.setenv("CELLPROMPT_SESSIONS", str(tmp_path_factory.mktemp("sessions")))
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,15 @@ from napari_cellprompt.core.masks.filled import fill_polygon
 from napari_cellprompt.core.masks.rle import decode, encode
 from napari_cellprompt.core.types import CroppedMask, Prompts
 from napari_cellprompt.layers.coordinates import plane_of, plane_to_layer
-from napari_cellprompt.layers.prompting.drawn import read_objects
-from napari_cellprompt.layers.prompting.prompts import add_boxes_layer
+from napari_cellprompt.layers.prompting.drawn import Drawing, read_objects
+from napari_cellprompt.layers.prompting.prompts import add_boxes_layer, set_signs
 from napari_cellprompt.layers.prompting.tracing import (
     add_shapes,
     labels_of_plane,
     object_of_plane,
     outline_of,
 )
+from napari_cellprompt.layers.saved import drawing_entry, drawing_of
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -79,3 +80,14 @@ def test_prompts_are_drawn_again_as_they_were(viewer):
     for read, given in zip(drawn.prompts.strokes, prompts.strokes, strict=True):
         np.testing.assert_allclose(read[0], given[0])
         assert read[1] == given[1]
+
+
+def test_signs_of_lines_are_kept_in_sessions(viewer):
+    image = viewer.add_image(np.zeros((40, 60)))
+    boxes = add_boxes_layer(viewer, image)
+    boxes.add([[[5, 5], [5, 15]], [[9, 5], [9, 15]]], shape_type="line")
+    set_signs(boxes, [0, 1])
+    entry = drawing_entry(Drawing.of(None, boxes))
+    assert drawing_of(entry).signs == (0, 1)
+    set_signs(boxes, [1, 1])
+    assert drawing_of(drawing_entry(Drawing.of(None, boxes))).signs == (1, 1)

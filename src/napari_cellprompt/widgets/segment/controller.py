@@ -100,8 +100,9 @@ class SegmentController:
             viewer, self.bridge, changed=self.refresh, view_rested=self._prepare
         )
         self._image: Image | None = None
-        self._text = self._note = ""
-        """What was told; which image is meant, while another one is seen."""
+        self._loading = self._text = self._note = ""
+        """What is loaded, until it is there; what was told; which image is meant, while
+        another one is seen."""
         place.chosen_changed.connect(self.follow)
 
     # --- what the widget tells ---------------------------------------------------
@@ -111,7 +112,8 @@ class SegmentController:
         self.model = None
         self.proposals.forget()
         self._ask_again()
-        self.tell(f"Loading {name} ...")
+        self._loading = f"Loading {name} ..."
+        self.tell(self._loading)
         self.bridge.deliver(self._session.load_model(name, device), self._loaded)
 
     def follow(self) -> None:
@@ -384,7 +386,7 @@ class SegmentController:
         generation = self._generation
         self.waiting = self._accept_when_ready = False
         objects = state.objects
-        missing = self.proposals.missing(state.plane, objects)
+        missing = self.proposals.missing(state.plane, objects, self._size_hint)
         self.proposals.show(state.plane, objects)
         if not objects:
             self.preview.hide()
@@ -396,6 +398,8 @@ class SegmentController:
         self.waiting = True
         if self.model is not None:
             self.tell("Segmenting ...")
+        elif self._loading:
+            self.tell(f"{self._loading} Your prompts are answered as soon as it is there.")
         future = self._session.predict_all(source, missing, size_hint=self._size_hint)
         self.bridge.deliver(
             future,
@@ -427,6 +431,7 @@ class SegmentController:
     # --- helpers -------------------------------------------------------------------
 
     def _loaded(self, future: Future[LoadedSegmenter]) -> None:
+        self._loading = ""
         self.model = self._result(future)
         if self.model is not None:
             self.place.acceptor.model = self.model.name
