@@ -148,7 +148,9 @@ def drawing_of(entry: DrawingEntry) -> Drawing:
     import pandas as pd
 
     return Drawing(
-        np.array(entry.points, dtype=float).reshape(len(entry.points), -1),
+        np.array(entry.points, dtype=float).reshape(
+            len(entry.points), len(entry.points[0]) if entry.points else 2
+        ),
         pd.DataFrame({name: list(values) for name, values in entry.features.items()}),
         tuple(np.array(shape, dtype=float) for shape in entry.shapes),
         entry.kinds,

@@ -11,7 +11,11 @@ from napari_cellprompt.core.masks.rle import decode, encode
 from napari_cellprompt.core.types import CroppedMask, Prompts
 from napari_cellprompt.layers.coordinates import plane_of, plane_to_layer
 from napari_cellprompt.layers.prompting.drawn import Drawing, read_objects
-from napari_cellprompt.layers.prompting.prompts import add_boxes_layer, set_signs
+from napari_cellprompt.layers.prompting.prompts import (
+    add_boxes_layer,
+    add_points_layer,
+    set_signs,
+)
 from napari_cellprompt.layers.prompting.tracing import (
     add_shapes,
     labels_of_plane,
@@ -87,7 +91,13 @@ def test_signs_of_lines_are_kept_in_sessions(viewer):
     boxes = add_boxes_layer(viewer, image)
     boxes.add([[[5, 5], [5, 15]], [[9, 5], [9, 15]]], shape_type="line")
     set_signs(boxes, [0, 1])
-    entry = drawing_entry(Drawing.of(None, boxes))
-    assert drawing_of(entry).signs == (0, 1)
+    points = add_points_layer(viewer, image)
+    before = Drawing.of(points, boxes)
+    kept = drawing_of(drawing_entry(before))
+    assert kept.signs == (0, 1)
+    boxes.selected_data = {0, 1}
+    boxes.remove_selected()
+    kept.put(points, boxes)
+    assert Drawing.of(points, boxes).signs == (0, 1)
     set_signs(boxes, [1, 1])
     assert drawing_of(drawing_entry(Drawing.of(None, boxes))).signs == (1, 1)

@@ -205,8 +205,10 @@ class Drawing:
         if points is not None and self.features is not None:
             default = points.feature_defaults.copy()
             points.selected_data = set()
-            points.data = self.points
-            points.features = self.features.copy()
+            # of no points it is not known how many axes they had
+            points.data = self.points if len(self.points) else np.empty((0, points.ndim))
+            if len(self.points):
+                points.features = self.features.copy()
             if POLARITY in default:
                 points.feature_defaults = {POLARITY: default[POLARITY].iloc[0]}
         if boxes is not None:
