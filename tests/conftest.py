@@ -23,6 +23,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def _own_sessions(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never leave sessions beside images, or in the folder of whoever runs the tests."""
+    monkeypatch.setenv("CELLPROMPT_SESSIONS", str(tmp_path_factory.mktemp("sessions")))
+
+
 @pytest.fixture(scope="session")
 def model() -> LoadedModel:
     """A small SAM 2 with random weights."""

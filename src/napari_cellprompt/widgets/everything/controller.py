@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari.components import ViewerModel
-    from napari.layers import Shapes
+    from napari.layers import Image, Shapes
 
     from napari_cellprompt.core.everything.finding import EverythingSettings
     from napari_cellprompt.core.masks.found import FilterSettings, FoundObject
@@ -63,6 +63,11 @@ class EverythingController(FoundController):
         self.arrangement: Arrangement | None = None
         self._run: _Run | None = None
         self._filters: FilterSettings | None = None
+
+    @property
+    def image(self) -> Image | None:
+        """The image in which objects were found; None where nothing was looked for."""
+        return None if self._run is None else self._run.target.image
 
     def start(
         self,

@@ -109,8 +109,20 @@ class EverythingWidget(QWidget):
 
     def propagate(self) -> None:
         """Accept what was found on this plane, and prepare to follow it."""
+        image = self.controller.image
 
         def follow() -> None:
+            if self._segment is None or image is None:
+                return
+            if image not in self._viewer.layers:
+                self.controller.status += (
+                    f" '{image.name}' was removed: open it again to follow them."
+                )
+                self._show()
+                return
+            if self._segment.place.chosen.image is not image:
+                # another one was chosen meanwhile; the chooser keeps what it is given
+                self._segment.form.image.value = image
             widget = open_dock(self._viewer, "Propagate")
             widget.form.what.value = "plane"
 

@@ -386,7 +386,7 @@ class SegmentController:
         generation = self._generation
         self.waiting = self._accept_when_ready = False
         objects = state.objects
-        missing = self.proposals.missing(state.plane, objects)
+        missing = self.proposals.missing(state.plane, objects, self._size_hint)
         self.proposals.show(state.plane, objects)
         if not objects:
             self.preview.hide()

@@ -31,6 +31,8 @@ from napari_cellprompt.widgets.shared.settings import read_settings
 from .controller import SegmentController
 from .export import Exporter
 from .filling.filling import Filling
+from .keeping.keeper import SessionKeeper
+from .keeping.offer import OfferBar
 from .panel import ActionPanel
 from .workplace import Workplace
 
@@ -100,8 +102,18 @@ class SegmentWidget(QWidget):
         )
         self.calibration = CalibrationNote(self.place, self.controller.bridge)
         self.sign = SignSwitch()
+        self.keeper = SessionKeeper(
+            self.controller,
+            settings=self._choices,
+            restore=self._choose,
+            parent=self,
+            beside=settings.beside,
+        )
+        self.offer = OfferBar(self.keeper.go_on, self.keeper.start_anew)
         self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
-        self.exporter = Exporter(self.controller.bridge, self.controller.tell)
+        self.exporter = Exporter(
+            self.controller.bridge, self.controller.tell, self.keeper.exported
+        )
         self.filling = Filling(self.controller)
         self.keys = KeyBinder(
             {
@@ -137,6 +149,7 @@ class SegmentWidget(QWidget):
         # Layout, state, connections.
         self._accent = Accent(viewer, self.panel.buttons["accept"])
         layout = Body(self).rows
+        layout.addWidget(self.offer)
         layout.addWidget(self.form.top)
         layout.addWidget(self.calibration)
         layout.addWidget(self.panel)
@@ -150,6 +163,7 @@ class SegmentWidget(QWidget):
         self.models.look_on_disk(self._session)
         self.follower.look()
         self.follower.show()
+        self.keeper.attach(self.offer)
 
     def look_for_models(self) -> None:
         """Offer models that came to this computer in the meantime."""
@@ -245,6 +259,7 @@ class SegmentWidget(QWidget):
         if self._closed:
             return
         self._closed = True
+        self.keeper.close()
         self.closed.emit()
         self._disconnect()
         self.filling.close()
@@ -301,6 +316,30 @@ class SegmentWidget(QWidget):
         place.overlap = form.overlap.value
         self.controller.contrast.by_percentiles = form.contrast.value == "percentiles"
         self.controller.follow()
+
+    def _choices(self) -> dict[str, Any]:
+        """What is chosen, for the session."""
+        form = self.form
+        return {
+            "model": form.model.value,
+            "overlap": form.overlap.value,
+            "contrast": form.contrast.value,
+            "channel_axis": form.channel_axis.value,
+            "channel": form.channel.value,
+        }
+
+    def _choose(self, choices: dict[str, Any]) -> None:
+        """Choose what was chosen in a session; what there is no more is left as it is."""
+        for name in ("overlap", "contrast", "channel_axis", "channel"):
+            box = getattr(self.form, name)
+            if name in choices and choices[name] in box.choices:
+                box.value = choices[name]
+        model = str(choices.get("model", ""))
+        if model in self.form.model.choices and model != self.form.model.value:
+            self.models.load(model)
+        if self.place.unfinished is not None:
+            self.propagate()
+            self.place.go_on()
 
     def _use_layers(self) -> None:
         """Hand the chosen layers on."""

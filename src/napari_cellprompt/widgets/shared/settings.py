@@ -20,6 +20,8 @@ class Settings:
     contrast: str = "layer limits"
     percentiles: tuple[float, float] = (0.1, 99.9)
     overlap: str = "keep"
+    beside: bool = True
+    """Whether sessions lie beside their images."""
 
 
 def read_settings() -> Settings:
@@ -39,4 +41,5 @@ def read_settings() -> Settings:
         contrast=str(found.image.contrast),
         percentiles=(float(found.image.low_percentile), float(found.image.high_percentile)),
         overlap=str(found.accept.overlap),
+        beside=bool(found.sessions.beside),
     )
