@@ -73,6 +73,15 @@ bench: $(INSTALLED) ## Count clicks, measure how far a prompt reaches; needs CEL
 	$(BIN)/python benchmarks/noc.py
 	$(BIN)/python benchmarks/curves.py
 
+.PHONY: bench-docs
+bench-docs: $(INSTALLED) ## Write the figures of README and site from benchmarks/history
+	$(BIN)/python docs/generate.py --readme
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.PHONY: pictures
+pictures: $(INSTALLED) system ## Take the pictures of README and site from the real window
+	$(BIN)/python docs/pictures.py
+
 .PHONY: format
 format: $(INSTALLED) ## Format the code and repair what can be repaired
 	$(BIN)/ruff check --fix $(CHECKED)

@@ -140,8 +140,9 @@ def few_shot() -> None:
     desk = Desk(nuclei_2d)
     truth = np.asarray(nuclei_2d_truth()[0][0])
     shown = [int(truth[place]) for place in middles(truth)[:3]]
+    grid = {"scale": desk.layer.scale, "units": desk.layer.units}
     examples = desk.viewer.add_labels(
-        np.where(np.isin(truth, shown), truth, 0), name="examples", scale=desk.layer.scale
+        np.where(np.isin(truth, shown), truth, 0), name="examples", **grid
     )
     widget = open_dock(desk.viewer, "Few-shot")
     settle()

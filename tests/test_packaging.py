@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -36,6 +38,32 @@ def test_pictures_of_the_readme_are_in_the_repository() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in re.findall(r"!\[[^]]*\]\(https://raw\.\S+?/main/([^)\s]+)\)", text):
         assert (ROOT / path).is_file(), path
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 110
+
+
+def test_figures_of_the_readme_are_those_of_the_history() -> None:
+    """Where this fails: ``make bench-docs``, and look at what has changed."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert generate.readme_with_figures(text) == text
+    assert "0." in generate.readme_table()
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("benchmarks/history/*.json")), ids=lambda path: path.stem
+)
+def test_files_of_the_history_say_where_they_are_from(path: Path) -> None:
+    run = json.loads(path.read_text(encoding="utf-8"))
+    assert path.name.startswith(f"{run['name']}_{run['date']}")
+    assert run["command"].startswith("python benchmarks/")
+    assert (ROOT / run["command"].split()[1]).is_file()
+    assert {"processor", "cores", "threads"} <= set(run["machine"])
+    assert run["rows"]
 
 
 def test_citation_and_recipe_have_the_version_and_licence(project: dict[str, Any]) -> None:
