@@ -27,6 +27,12 @@ def read_yaml(name: str) -> Any:
     return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 
+def read_mkdocs() -> Any:
+    """The configuration of the site; tags of Python in it are left alone."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    return yaml.safe_load(re.sub(r"!!python\S*", "", text))
+
+
 def test_links_of_the_readme_work_on_pypi_as_well() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
@@ -85,7 +91,18 @@ def test_the_recipe_needs_what_the_package_needs(project: dict[str, Any]) -> Non
 def test_urls_are_those_of_one_project(project: dict[str, Any]) -> None:
     home = project["urls"]["Homepage"]
     assert {"Documentation", "Source", "Issues", "Changelog"} <= set(project["urls"])
-    assert all(url.startswith(home) for url in project["urls"].values())
+    site = read_mkdocs()["site_url"]
+    assert project["urls"]["Documentation"] == site
+    assert all(url.startswith((home, site)) for url in project["urls"].values())
+
+
+def test_pages_that_the_readme_links_to_are_on_the_site() -> None:
+    config, text = read_mkdocs(), (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = set(re.findall(rf"\({re.escape(config['site_url'])}([^)#]*)", text))
+    listed = re.findall(r"[\w/]+\.(?:md|ipynb)", str(config["nav"]))
+    known = {re.sub(r"(index)?\.(md|ipynb)$", "", page).rstrip("/") for page in listed}
+    assert {page.rstrip("/") for page in pages} <= known
+    assert len(pages) > 2
 
 
 def test_classifiers_begin_with_the_oldest_python(project: dict[str, Any]) -> None:

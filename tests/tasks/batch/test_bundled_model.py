@@ -35,7 +35,7 @@ def test_images_and_one_image_in_blocks(scheduler, tmp_path: Path, capsys) -> No
     assert average_precision(whole, truth)[0] > 0.6
     line[1] = str(image)
     target = tmp_path / "cells.zarr"
-    assert main([*line, "-o", str(target), "--block", "160"]) == 0
+    assert main([*line, "-o", str(target), "--block", "192"]) == 0
     blocks = np.asarray(read_image(target).data)
     assert len(np.unique(blocks)) == blocks.max() + 1
     # the seams change single objects, as the tiles of the model begin elsewhere
