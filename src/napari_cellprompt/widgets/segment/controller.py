@@ -358,9 +358,8 @@ class SegmentController:
                 f"choose '{other.name}' as Image to work on that one."
             )
         elif state is not None and not state.prompts.is_empty:
-            box, points = state.prompts.box, state.prompts.points
-            x, y = points[-1] if points or box is None else (box[0] + 0.5, box[1] + 0.5)
-            other = covering(self._viewer, image, view=state.view, at=(x, y))
+            spot = state.drawn[-1].spot
+            other = covering(self._viewer, image, view=state.view, at=spot)
             if other is not None:
                 note = f"This counts for '{image.name}', under '{other.name}'."
         if note != self._note:
@@ -379,6 +378,7 @@ class SegmentController:
             channel=self.place.channel,
             channel_axis=self.place.channel_axis,
             limits=limits,
+            one_per_point=self.place.one_per_point,
         )
 
     def _request(self, state: SegmentState, source: PlaneSource) -> None:
