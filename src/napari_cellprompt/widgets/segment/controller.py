@@ -177,7 +177,11 @@ class SegmentController:
         chosen, state = self.place.chosen, self._state
         if self.waiting:
             self._accept_when_ready = True
-            self.tell("The mask is accepted as soon as it is there ...")
+            what = "computed" if self.model is not None else "waiting for the model"
+            self.tell(
+                f"The mask is not there yet: it is still {what}. It is accepted as soon "
+                "as it arrives; Q takes that back."
+            )
             return
         found = [one for one in self.proposals.shown if one[1].mask.box is not None]
         if not found or state is None or chosen.image is None:
