@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.leaks import no_leaks
+from tests.leaks import no_leaks, pytest_terminal_summary
 
 from napari_cellprompt.core.zoo.registry import DrawingSpec
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.zoo.load import LoadedModel
 
-__all__ = ["no_leaks"]
+__all__ = ["no_leaks", "pytest_terminal_summary"]
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def test_what_is_left_behind_fails_a_test(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, str(tmp_path)],
         cwd=root,
-        env={**os.environ, "CELLPROMPT_LEAK_SECONDS": "1"},
+        env={**os.environ, "CELLPROMPT_LEAK_SECONDS": "4"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.images import plane_source
-from napari_cellprompt.layers.on_top import covering
+from napari_cellprompt.layers.on_top import note_on
 from napari_cellprompt.layers.previews.mask import Preview
 from napari_cellprompt.layers.prompting.drawn import remove_drawn
 from napari_cellprompt.layers.prompting.prompts import fit_points
@@ -353,18 +353,12 @@ class SegmentController:
 
     def _tell_covered(self, image: Image, state: SegmentState | None) -> None:
         """Say which image is meant, where another one is seen in its place."""
-        other, note = covering(self._viewer, image), ""
-        if other is not None:
-            note = (
-                f"Clicks count for '{image.name}', which lies under '{other.name}': "
-                f"choose '{other.name}' as Image to work on that one."
-            )
-        elif state is not None and not state.prompts.is_empty:
+        at = None
+        if state is not None and not state.prompts.is_empty:
             box, points = state.prompts.box, state.prompts.points
             x, y = points[-1] if points or box is None else (box[0] + 0.5, box[1] + 0.5)
-            other = covering(self._viewer, image, view=state.view, at=(x, y))
-            if other is not None:
-                note = f"This counts for '{image.name}', under '{other.name}'."
+            at = state.view, (x, y)
+        note = note_on(self._viewer, image, at, channel_axis=self.place.channel_axis)
         if note != self._note:
             self._note = note
             self.tell(self._text)

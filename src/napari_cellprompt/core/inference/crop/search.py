@@ -115,7 +115,7 @@ def find_objects(
             f"The grid of clicks is the way of SAM, and {model.name} is none: use the mode "
             "auto, or a model of SAM or SAM 2."
         )
-    usual = _Usual(settings.size or 0.0, model.dense.least_height)
+    usual = _Usual(settings.size or 0.0, model.dense.least_height, 0.0)
     if settings.size is None:
         surveyed = _survey(model, plane, settings, region=region, cancelled=cancelled)
         if surveyed is None:
@@ -129,7 +129,7 @@ def find_objects(
             progress(number, len(tiles))
         stop_if(cancelled)
         peaks = _peaks(model, plane, crop, core, usual.least_height)
-        found += _looked_at(model, plane, peaks, usual.side, settings, cancelled)
+        found += _looked_at(model, plane, peaks, usual, settings, cancelled)
     if progress is not None:
         progress(len(tiles), len(tiles))
     return found
@@ -143,6 +143,8 @@ class _Usual:
     """Longer side in pixels."""
     least_height: float
     """Of the dense map, from which on a peak may be one."""
+    trust: float
+    """Predicted IoU times presence that the answer at a faint peak has to have."""
 
 
 def _survey(
@@ -192,7 +194,7 @@ def _survey(
     total = np.cumsum(np.array(weights)[order])
     side = float(np.array(sides)[order][np.searchsorted(total, total[-1] / 2)])
     faint = max(dense.faint * float(np.median(heights)), dense.lowest)
-    return _Usual(side, min(dense.least_height, faint))
+    return _Usual(side, min(dense.least_height, faint), float(np.percentile(weights, 25)))
 
 
 def _tiles(
@@ -254,15 +256,15 @@ def _looked_at(
     model: Searcher,
     plane: PlaneSource,
     peaks: Sequence[_Peak],
-    side: float,
+    usual: _Usual,
     settings: SearchSettings,
     cancelled: Callable[[], bool] | None,
 ) -> list[FoundObject]:
-    """The objects of about this side at these peaks, each looked at for itself."""
+    """The objects at these peaks, each looked at for itself."""
     manner = model.manner(plane)
     clicks = [Prompts(points=(peak.point,), labels=(1,)) for peak in peaks]
     askings = [
-        manner.located(click, _place(peak, side, model.dense.fragment))
+        manner.located(click, _place(peak, usual.side, model.dense.fragment))
         for click, peak in zip(clicks, peaks, strict=True)
     ]
     found = []
@@ -270,6 +272,9 @@ def _looked_at(
         peaks, model.answer(plane, askings, cancelled), strict=True
     ):
         if seen.presence < settings.min_object_score or seen.iou < settings.min_score:
+            continue
+        faint = peak.strength <= model.dense.least_height
+        if faint and seen.presence * seen.iou < usual.trust:
             continue
         logits, origin = seen.window(plane.shape)
         candidate = cut_candidate(logits, seen.iou, origin=origin, plane_shape=plane.shape)
