@@ -1,7 +1,6 @@
 """Between layers and model: asks for masks, shows them, writes accepted ones.
 
-Everything here runs on the GUI thread and none of it waits; answers arrive through one
-queued signal and are dropped when the user has moved on.
+Everything here runs on the GUI thread; none of it waits, and late answers are dropped.
 """
 
 from __future__ import annotations
@@ -355,9 +354,8 @@ class SegmentController:
 
     def _tell_covered(self, image: Image, state: SegmentState | None) -> None:
         """Say which image is meant, where another one is seen in its place."""
-        at = None
-        if state is not None and not state.prompts.is_empty:
-            at = state.view, state.drawn[-1].spot
+        drawn = None if state is None or state.prompts.is_empty else state.drawn
+        at = None if state is None or not drawn else (state.view, drawn[-1].spot)
         note = note_on(self._viewer, image, at, channel_axis=self.place.channel_axis)
         if note != self._note:
             self._note = note
