@@ -6,11 +6,14 @@ import gc
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.leaks import no_leaks, pytest_terminal_summary
 
 from napari_cellprompt.core.zoo.registry import DrawingSpec
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.zoo.load import LoadedModel
+
+__all__ = ["no_leaks", "pytest_terminal_summary"]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
