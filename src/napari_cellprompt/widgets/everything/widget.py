@@ -10,6 +10,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QProgressBar, QWidget
 
+from napari_cellprompt.layers.on_top import note_on
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
@@ -125,6 +126,8 @@ class EverythingWidget(QWidget):
                 self._segment.form.image.value = image
             widget = open_dock(self._viewer, "Propagate")
             widget.form.what.value = "plane"
+            if note := note_on(self._viewer, image):
+                widget.desk.tell(f"{widget.desk.status} {note}")
 
         self.controller.commit(follow)
 
