@@ -1,8 +1,12 @@
 """How alive the window stays while a model works, and how much it slows the model.
 
-``python benchmarks/responsiveness.py [--json FILE] [--runs N]`` (under ``xvfb-run -a``
-where there is no display).
+``python benchmarks/responsiveness.py [--json FILE] [--runs N] [--only-opening]`` (under
+``xvfb-run -a`` where there is no display).
 
+0. The widget *Segment* is opened in a fresh process with an image: the longest gap of a
+   timer in the GUI thread until the model is there, and until the first mask of a click
+   that is made at once. Beside it the same with a model that does nothing, so that PyTorch
+   is not loaded: napari's own layers, docks and redraws.
 1. A timer in the GUI thread beats every 2 ms while places of a 1024 x 1024 image that
    the model has not seen yet are clicked. The longest gap between two beats is set
    beside that of the same clicks with a predictor that does nothing: software GL alone
@@ -29,6 +33,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import history
+from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 
 SIDE = 1024
 PLACES = ((200.0, 220.0), (800.0, 300.0), (500.0, 820.0))
@@ -97,9 +104,9 @@ class Heart:
         self._timer.start()
 
     def stop(self) -> float:
-        """Longest gap since the start, in milliseconds."""
+        """Longest gap since the start, the one that runs included, in milliseconds."""
         self._timer.stop()
-        return max(self.gaps, default=0.0) * 1000
+        return max([*self.gaps, time.perf_counter() - self._last]) * 1000
 
     def _beat(self) -> None:
         now = time.perf_counter()
@@ -258,6 +265,85 @@ def following(runs: int) -> dict[str, list[float]]:
     return gaps
 
 
+def open_once(model: str) -> None:
+    """Open the widget in this fresh process, click at once, print what it took as JSON."""
+    import napari
+    import npe2
+    from qtpy.QtTest import QTest
+
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1280, 800)
+    viewer.add_image(picture(), name="image")
+    # what napari does while it starts, and what its first layer of points brings along
+    npe2.PluginManager.instance().discover()
+    viewer.layers.remove(viewer.add_points(ndim=2))
+    QTest.qWait(1500)
+    heart = Heart()
+    started = time.perf_counter()
+    heart.start()
+    from napari_cellprompt.session.segment import LoadedSegmenter, SegmentSession
+    from napari_cellprompt.widgets.segment.widget import SegmentWidget
+
+    imported = time.perf_counter()
+    session = None
+    if model == "nothing":
+        session = SegmentSession(
+            loader=lambda *_: LoadedSegmenter(DoNothing(), model, "cpu")  # type: ignore[arg-type]
+        )
+    widget = SegmentWidget(viewer, session=session)
+    built = time.perf_counter()
+    viewer.window.add_dock_widget(widget)
+    docked = time.perf_counter()
+    QTest.qWait(1)
+    opening = heart.stop()
+    heart.start()
+    x, y = PLACES[0]
+    widget.form.points.value.add([(y, x)])
+    wait(lambda: widget.controller.model is not None)
+    loaded, loading = time.perf_counter(), heart.stop()
+    heart.start()
+    wait(lambda: widget.controller.prediction is not None)
+    answered, click = time.perf_counter(), heart.stop()
+    row = {
+        "import_s": imported - started,
+        "build_s": built - imported,
+        "dock_s": docked - built,
+        "loaded_s": loaded - docked,
+        "answer_s": answered - docked,
+        "opening_gap_ms": opening,
+        "loading_gap_ms": loading,
+        "click_gap_ms": click,
+        "torch": float("torch" in sys.modules),
+    }
+    viewer.close()
+    print(json.dumps({name: round(value, 3) for name, value in row.items()}), flush=True)
+
+
+def opening(runs: int) -> dict[str, dict[str, float]]:
+    """Medians of ``open_once`` in fresh processes, with a model and without, in turn."""
+    rows: dict[str, list[dict[str, float]]] = {"nothing": [], DEFAULT_MODEL: []}
+    for _ in range(runs):
+        for model, done in rows.items():
+            answer = subprocess.run(
+                [sys.executable, __file__, "--child", "opening", "--model", model],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            done.append(json.loads(answer.stdout.splitlines()[-1]))
+    return {
+        model: {
+            name: round(statistics.median(row[name] for row in done), 3) for name in done[0]
+        }
+        for model, done in rows.items()
+    }
+
+
+def opening_rows(measured: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    """For the history: a row for each model."""
+    return [{"model": model, **row} for model, row in measured.items()]
+
+
 def child(kind: str, model: str) -> None:
     """Predict once for each line on stdin, with or without a window."""
     from napari_cellprompt.core.images.planes import PlaneSource
@@ -326,15 +412,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--child", choices=("plain", "window"))
+    parser.add_argument("--only-opening", action="store_true")
+    parser.add_argument("--child", choices=("plain", "window", "opening"))
     parser.add_argument("--model", default=MODELS[0])
     arguments = parser.parse_args()
+    if arguments.child == "opening":
+        open_once(arguments.model)
+        return
     if arguments.child:
         child(arguments.child, arguments.model)
         return
+    result: dict[str, Any] = {"opening": opening(arguments.runs)}
+    print("\nopening the widget in a fresh process (medians)")
+    for model, row in result["opening"].items():
+        print(f"{model:20} " + "  ".join(f"{key} {value:g}" for key, value in row.items()))
+    if arguments.only_opening:
+        print(history.record("opening", opening_rows(result["opening"])))
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result: dict[str, Any] = {"heartbeat": stalls(folder, arguments.runs)}
+        result["heartbeat"] = stalls(folder, arguments.runs)
         result["following"] = following(arguments.runs)
         for model in MODELS:
             path = weights(model, folder)

@@ -81,12 +81,23 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     assert loaded_by(code).isdisjoint(HEAVY)
 
 
+def test_opening_a_widget_loads_no_library_that_waits_for_its_use() -> None:
+    """napari imports the widgets on the thread of the window, which stands meanwhile."""
+    names = ("segment.widget", "propagate.widget", "everything.widget", "fewshot.widget")
+    imports = "\n".join(f"import napari_cellprompt.widgets.{name}" for name in names)
+    answer = run_python("-c", imports + "\nimport sys\nprint(*sorted(sys.modules))")
+    assert answer.returncode == 0, answer.stderr
+    slow = {"torch", "scipy.ndimage", "scipy.signal", "scipy.stats", "scipy.interpolate"}
+    assert slow.isdisjoint(answer.stdout.split())
+
+
 def test_import_loads_little_more_than_the_interpreter() -> None:
     plain = loaded_by("import importlib, typing, __future__")
     more = loaded_by("import napari_cellprompt") - plain
     assert more == {"napari_cellprompt"}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("code", "seconds"),
     [

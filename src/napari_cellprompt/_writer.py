@@ -48,6 +48,7 @@ def write_layer(
         calibration_of_layer,
         is_timed,
     )
+    from napari_cellprompt.layers.saved import provenance_text
 
     # napari gives the levels of a pyramid as a sequence; no kind of array is one.
     labels: ArrayData = data[0] if isinstance(data, Sequence) else data
@@ -62,5 +63,6 @@ def write_layer(
         unit=unit,
         # One second a frame is an interval only where the layer says seconds.
         known="T" if is_timed(axes, meta) else None,
+        info=provenance_text(meta.get("metadata") or {}),
     )
     return [str(target)]

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import mended_torchvision  # noqa: F401  before sam2 imports it
 import torch
 from torch import Tensor, nn
-
-# mends torchvision, before sam2 imports it
-import napari_cellprompt.core.masks.nms  # noqa: F401
 
 CONFIGS = {
     "sam2_hiera_tiny": "configs/sam2/sam2_hiera_t.yaml",

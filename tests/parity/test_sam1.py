@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from reference import assert_logits_agree, scale_of
 
-import napari_cellprompt.core.masks.nms  # noqa: F401  before the references import it
 from napari_cellprompt.core.zoo.load import LoadedModel, load_model
 from napari_cellprompt.predictors.sam import Predictor
 

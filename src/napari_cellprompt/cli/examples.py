@@ -37,6 +37,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "cellprompt batch list.txt job.yaml -o labels --scheduler tcp://host:8786",
         "cellprompt batch slide.zarr job.yaml -o slide_labels.zarr --block 2048",
     ),
+    "replay": (
+        "cellprompt replay cells.tif.cellprompt.json -o labels.tif",
+        "cellprompt replay cells.tif.cellprompt.json --image moved.tif -o labels.tif",
+    ),
+    "session": ("cellprompt session show cells.tif.cellprompt.json",),
     "models": ("cellprompt models list", "cellprompt models download sam2.1_hiera_tiny"),
     "doctor": ("cellprompt doctor > report.txt",),
     "demo": ("cellprompt demo",),

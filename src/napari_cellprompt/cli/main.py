@@ -27,6 +27,7 @@ from .models import add_models
 from .printing import INTERRUPTED
 from .propagate import add_propagate
 from .segment import add_segment
+from .session import add_replay, add_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,6 +135,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_export(commands, common)
     add_import(commands, common)
     add_batch(commands, common)
+    add_replay(commands, common)
+    add_session(commands, common)
+
     add_models(commands, shared)
     add_doctor(commands, shared)
 

@@ -76,6 +76,7 @@ def write_labels(
     unit: str = "pixel",
     known: str | None = None,
     largest: int | None = None,
+    info: str = "",
 ) -> Path:
     """Write labels with their calibration, completely or not at all.
 
@@ -104,6 +105,9 @@ def write_labels(
     largest
         Largest id of all files that belong together, which then are of one type; None
         looks for it in the labels.
+    info
+        Where the labels come from; Fiji shows it by *Image > Show Info*, in an OME-TIFF
+        it is the image's description.
 
     Returns
     -------
@@ -133,6 +137,8 @@ def write_labels(
         options = _imagej_options(sorted_axes, steps, unit, largest, known)
     else:
         options = ome_options(sorted_axes, steps, unit, known)
+    if info:
+        options["metadata"]["Info" if imagej else "Description"] = info
     with replacing(path) as temporary:
         with tifffile.TiffWriter(
             temporary, imagej=imagej, ome=not imagej, bigtiff=nbytes > _CLASSIC_BYTES

@@ -128,7 +128,16 @@ def image_axes(
 
 def facts_of(records: Iterable[ObjectRecord]) -> dict[int, ObjectFacts]:
     """What the ledger says of objects, by id."""
-    return {record.id: ObjectFacts(parent=record.parent) for record in records}
+    return {
+        record.id: ObjectFacts(
+            name=record.name,
+            class_name=record.class_name,
+            state=record.state,
+            trust=record.trust,
+            parent=record.parent,
+        )
+        for record in records
+    }
 
 
 def _clean(name: str) -> str:

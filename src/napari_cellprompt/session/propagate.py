@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.tasks.following import Seed, Span, follow_planes, prompt_seeds
@@ -17,7 +17,7 @@ from .runs import Changes, Known, PlaneChange, Progress, RunState, RunSummary
 from .thread import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari_cellprompt.core.images.stack import Stack
     from napari_cellprompt.core.propagate.objects import TrackedObject
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
         PropagationSettings,
     )
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
+    from napari_cellprompt.io.session_types import RunCall
 
+    from .run_log import LoggedPropagator
+    from .runs import OnPlane, OnProgress
     from .segment import Segmenter, SegmentSession
     from .thread import JobContext
-
-    OnPlane = Callable[[int, tuple[PlaneOutcome, ...]], None]
-    OnProgress = Callable[[Progress], None]
 
 __all__ = [
     "Changes",
@@ -77,8 +77,8 @@ class PropagationRun:
     ) -> None:
         self._session = session
         self._stack = stack
-        self._settings = settings
-        self._engine: StackPropagator | None = None
+        self.settings = settings
+        self._engine: LoggedPropagator | None = None
         self._run: RunState | None = None
         self._last = Span()
         self._plan = 0
@@ -87,6 +87,24 @@ class PropagationRun:
         self._rejected: set[tuple[int, int]] = set()
         self.parents: dict[int, int] = {}
         """Id of the parent by id of the daughter, of accepted divisions."""
+
+    def kept(self) -> tuple[dict[int, TrackedObject], list[RunCall]]:
+        """All that is known now, and what has led to it, for a session."""
+        engine = self._engine
+        return ({}, []) if engine is None else engine.kept()
+
+    def go_on(
+        self, objects: Mapping[int, TrackedObject], calls: Sequence[RunCall], **limits: Any
+    ) -> Future[int]:
+        """Become what :meth:`kept` gave; planes that a resumed run would still track."""
+
+        def job(engine: StackPropagator) -> int:
+            cast("LoggedPropagator", engine).go_on(objects, calls)
+            self._note_all(engine)
+            self._last = Span(None, **limits)
+            return engine.count(**limits)
+
+        return self._ask(job)
 
     # -- runs ------------------------------------------------------------------
     @property
@@ -418,11 +436,11 @@ class PropagationRun:
 
     def _ready(self, segmenter: Segmenter) -> StackPropagator:
         """The engine, with the model that is loaded now."""
-        from napari_cellprompt.core.propagate.propagator import StackPropagator
+        from .run_log import LoggedPropagator
 
         real = cast("PlaneSegmenter", segmenter)
         if self._engine is None:
-            self._engine = StackPropagator(real, self._stack, self._settings)
+            self._engine = LoggedPropagator(real, self._stack, self.settings)
         elif self._engine.segmenter is not real:
             self._engine.use(real)
         return self._engine

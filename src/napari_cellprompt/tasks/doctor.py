@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Timings", "measure", "report"]
 
-_PACKAGES = ("napari-cellprompt", "napari", "torch", "torchvision", "numpy", "tifffile")
+_PACKAGES = ("napari-cellprompt", "napari", "torch", "numpy", "tifffile")
 _BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 _SIDE = 512
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cellprompt.core.images.fingerprint import fingerprint
+from napari_cellprompt.core.images.fingerprint import content_fingerprint, fingerprint
 
 DATA = np.random.default_rng(3).integers(0, 4000, (4, 50, 60)).astype(np.uint16)
 
@@ -73,3 +73,41 @@ def test_memory_maps(tmp_path: Path) -> None:
 
 def test_empty_arrays_have_a_name() -> None:
     assert fingerprint(np.zeros((0, 5))) != fingerprint(np.zeros((5, 0)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda data: da.from_array(data, chunks=(1, 17, 23)), id="dask"),
+        pytest.param(zarr.array, id="zarr"),
+        pytest.param(np.asfortranarray, id="other order in memory"),
+        pytest.param(lambda data: data.astype(">u2"), id="other order of bytes"),
+    ],
+)
+def test_a_content_fingerprint_does_not_depend_on_where_the_pixels_are(make: Any) -> None:
+    assert content_fingerprint(make(DATA)) == content_fingerprint(DATA)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [DATA.reshape(4, 60, 50), DATA.astype(np.int16), DATA[:3], DATA + 1],
+    ids=["shape", "type", "fewer planes", "other pixels"],
+)
+def test_a_content_fingerprint_tells_other_images(other: np.ndarray) -> None:
+    assert content_fingerprint(other) != content_fingerprint(DATA)
+
+
+def test_a_content_fingerprint_reads_little_of_a_large_image() -> None:
+    read = 0
+
+    class Counted:
+        shape, dtype = (500, 4096, 4096), np.dtype("uint8")
+
+        def __getitem__(self, key: Any) -> np.ndarray:
+            nonlocal read
+            block = np.zeros([part.stop - part.start for part in key[1:]], np.uint8)
+            read += block.size
+            return block
+
+    content_fingerprint(Counted())  # type: ignore[arg-type]
+    assert read == 8 * 16 * 64 * 64

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import Akima1DInterpolator
+import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.crop import shifted
@@ -60,7 +60,9 @@ class Between:
         self._planes = list(self._known)
         areas = np.array([mask.area for mask in self._known.values()], dtype=float)
         self._areas: dict[int, float] = dict(zip(self._planes, areas.tolist(), strict=True))
-        self._curve = Akima1DInterpolator(self._planes, areas) if len(areas) > 2 else None
+        self._curve = None
+        if len(areas) > 2:
+            self._curve = scipy.interpolate.Akima1DInterpolator(self._planes, areas)
         self._ends: tuple[int, int] | None = None
         self._gaps: list[tuple[Gap, tuple[int, int]]] = []
 

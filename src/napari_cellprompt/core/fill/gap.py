@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, signal
+import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.types import Box, CroppedMask
 
@@ -93,10 +93,10 @@ class Gap:
         whole = [int(np.floor(part / self.stride)) for part in offset]
         rest = [part / self.stride - full for part, full in zip(offset, whole, strict=True)]
         if max(rest) > 0.0:
-            level = ndimage.shift(level, rest, order=1, mode="nearest")
+            level = scipy.ndimage.shift(level, rest, order=1, mode="nearest")
         if self.stride > 1:
             rows, columns = (length * self.stride for length in level.shape)
-            level = ndimage.zoom(
+            level = scipy.ndimage.zoom(
                 level, self.stride, order=1, grid_mode=True, mode="nearest"
             )
             level = level[:rows, :columns]
@@ -125,8 +125,8 @@ def _inside(mask: CroppedMask, box: Box) -> NDArray[np.bool_]:
 def _distance(mask: NDArray[np.bool_], stride: int) -> NDArray[np.float32]:
     """Signed distance to the outline, positive inside, in coarse pixels."""
     coarse = _coarser(mask, stride)
-    distance = ndimage.distance_transform_edt(coarse)
-    distance -= ndimage.distance_transform_edt(~coarse)
+    distance = scipy.ndimage.distance_transform_edt(coarse)
+    distance -= scipy.ndimage.distance_transform_edt(~coarse)
     # the outline runs between the pixels
     signed: NDArray[np.float32] = (distance - 0.5 * np.sign(distance)).astype(np.float32)
     return signed
@@ -158,7 +158,7 @@ def _overlay(
         pad = round(_SOFT) * stride
         canvas = np.pad(_inside(mask, box), pad)
         soft.append(1 + np.tanh(_distance(canvas, stride) / np.float32(_SOFT)))
-    fits = signal.fftconvolve(soft[1], soft[0][::-1, ::-1])
+    fits = scipy.signal.fftconvolve(soft[1], soft[0][::-1, ::-1])
     best = np.unravel_index(int(fits.argmax()), fits.shape)
     by = [int(peak) - length + 1 for peak, length in zip(best, soft[0].shape, strict=True)]
     return (

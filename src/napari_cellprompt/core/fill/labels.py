@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.types import CroppedMask
@@ -146,7 +146,7 @@ def places_of(
         numbers, dense = np.unique(plane, return_inverse=True)
         dense = dense.reshape(plane.shape).astype(np.int32)
         for number, at in zip(
-            numbers.tolist(), ndimage.find_objects(dense + 1), strict=True
+            numbers.tolist(), scipy.ndimage.find_objects(dense + 1), strict=True
         ):
             if number > 0 and (wanted is None or number in wanted):
                 found.setdefault(number, {})[z] = at

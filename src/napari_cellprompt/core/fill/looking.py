@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.masks.crop import cut_candidate
 from napari_cellprompt.core.masks.rle import encode
@@ -148,8 +148,8 @@ def _pulled(mask: CroppedMask, answer: Candidate, pull: float) -> CroppedMask:
         return mask
     around = one.union(other)
     inside = np.pad(_on(mask.data, mask.origin, around, False), 1)
-    distance = ndimage.distance_transform_edt(inside)
-    distance -= ndimage.distance_transform_edt(~inside)
+    distance = scipy.ndimage.distance_transform_edt(inside)
+    distance -= scipy.ndimage.distance_transform_edt(~inside)
     band = _BAND * np.sqrt(mask.area / np.pi) + 1
     logits = _on(answer.logits, answer.mask.origin, around, np.float32(_OUTSIDE))
     both = np.tanh(distance[1:-1, 1:-1] / band) + pull * np.tanh(logits / 2)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
+import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.types import CroppedMask
 
@@ -36,7 +35,7 @@ def paired_parts(
     """
     whole = [(first, second)]
     (one, count), (other, number) = (
-        ndimage.label(mask.data, structure=_EIGHT) for mask in (first, second)
+        scipy.ndimage.label(mask.data, structure=_EIGHT) for mask in (first, second)
     )
     if count != number or not 1 < count <= _MOST:
         return whole
@@ -45,7 +44,7 @@ def paired_parts(
     ends = [np.array([_centre(part) for part in parts]) for parts in (ours, theirs)]
     relative = [places - places.mean(axis=0) for places in ends]
     apart = np.linalg.norm(relative[0][:, None] - relative[1][None], axis=-1)
-    rows, columns = linear_sum_assignment(apart)
+    rows, columns = scipy.optimize.linear_sum_assignment(apart)
     pairs = [(ours[row], theirs[column]) for row, column in zip(rows, columns, strict=True)]
     moved = np.round(ends[1].mean(axis=0) - ends[0].mean(axis=0)).astype(int)
     if all(_stays(part, partner, moved) for part, partner in pairs):
@@ -54,7 +53,7 @@ def paired_parts(
 
 
 def _parts(labels: NDArray[np.int32], mask: CroppedMask, count: int) -> list[CroppedMask]:
-    places = ndimage.find_objects(labels)
+    places = scipy.ndimage.find_objects(labels)
     found = []
     for number in range(count):
         rows, columns = places[number]

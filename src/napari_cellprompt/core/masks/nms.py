@@ -1,90 +1,53 @@
-"""torchvision's operators, also where its compiled part cannot load.
-
-On Linux, PyPI's torchvision is built for CUDA and its compiled part does not load
-beside a CPU-only torch; importing torchvision then fails because its operator schemas
-are missing. This module defines the two that the import asks for, with a plain torch
-``nms`` behind them. Where the compiled part loads, it does nothing.
-
-Import ``ops`` from here instead of from torchvision, so that the repair comes first.
-"""
+"""Which of several overlapping boxes to keep."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
-__all__ = ["ops"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-
-def _compiled_part_loads() -> bool:
-    """Whether torchvision's shared library can be loaded into this process."""
-    if "torchvision" in sys.modules or sys.platform != "linux":
-        # Already imported, so it works; elsewhere the wheels on PyPI match.
-        return True
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        return True  # not installed: the import below says so
-    for library in Path(spec.origin).parent.glob("_C*.so"):
-        try:
-            torch.ops.load_library(str(library))
-        except OSError:
-            return False
-        return True
-    return False
+__all__ = ["nms"]
 
 
-def _box_iou(box: Tensor, boxes: Tensor) -> Tensor:
-    """Intersection over union of one box ``(4,)`` with many ``(N, 4)``, as ``(N,)``."""
-    size = (
-        torch.minimum(box[2:], boxes[:, 2:]) - torch.maximum(box[:2], boxes[:, :2])
-    ).clamp(min=0)
-    overlap = size.prod(dim=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
-    return overlap / ((box[2:] - box[:2]).prod() + areas - overlap)
+def nms(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], iou_threshold: float
+) -> NDArray[np.int64]:
+    """Greedy non-maximum suppression, as ``torchvision.ops.nms`` does it.
 
+    That one is not used: importing torchvision takes as long as importing torch again,
+    since it brings torch's compiler along.
 
-def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Greedy non-maximum suppression; indices of the kept boxes, best score first.
+    Parameters
+    ----------
+    boxes
+        ``(N, 4)``: x0, y0, x1, y1 in any unit.
+    scores
+        ``(N,)``; of equal scores the earlier box counts as the better one.
+    iou_threshold
+        A box goes when its IoU with a better kept one is above this.
 
-    A box goes when its IoU with a better kept one is above ``iou_threshold``; of equal
-    scores the earlier box counts as the better one.
+    Returns
+    -------
+    NDArray
+        Indices of the kept boxes, best score first.
     """
-    order = torch.argsort(scores, descending=True, stable=True)
+    boxes = np.asarray(boxes, np.float32)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    order = np.argsort(-np.asarray(scores), kind="stable")
     kept = []
-    while order.numel() > 0:
-        best, rest = order[0], order[1:]
+    while order.size:
+        best, order = order[0], order[1:]
         kept.append(best)
-        # Written so that the NaN of two boxes without area keeps both.
-        order = rest[~(_box_iou(boxes[best], boxes[rest]) > iou_threshold)]
-    if not kept:
-        return torch.empty(0, dtype=torch.int64, device=boxes.device)
-    return torch.stack(kept)
-
-
-def _always_true() -> bool:
-    return True
-
-
-def _define_missing_operators() -> Any:
-    library: Any = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.impl("nms", _nms, "CPU")
-    return library
-
-
-_library: Any = None  # definitions live as long as this does
-if not _compiled_part_loads():
-    _library = _define_missing_operators()
-
-    import torchvision.extension
-
-    # Only after the import: during it, a True would register operators that are absent.
-    torchvision.extension._has_ops = _always_true
-
-from torchvision import ops  # noqa: E402
+        rest = boxes[order]
+        size = np.minimum(boxes[best, 2:], rest[:, 2:]) - np.maximum(
+            boxes[best, :2], rest[:, :2]
+        )
+        shared = size.clip(0).prod(axis=1)
+        # two boxes without area are 0 / 0, which keeps both
+        with np.errstate(invalid="ignore"):
+            overlap = shared / (areas[best] + areas[order] - shared)
+        order = order[~(overlap > iou_threshold)]
+    return np.array(kept, np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .labels import masks_to_boxes
-from .nms import ops
+from .nms import nms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +79,6 @@ def clean_small_regions(
         cleaned.append(result)
         scores.append(0.0 if changed else 1.0)
     stacked = np.stack(cleaned)
-    boxes = torch.from_numpy(masks_to_boxes(stacked)).float()
-    kept = ops.nms(boxes, torch.tensor(scores), nms_thresh)
-    order = np.sort(kept.numpy()).astype(np.int64)
+    boxes = masks_to_boxes(stacked).astype(np.float32)
+    order = np.sort(nms(boxes, np.array(scores, np.float32), nms_thresh))
     return stacked[order], order

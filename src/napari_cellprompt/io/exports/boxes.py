@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are used
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def masks_of(
     ids, numbers = np.unique(labels, return_inverse=True)
     numbers = numbers.reshape(labels.shape).astype(np.int32)
     # Numbers without gaps: an id of 4 billion must not make a list of that length.
-    boxes = ndimage.find_objects(numbers + 1)
+    boxes = scipy.ndimage.find_objects(numbers + 1)
     for number, box in enumerate(boxes):
         if box is not None and ids[number]:
             origin = (int(box[0].start), int(box[1].start))

@@ -12,7 +12,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.measure import find_contours
+import skimage  # its parts load when they are used
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError
@@ -51,7 +51,9 @@ def outlines_of(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
         that only touch at a corner are apart.
     """
     outlines = []
-    contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5, fully_connected="low")
+    contours = skimage.measure.find_contours(
+        np.pad(mask, 1).astype(np.float32), 0.5, fully_connected="low"
+    )
     for contour in contours:
         # In doubled coordinates, half a pixel is an odd number.
         points = np.rint(2 * contour).astype(np.int64)[:-1]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from psygnal import Signal
 
 from napari_cellprompt.layers.grids import match_grid
 from napari_cellprompt.layers.ownership import ownership_of
@@ -67,6 +68,9 @@ class Acceptor:
     viewer : napari.components.ViewerModel
         Where layers are added or replaced when need be.
     """
+
+    accepted = Signal(object, object, object, object, str)
+    """Layer, image, state, prompts with their masks, and policy, of each accept."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -147,6 +151,8 @@ class Acceptor:
                 f"{len(found) - len(written)} not: other objects have more than "
                 f"{SAME_OBJECT:.0%} of the same pixels."
             )
+        used = [(*found[number], results[number].object_id) for number in written]
+        self.accepted.emit(labels, image, state, used, policy)
         text = _accepted_text(records, labels)
         return Accepted(labels, tuple(records), tuple(written), " ".join([text, *notes]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import CroppedMask
     from napari_cellprompt.layers.coordinates import PlaneView
 
-__all__ = ["PlaneMask", "commit_many", "plane_labels"]
+__all__ = ["PlaneMask", "being_written", "commit_many", "plane_labels"]
+
+being_written: weakref.WeakSet[Labels] = weakref.WeakSet()
+"""Layers in the middle of a ``commit_many``: what they hold is nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,20 @@ def commit_many(
         As ``commit``; masks written before are undone with the next undo.
     """
     check_writable(layer)
+    being_written.add(layer)
+    try:
+        yield from _commit_all(layer, masks, policy, image, skip_covered)
+    finally:
+        being_written.discard(layer)
+
+
+def _commit_all(
+    layer: Labels,
+    masks: Iterable[PlaneMask],
+    policy: Policy,
+    image: Image,
+    skip_covered: bool,
+) -> Generator[CommitResult, None, None]:
     with layer.block_history():
         for item in masks:
             try:

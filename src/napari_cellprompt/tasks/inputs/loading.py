@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_cellprompt.core.zoo.torch_import import collector_at_rest, load_torch
+
 if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
@@ -67,10 +69,13 @@ def load_segmenter(
     ValueError
         Where there is no such device.
     """
-    # torch takes seconds to import: the session and the command line load this module
-    from napari_cellprompt.core.zoo.load import choose_device
-
     with _lock:
+        # not at the top: the session and the command line load this module
+        load_torch()
+        with collector_at_rest():
+            import napari_cellprompt.core.segment.segmenter  # noqa: F401
+            from napari_cellprompt.core.zoo.load import choose_device
+
         chosen = choose_device(device)
         key = _key(model, str(chosen))
         segmenter = None if key is None else _in_use.get(key)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QProgressBar, QWidget
 
 from napari_cellprompt.layers.on_top import note_on
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
-from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.docks import (
+    has_left_dock,
+    open_beside,
+    open_dock,
+    shut_down_with_window,
+)
 from napari_cellprompt.widgets.shared.looks import (
     Accent,
     Section,
     grid_of,
+    ignore_state,
     push_button,
     text_line,
 )
@@ -27,6 +30,7 @@ from .form import EverythingForm
 
 if TYPE_CHECKING:
     import napari.viewer
+    from qtpy.QtCore import QEvent
 
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
@@ -48,9 +52,7 @@ class EverythingWidget(QWidget):
         self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
-        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
-            viewer, "Segment"
-        )
+        segment: SegmentWidget = open_beside(viewer, "Segment")
         self._segment: SegmentWidget | None = segment
         self.controller = EverythingController(viewer, segment.place)
         self.form = EverythingForm(viewer)
@@ -135,12 +137,9 @@ class EverythingWidget(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """Stop when napari takes the widget out of its dock."""
-        if event is None:
-            return False
-        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
-        if taken_out and not self._closed:
+        if has_left_dock(self, event):
             self.shut_down()
-        return bool(super().event(event))
+        return event is not None and bool(super().event(event))
 
     def shut_down(self, *, leave_layers: bool = False) -> None:
         """Let go of viewer, layers and model; what was accepted stays."""
@@ -162,7 +161,7 @@ class EverythingWidget(QWidget):
             "propagate": self.propagate,
         }
         for name, action in actions.items():
-            self.buttons[name].clicked.connect(partial(_press, action))
+            self.buttons[name].clicked.connect(ignore_state(action))
         self.controller.changed.connect(self._show)
         self.form.filters_changed.connect(self._filter)
         events = self._viewer.layers.events
@@ -170,7 +169,7 @@ class EverythingWidget(QWidget):
             emitter.connect(self._layers_changed)
         if self._segment is not None:
             self._segment.closed.connect(self._segment_closed)
-        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+        shut_down_with_window(self, leave_layers=True)
 
     def _disconnect(self) -> None:
         self.controller.changed.disconnect(self._show)
@@ -221,14 +220,3 @@ class EverythingWidget(QWidget):
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self._say(controller.message)
-
-
-def _press(action: Any, _: bool = False) -> None:
-    action()
-
-
-def _destroyed(reference: weakref.ref[EverythingWidget], _: Any = None) -> None:
-    """Stop the search of a widget whose window was closed."""
-    widget = reference()
-    if widget is not None:
-        widget.shut_down(leave_layers=True)

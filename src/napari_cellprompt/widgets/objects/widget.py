@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,12 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QLineEdit, QWid
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
-from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.docks import (
+    has_left_dock,
+    open_beside,
+    open_dock,
+    shut_down_with_window,
+)
 from napari_cellprompt.widgets.shared.keys import OBJECT_KEYS, KeyBinder
 from napari_cellprompt.widgets.shared.looks import (
     Section,
@@ -56,9 +59,7 @@ class ObjectsWidget(QWidget):
         self._shown: tuple[int, int] | None = None
         """What of the ledger the table shows."""
         # Children.
-        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
-            viewer, "Segment"
-        )
+        segment: SegmentWidget = open_beside(viewer, "Segment")
         self._segment: SegmentWidget | None = segment
         self.controller = ObjectsController(viewer, segment.place, warn=show_warning)
         self.reopening = Reopening(viewer, segment.controller, self.controller.tell)
@@ -228,12 +229,9 @@ class ObjectsWidget(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """Stop when napari takes the widget out of its dock."""
-        if event is None:
-            return False
-        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
-        if taken_out and not self._closed:
+        if has_left_dock(self, event):
             self.shut_down()
-        return bool(super().event(event))
+        return event is not None and bool(super().event(event))
 
     def shut_down(self) -> None:
         """Let go of viewer and layers; what was accepted stays."""
@@ -260,7 +258,7 @@ class ObjectsWidget(QWidget):
             self._segment.place.chosen_changed.connect(self._bind)
             self._segment.closed.connect(self._segment_closed)
         self._bind()
-        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+        shut_down_with_window(self)
 
     def _bind(self) -> None:
         if self._segment is not None:
@@ -323,10 +321,3 @@ class ObjectsWidget(QWidget):
         count = f"{len(ledger.rows)} objects. " if there else ""
         reading = "Reading the layer ... " if ledger.reading else ""
         self.status_line.setText(f"{count}{reading}{self.controller.status}")
-
-
-def _destroyed(reference: weakref.ref[ObjectsWidget], _: Any = None) -> None:
-    """Let go of everything when the window was closed."""
-    widget = reference()
-    if widget is not None:
-        widget.shut_down()

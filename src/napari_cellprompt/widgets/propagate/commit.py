@@ -85,7 +85,10 @@ class StackCommit:
         self._widened = ""
         self._acceptor = acceptor
         self._stack = stack
-        self._outcomes = outcomes
+        self.outcomes = outcomes
+        """What is written, by id and plane."""
+        self.erased: set[tuple[int, int]] = set()
+        """Where pixels that the object had before are taken from it."""
         self._prompts = prompts
         self._overlap = overlap
         self._parents = parents
@@ -96,6 +99,11 @@ class StackCommit:
         self._total = len(outcomes)
         self.done = 0
         """Planes of objects written."""
+
+    @property
+    def policy(self) -> Policy:
+        """What becomes of pixels that other objects have."""
+        return "replace" if self._overlap == "replace" else "keep"
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -115,16 +123,15 @@ class StackCommit:
             self.labels = acceptor.new_layer(image, stack.view)
         acceptor.sync(self.labels)
         largest = acceptor.ids.largest(self.labels)
-        ids = {object_id for object_id, _ in self._outcomes}
+        ids = {object_id for object_id, _ in self.outcomes}
         if needs_widening(self.labels, max(ids, default=0)):
             narrow = self.labels
             self.labels, _ = acceptor.widen(narrow)
             self._widened = widening_note(narrow, self.labels)
         yield
-        places = [*sorted(self._outcomes), *self._left_behind()]
+        places = [*sorted(self.outcomes), *self._left_behind()]
         masks = (self._mask(place, largest) for place in places)
-        policy: Policy = "replace" if self._overlap == "replace" else "keep"
-        writing = commit_many(self.labels, masks, policy, image=image)
+        writing = commit_many(self.labels, masks, self.policy, image=image)
         try:
             for place, result in zip(places, writing, strict=False):
                 self._note(place, result)
@@ -145,29 +152,28 @@ class StackCommit:
         start, stop = again.propagation.start, again.propagation.stop
         first, last = start or 0, last if stop is None else min(stop, last)
         places = [(again.id, plane) for plane in range(first, last + 1)]
-        return [place for place in places if place not in self._outcomes]
+        return [place for place in places if place not in self.outcomes]
 
     def _mask(self, place: tuple[int, int], largest: int) -> PlaneMask:
         object_id, plane = place
-        if place not in self._outcomes:
+        if place not in self.outcomes:
+            self.erased.add(place)
             return PlaneMask(object_id, self._stack.view_at(plane), None, erase=True)
-        outcome = self._outcomes[place]
+        outcome = self.outcomes[place]
         # Where an object was lost, what is there from before may well be right; only the
         # user's word that it is not there has a probability of exactly 0.
         known = outcome.mask is not None or outcome.object_score == 0
         known = known or self._again is not None
-        return PlaneMask(
-            object_id,
-            self._stack.view_at(plane),
-            outcome.mask,
-            erase=known and object_id <= largest,
-        )
+        erase = known and object_id <= largest
+        if erase:
+            self.erased.add(place)
+        return PlaneMask(object_id, self._stack.view_at(plane), outcome.mask, erase=erase)
 
     def _note(self, place: tuple[int, int], result: CommitResult) -> None:
         object_id, plane = place
-        if place not in self._outcomes:
+        if place not in self.outcomes:
             return
-        outcome = self._outcomes[place]
+        outcome = self.outcomes[place]
         if self._followed is not None:
             self._followed.note(outcome)
         written = self._written.setdefault(object_id, _Written())
@@ -190,7 +196,7 @@ class StackCommit:
         area: int,
         box: tuple[int, int, int, int],
     ) -> ObjectPlane:
-        outcome, state = self._outcomes[place], self._outcomes[place].state
+        outcome, state = self.outcomes[place], self.outcomes[place].state
         origin: PlaneOrigin = "tracked"
         if state == "prompted" or state == "locked":
             origin = state

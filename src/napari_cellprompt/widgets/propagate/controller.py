@@ -19,6 +19,7 @@ from .desk import READY, Desk
 from .record import Followed, trusts_of
 from .reopening import reopened, say_again, shown_of
 from .run import Run, estimate_text, expected, limits_of, read_stack, summary_text
+from .saved import followed, half_done, refused, restore_said, run_from
 from .seeds import make_seeds
 
 if TYPE_CHECKING:
@@ -60,8 +61,54 @@ class PropagateController:
     def attach(self, segment: SegmentController | None) -> None:
         """Work with the model and the layers of this Segment widget."""
         if segment is not self.desk.segment:
+            self._put_away()
             self.discard()
             self.desk.segment = segment
+        if segment is not None:
+            segment.place.half_done = lambda image: half_done(
+                self.desk, self.review.said, image
+            )
+            segment.place.go_on = self.bring_back
+
+    def bring_back(self) -> None:
+        """Go on with the propagation that the session of the image has kept."""
+        segment = self.desk.segment
+        entry = None if segment is None else segment.place.unfinished
+        if segment is None or entry is None or self.desk.stage != "idle":
+            return
+        try:
+            run, tracks = run_from(segment, entry)
+        except CellpromptError as error:
+            self.desk.tell(refused(error), warn=True)
+            return
+
+        def arrived(future: Future[int]) -> None:
+            remaining = self.desk.result_of(future)
+            if self.desk.stage != "asking" or remaining is None:
+                return
+            self.desk.run = run
+            if not self._show(run, segment):
+                return
+            segment.place.unfinished = None
+            restore_said(self.review.said, entry)
+            self.review.object_chosen()
+            self.desk.unfinished = remaining
+            text = "Back from the session. "
+            text += f"{remaining} planes are left: press Resume." if remaining else ""
+            self.desk.enter("review", text.strip())
+            self.review.ready(divisions=False)
+            self.desk.draw(run.engine.outcomes().values())
+
+        self.desk.enter("asking", "Bringing the propagation back ...")
+        future = run.engine.go_on(tracks, entry.calls, **run.limits)
+        self.desk.bridge.deliver(future, arrived)
+
+    def _put_away(self) -> None:
+        """Leave a propagation that is not accepted to the session of its image."""
+        run, segment = self.desk.run, self.desk.segment
+        if run is not None and segment is not None:
+            kept = half_done(self.desk, self.review.said, run.stack.image)
+            segment.place.unfinished = None if kept is None else kept[1]()
 
     # --- starting --------------------------------------------------------------------
 
@@ -164,6 +211,15 @@ class PropagateController:
         run, segment = self.desk.run, self.desk.segment
         if run is None or segment is None:
             return
+        if not self._show(run, segment):
+            return
+        self.desk.enter("running", "Following ...")
+        future = run.engine.start(run.seeds, **run.limits, **self.desk.listeners(run))
+        self.desk.bridge.deliver(future, self._finished)
+        self.desk.draw(run.engine.outcomes().values())
+
+    def _show(self, run: Run, segment: SegmentController) -> bool:
+        """Have the preview, and the prompts for corrections."""
         place = segment.place
         if place.chosen.image != run.stack.image:
             # another image was chosen since; clicks are to correct this one
@@ -180,14 +236,11 @@ class PropagateController:
             self.desk.run = None
             self.desk.enter("idle")
             self.desk.tell(str(error), warn=True)
-            return
+            return False
         segment.hold()
         put_below(self.desk.viewer, self.desk.preview.layer, segment.place.chosen.prompts)
         self.review.begin(run)
-        self.desk.enter("running", "Following ...")
-        future = run.engine.start(run.seeds, **run.limits, **self.desk.listeners(run))
-        self.desk.bridge.deliver(future, self._finished)
-        self.desk.draw(run.engine.outcomes().values())
+        return True
 
     # --- while it runs ---------------------------------------------------------------
 
@@ -274,6 +327,7 @@ class PropagateController:
                 return
             segment.place.target_written(labels, commit.labels)
             commit.note(segment.place.steps)
+            segment.place.decided.emit(commit.labels, followed(run, commit))
             self._close_run(
                 clear=run.collected.planes[0] if run.collected.on_screen else None
             )
@@ -320,6 +374,7 @@ class PropagateController:
         """Let go of everything; what was accepted stays."""
         self.desk.viewer.layers.events.removed.disconnect(self._layer_removed)
         self._work.stop()
+        self._put_away()
         self.desk.stage = "idle"
         self.discard()
         self.desk.bridge.close()

@@ -39,7 +39,7 @@ _BUTTONS: tuple[tuple[str, str, str, tuple[Stage, ...]], ...] = (
     ("worst", "Doubtful (W)", "Go to the next doubtful plane", ("running", "review")),
     (
         "lock",
-        "Plane is right (Shift+A)",
+        "Is right (Shift+A)",
         "Keep the mask of this plane whatever happens; once more: let it change again",
         ("running", "review"),
     ),

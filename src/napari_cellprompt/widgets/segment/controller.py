@@ -1,7 +1,6 @@
 """Between layers and model: asks for masks, shows them, writes accepted ones.
 
-Everything here runs on the GUI thread and none of it waits; answers arrive through one
-queued signal and are dropped when the user has moved on.
+Everything here runs on the GUI thread; none of it waits, and late answers are dropped.
 """
 
 from __future__ import annotations
@@ -100,8 +99,9 @@ class SegmentController:
             viewer, self.bridge, changed=self.refresh, view_rested=self._prepare
         )
         self._image: Image | None = None
-        self._text = self._note = ""
-        """What was told; which image is meant, while another one is seen."""
+        self._loading = self._text = self._note = ""
+        """What is loaded, until it is there; what was told; which image is meant, while
+        another one is seen."""
         place.chosen_changed.connect(self.follow)
 
     # --- what the widget tells ---------------------------------------------------
@@ -111,7 +111,8 @@ class SegmentController:
         self.model = None
         self.proposals.forget()
         self._ask_again()
-        self.tell(f"Loading {name} ...")
+        self._loading = f"Loading {name} ..."
+        self.tell(self._loading)
         self.bridge.deliver(self._session.load_model(name, device), self._loaded)
 
     def follow(self) -> None:
@@ -353,11 +354,8 @@ class SegmentController:
 
     def _tell_covered(self, image: Image, state: SegmentState | None) -> None:
         """Say which image is meant, where another one is seen in its place."""
-        at = None
-        if state is not None and not state.prompts.is_empty:
-            box, points = state.prompts.box, state.prompts.points
-            x, y = points[-1] if points or box is None else (box[0] + 0.5, box[1] + 0.5)
-            at = state.view, (x, y)
+        drawn = None if state is None or state.prompts.is_empty else state.drawn
+        at = None if state is None or not drawn else (state.view, drawn[-1].spot)
         note = note_on(self._viewer, image, at, channel_axis=self.place.channel_axis)
         if note != self._note:
             self._note = note
@@ -375,6 +373,7 @@ class SegmentController:
             channel=self.place.channel,
             channel_axis=self.place.channel_axis,
             limits=limits,
+            one_per_point=self.place.one_per_point,
         )
 
     def _request(self, state: SegmentState, source: PlaneSource) -> None:
@@ -382,7 +381,7 @@ class SegmentController:
         generation = self._generation
         self.waiting = self._accept_when_ready = False
         objects = state.objects
-        missing = self.proposals.missing(state.plane, objects)
+        missing = self.proposals.missing(state.plane, objects, self._size_hint)
         self.proposals.show(state.plane, objects)
         if not objects:
             self.preview.hide()
@@ -394,6 +393,8 @@ class SegmentController:
         self.waiting = True
         if self.model is not None:
             self.tell("Segmenting ...")
+        elif self._loading:
+            self.tell(f"{self._loading} Your prompts are answered as soon as it is there.")
         future = self._session.predict_all(source, missing, size_hint=self._size_hint)
         self.bridge.deliver(
             future,
@@ -425,6 +426,7 @@ class SegmentController:
     # --- helpers -------------------------------------------------------------------
 
     def _loaded(self, future: Future[LoadedSegmenter]) -> None:
+        self._loading = ""
         self.model = self._result(future)
         if self.model is not None:
             self.place.acceptor.model = self.model.name

@@ -46,11 +46,19 @@ class Exporter:
         Brings the news back.
     say : callable
         ``say(text, warn)`` tells the user.
+    written : callable
+        ``written(labels, path)`` is told what is in a file.
     """
 
-    def __init__(self, bridge: ResultBridge, say: Callable[[str, bool], None]) -> None:
+    def __init__(
+        self,
+        bridge: ResultBridge,
+        say: Callable[[str, bool], None],
+        written: Callable[[Labels, Path], None] = lambda labels, path: None,
+    ) -> None:
         self._bridge = bridge
         self._say = say
+        self._written = written
         # Not the inference thread: writing a large stack must not delay a click.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="cellprompt-export")
 
@@ -94,9 +102,9 @@ class Exporter:
         except CellpromptError as error:
             self._say(str(error), True)
             return
-        self._export(path, subject, kinds[kind], labels.name)
+        self._export(path, subject, kinds[kind], labels)
 
-    def _export(self, path: Path, subject: ExportSubject, key: str, name: str) -> None:
+    def _export(self, path: Path, subject: ExportSubject, key: str, labels: Labels) -> None:
         """Write in another format than the TIFF; what it cannot hold is said first."""
         notes: list[str] = []
 
@@ -109,7 +117,8 @@ class Exporter:
         self._deliver(
             self._pool.submit(write_export, path, subject, key, tell),
             path,
-            lambda: " ".join((f"'{name}' is saved as {path}.", *notes)),
+            labels,
+            lambda: " ".join((f"'{labels.name}' is saved as {path}.", *notes)),
         )
 
     def write(
@@ -123,10 +132,12 @@ class Exporter:
         meta = calibrated_meta(attributes, labels.ndim, image)
         self._say(f"Writing {path.name} ...", False)
         future = self._pool.submit(write_layer, path, data, meta)
-        self._deliver(future, path, lambda: f"'{labels.name}' is saved as {path}.")
+        self._deliver(future, path, labels, lambda: f"'{labels.name}' is saved as {path}.")
         return future
 
-    def _deliver(self, future: Future[Any], path: Path, success: Callable[[], str]) -> None:
+    def _deliver(
+        self, future: Future[Any], path: Path, labels: Labels, success: Callable[[], str]
+    ) -> None:
         """Tell how it went, once that is known."""
 
         def done(finished: Future[Any]) -> None:
@@ -138,6 +149,7 @@ class Exporter:
                 self._say(f"{path.name} was not written: {error}", True)
             else:
                 self._say(success(), False)
+                self._written(labels, path)
 
         self._bridge.deliver(future, done)
 

@@ -40,16 +40,23 @@ class Proposals:
     def __init__(self) -> None:
         self._answers: OrderedDict[tuple[PlaneKey, Prompts], Prediction] = OrderedDict()
         self._numbers: dict[tuple[PlaneKey, Prompts], int] = {}
+        self._hints: dict[tuple[PlaneKey, Prompts], float | None] = {}
         self._plane: PlaneKey | None = None
         self._objects: tuple[Prompts, ...] = ()
 
     # --- answers ---------------------------------------------------------------------
 
-    def missing(self, plane: PlaneKey, objects: Sequence[Prompts]) -> list[Prompts]:
-        """Which objects the model has still to be asked about, each once."""
-        return list(
-            dict.fromkeys(one for one in objects if (plane, one) not in self._answers)
-        )
+    def missing(
+        self, plane: PlaneKey, objects: Sequence[Prompts], size_hint: float | None = None
+    ) -> list[Prompts]:
+        """Which objects the model has still to be asked about, with a size, each once."""
+        asked = [one for one in objects if (plane, one) not in self._answers]
+        self._hints.update({(plane, one): size_hint for one in asked})
+        return list(dict.fromkeys(asked))
+
+    def origin(self, plane: PlaneKey, prompts: Prompts) -> tuple[int, float | None]:
+        """Which mask of an answer is chosen, and the size that it was asked with."""
+        return self._numbers.get((plane, prompts), 0), self._hints.get((plane, prompts))
 
     def remember(self, plane: PlaneKey, prompts: Prompts, prediction: Prediction) -> None:
         """Keep an answer; the oldest that are not on screen are forgotten."""
@@ -62,11 +69,13 @@ class Proposals:
             if key not in shown and key != (plane, prompts):
                 del self._answers[key]
                 self._numbers.pop(key, None)
+                self._hints.pop(key, None)
 
     def forget(self) -> None:
         """Forget all answers, as another model gives others."""
         self._answers.clear()
         self._numbers.clear()
+        self._hints.clear()
         self.show(None, ())
 
     # --- what is shown ---------------------------------------------------------------

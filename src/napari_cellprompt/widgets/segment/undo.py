@@ -6,6 +6,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from psygnal import Signal
+
 from napari_cellprompt.layers.prompting.drawn import Drawing
 from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.session.history import History, Moved, Step
@@ -136,6 +138,9 @@ class Steps:
         Writes objects, and takes them out again.
     """
 
+    moved = Signal(str, str)
+    """``undo`` or ``redo`` of what was no drawing, and what was told of it."""
+
     def __init__(self, viewer: ViewerModel, acceptor: Acceptor) -> None:
         self._viewer = viewer
         self._acceptor = acceptor
@@ -205,49 +210,54 @@ class Steps:
 
     def undo(self, chosen: Chosen) -> str:
         """Take the last step back; returns what to tell the user."""
-        return self._say(self._undo(chosen))
+        return self._moved("undo", *self._undo(chosen))
 
     def redo(self, chosen: Chosen) -> str:
         """Do the last undone step again; returns what to tell the user."""
-        return self._say(self._redo(chosen))
+        return self._moved("redo", *self._redo(chosen))
 
-    def _say(self, text: str) -> str:
+    def _moved(self, what: str, text: str, objects: bool) -> str:
+        if objects:
+            self.moved.emit(what, text)
         if self.review is not None and self.tell_review is not None:
             self.tell_review(text)
         return text
 
-    def _undo(self, chosen: Chosen) -> str:
+    def _undo(self, chosen: Chosen) -> tuple[str, bool]:
+        """What to tell, and whether objects may be others now."""
         self._look(chosen)
         step = self.history.last
         if self.review is not None and step is not None and step.owner != self.review:
             if step.owner == DRAWING:
-                return (
+                text = (
                     "Clicks from before this propagation are put away: accept or discard "
                     "it first."
                 )
+                return text, False
             if step is not self._warned_of:
                 self._warned_of = step
-                return (
+                text = (
                     "Nothing of this review is left to take back. Ctrl+Z once more takes "
                     f"back what was before: {step.text}."
                 )
+                return text, False
         self._warned_of = None
         moved = self.history.undo()
         if moved is not None:
-            return _told(*moved, "undone")
+            return _told(*moved, "undone"), moved[0].owner != DRAWING
         if chosen.labels is None:
-            return "There is nothing to undo."
+            return "There is nothing to undo.", False
         # what was painted by hand, or accepted before this widget was opened
-        return self._acceptor.undo(chosen.labels)
+        return self._acceptor.undo(chosen.labels), True
 
-    def _redo(self, chosen: Chosen) -> str:
+    def _redo(self, chosen: Chosen) -> tuple[str, bool]:
         self._look(chosen)
         moved = self.history.redo()
         if moved is not None:
-            return _told(*moved, "back")
+            return _told(*moved, "back"), moved[0].owner != DRAWING
         if chosen.labels is None:
-            return "There is nothing to redo."
-        return self._acceptor.redo(chosen.labels)
+            return "There is nothing to redo.", False
+        return self._acceptor.redo(chosen.labels), True
 
     def _look(self, chosen: Chosen) -> None:
         if self.review is None:

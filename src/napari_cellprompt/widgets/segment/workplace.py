@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
     from napari_cellprompt.core.types import Candidate, Prompts
+    from napari_cellprompt.io.session_types import PropagationEntry
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.layers.ownership import Role
     from napari_cellprompt.layers.prompting.resolve import SegmentState
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
     Divert = Callable[[list[tuple[Prompts, Candidate]], SegmentState], bool]
 
-__all__ = ["Workplace"]
+__all__ = ["HalfDone", "Workplace"]
+
+HalfDone = tuple[object, "Callable[[], PropagationEntry | None]"]
+"""Something that differs when there is more of it, and what makes an entry of it."""
 
 
 class Workplace:
@@ -57,6 +61,9 @@ class Workplace:
 
     chosen_changed = Signal()
     """Image or layers are not what they were."""
+    decided = Signal(object, object)
+    """A Labels layer that was written to, and what makes a step of a session of it: a
+    function of the time, the layer's number and the model's."""
 
     def __init__(
         self, viewer: ViewerModel, session: SegmentSession, *, ask: Callable[[str], bool]
@@ -69,6 +76,8 @@ class Workplace:
         self.chosen_channel: int | None = None
         """None: colour, or the channel on screen where there is an axis of channels."""
         self.overlap: Overlap = "keep"
+        self.one_per_point = False
+        """Whether each click on an object is an object of its own."""
         self.ownership = ownership_of(viewer)
         self.acceptor = Acceptor(viewer)
         self.steps = Steps(viewer, self.acceptor)
@@ -80,6 +89,12 @@ class Workplace:
         """Layers that were made here."""
         self.divert: Divert | None = None
         """Takes what is accepted instead of a new object, while one is open again."""
+        self.half_done: Callable[[Image], HalfDone | None] = lambda image: None
+        """What is to be kept of a propagation that is not accepted yet."""
+        self.unfinished: PropagationEntry | None = None
+        """A propagation of an earlier day, for the widget that goes on with it."""
+        self.go_on: Callable[[], None] = lambda: None
+        """Has that widget go on with it."""
         self._channels: dict[str, tuple[int | None, int | None]] = {}
 
     @property

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-
 __all__ = ["Settings", "read_settings"]
 
 
@@ -13,13 +11,16 @@ __all__ = ["Settings", "read_settings"]
 class Settings:
     """Defaults of the widget; names and values as in the manifest."""
 
-    model: str = DEFAULT_MODEL
+    model: str = ""
+    """Empty: the one used last."""
     device: str = "auto"
     cache_bytes: int = 1024 * 10**6
     disk_bytes: int = 0
     contrast: str = "layer limits"
     percentiles: tuple[float, float] = (0.1, 99.9)
     overlap: str = "keep"
+    beside: bool = True
+    """Whether sessions lie beside their images."""
 
 
 def read_settings() -> Settings:
@@ -39,4 +40,5 @@ def read_settings() -> Settings:
         contrast=str(found.image.contrast),
         percentiles=(float(found.image.low_percentile), float(found.image.high_percentile)),
         overlap=str(found.accept.overlap),
+        beside=bool(found.sessions.beside),
     )

@@ -23,7 +23,7 @@ from napari_cellprompt.core.inference.out_of_memory import in_batches
 from napari_cellprompt.core.inference.sam.decoding import PromptBatch
 from napari_cellprompt.core.inference.searching import GridSettings
 from napari_cellprompt.core.masks.found import FoundObject
-from napari_cellprompt.core.masks.nms import ops
+from napari_cellprompt.core.masks.nms import nms
 from napari_cellprompt.core.types import Box, Candidate, CroppedMask, Tile
 
 if TYPE_CHECKING:
@@ -252,8 +252,8 @@ def _distinct(
     """Drop masks whose box overlaps that of one with a higher priority."""
     if not masks:
         return []
-    boxes = torch.tensor([_inclusive(m.mask.box or Box(0, 0, 1, 1)) for m in masks])
-    kept = ops.nms(boxes.float(), torch.tensor(priority), thresh)
+    boxes = np.array([_inclusive(m.mask.box or Box(0, 0, 1, 1)) for m in masks])
+    kept = nms(boxes.astype(np.float32), np.array(priority, np.float32), thresh)
     return [masks[row] for row in kept.tolist()]
 
 

@@ -1,0 +1,108 @@
+"""A propagation in a session: accepted, stopped half-way, and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.widgets.propagation import (
+    Gate,
+    PropagateDesk,
+    follow_session,
+    follower,
+    gate,
+    small_model,
+    two_discs,
+)
+
+from napari_cellprompt.io.session_file import read_session
+from napari_cellprompt.io.session_types import Propagate
+from napari_cellprompt.session.replay import replay, stored_labels
+from napari_cellprompt.session.segment import SegmentSession
+
+__all__ = ["follow_session", "follower", "gate", "small_model"]
+
+
+@pytest.fixture
+def open_desk(
+    make_napari_viewer: Any, wait: Callable[[Callable[[], bool]], None], gate: Gate
+) -> Callable[[SegmentSession], PropagateDesk]:
+    def opened(session: SegmentSession) -> PropagateDesk:
+        viewer = make_napari_viewer()
+        viewer.add_image(two_discs(), name="discs", axis_labels=("z", "y", "x"))
+        viewer.dims.set_current_step(0, 3)
+        return PropagateDesk(viewer, session, wait)
+
+    return opened
+
+
+def kept(desk: PropagateDesk) -> Any:
+    keeper = desk.segment.keeper
+    desk.wait(lambda: keeper._book is not None and keeper._book.entry is not None)
+    keeper.save()
+    keeper._book.autosave.wait()
+    return read_session(keeper._book.autosave.path)
+
+
+def test_an_accepted_propagation_is_followed_again(
+    open_desk: Any, follow_session: SegmentSession, follower: Any
+) -> None:
+    desk = open_desk(follow_session)
+    desk.see_object(3, 33, 30)
+    desk.propagate()
+    desk.controller.review.lock()
+    desk.controller.accept()
+    desk.until("idle")
+    found = kept(desk)
+    (step,) = (item for item in found.steps if isinstance(item, Propagate))
+    assert [call.do for call in step.calls][:2] == ["prompt", "follow"]
+    assert np.array_equal(stored_labels(found)[0], desk.labels)
+    again = replay(found, image=two_discs(), segmenter_of=lambda number: follower)
+    assert np.array_equal(again.labels[0], desk.labels)
+    assert (again.asked, again.differing) == (len(step.planes), [])
+
+
+def test_half_a_propagation_comes_back_and_resumes(
+    open_desk: Any, thread: Any, follower: Any, gate: Gate
+) -> None:
+    first = open_desk(SegmentSession(thread=thread, loader=follower.load))
+    first.see_object(3, 33, 30)
+    gate.close()
+    first.widget.start()
+    gate.let(1)
+    first.until("running")
+    gate.let(2)
+    first.wait(lambda: (first.controller.desk.progress or (0, 0))[0] == 2)
+    first.controller.cancel()
+    gate.release()
+    first.until("review")
+    left, areas = first.controller.desk.unfinished, first.areas(first.preview)
+    assert left
+    found = kept(first)
+    assert found.propagation is not None
+    # the window is closed, its widgets in whichever order
+    first.widget.shut_down()
+    first.segment.shut_down(remove_layers=False)
+
+    again = open_desk(SegmentSession(thread=thread, loader=follower.load))
+    bar = again.segment.offer
+    again.wait(lambda: bar.asking)
+    assert "propagation" in bar.question.text()
+    bar.go_on.click()
+    again.until("review")
+    assert again.controller.desk.unfinished == left
+    assert again.areas(again.preview) == areas
+    again.controller.resume()
+    again.wait(
+        lambda: (
+            again.controller.desk.stage == "review" and not again.controller.desk.unfinished
+        )
+    )
+    again.controller.accept()
+    again.until("idle")
+    assert np.count_nonzero(again.labels[6] == 1) > 0
+    found = kept(again)
+    assert found.propagation is None
+    assert np.array_equal(stored_labels(found)[0], again.labels)
