@@ -31,12 +31,7 @@ _FOR_LIFE = (
 """How the names of threads begin that are meant to stay."""
 _NAPARIS = ("_QtMainWindow", "CanvasBackend", "QtViewer", "Welcome", "QMenu", "QtTooltip")
 """Windows of napari that ``make_napari_viewer`` looks after, by how their classes begin."""
-_LENIENT = (
-    *("tests/gui/", "tests/widgets/fewshot/", "tests/widgets/objects/"),
-    *("tests/widgets/segment/", "tests/widgets/shared/", "tests/widgets/propagate/"),
-    *("tests/widgets/test_series", "tests/widgets/test_bad_input"),
-    *("tests/tasks/", "tests/session/", "tests/cli/"),
-)
+_LENIENT = ("tests/tasks/", "tests/cli/")
 """Tests that nobody has gone through for leaks yet: theirs are told at the end of a run.
 Take a folder out once it leaves nothing behind."""
 _TOLD = pytest.StashKey[list[tuple[str, list[str]]]]()

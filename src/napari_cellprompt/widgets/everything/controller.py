@@ -226,7 +226,10 @@ class EverythingController(FoundController):
         removed = ", ".join(
             f"{n} by {name}" for name, n in arrangement.removed.items() if n
         )
-        text = f"{arrangement.count} objects of {arrangement.candidates} candidates"
+        count, total = arrangement.count, arrangement.candidates
+        text = (
+            f"{count} object{'s' * (count != 1)} of {total} candidate{'s' * (total != 1)}"
+        )
         text = f"{text}; left out: {removed}." if removed else f"{text}."
         if self.running:
             # the status says which plane is looked at

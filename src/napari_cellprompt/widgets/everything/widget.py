@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QProgressBar, QWidget
 
+from napari_cellprompt.layers.on_top import note_on
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import (
@@ -127,6 +128,8 @@ class EverythingWidget(QWidget):
                 self._segment.form.image.value = image
             widget = open_dock(self._viewer, "Propagate")
             widget.form.what.value = "plane"
+            if note := note_on(self._viewer, image):
+                widget.desk.tell(f"{widget.desk.status} {note}")
 
         self.controller.commit(follow)
 
