@@ -30,6 +30,8 @@ from .controller import FewshotController
 from .form import ExampleList, FewshotForm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.viewer
     from qtpy.QtCore import QEvent
 
@@ -140,7 +142,7 @@ class FewshotWidget(QWidget):
 
     def _connect(self) -> None:
         controller = self.controller
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "teach": self.teach,
             "remove": lambda: controller.remove(self.examples.chosen),
             "save": self._save,
