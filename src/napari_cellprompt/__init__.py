@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.tasks.fewshot import fewshot
     from napari_cellprompt.tasks.fill import fill
     from napari_cellprompt.tasks.propagate import propagate
+    from napari_cellprompt.tasks.refine import refine
     from napari_cellprompt.tasks.segment import segment
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "fill",
     "load_model",
     "propagate",
+    "refine",
     "segment",
 ]
 
@@ -48,6 +50,7 @@ _HOMES = {
     "fill": ".tasks.fill",
     "load_model": ".core.zoo.load",
     "propagate": ".tasks.propagate",
+    "refine": ".tasks.refine",
     "segment": ".tasks.segment",
 }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.followers import areas, discs, followed, painted, seed, still
 
 from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.core.inference.sam.following.follower import SamFollower
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
@@ -114,6 +117,33 @@ def test_a_bad_frame_ends_no_object_of_a_movie(engine, model, bad) -> None:
         assert states[6] == "absent"
         assert states[3:6] == ["tracked"] * 3
         assert states[7:] == ["tracked"] * 5
+
+
+@pytest.mark.parametrize(
+    ("axes", "doubtful", "expected"),
+    [
+        pytest.param("TYX", range(5, 12), ["tracked", "absent", "absent", "ended"], id="t"),
+        pytest.param("TYX", (5, 7), ["tracked"] * 4, id="frames alone"),
+        pytest.param("ZYX", range(5, 12), ["tracked"] * 4, id="z"),
+    ],
+)
+def test_an_object_that_is_doubted_frame_after_frame_has_ended(
+    engine, model, monkeypatch, axes, doubtful, expected
+) -> None:
+    """A bud was followed back beyond its birth, at a probability of 0.5 to 0.7."""
+    certain = SamFollower.frames
+
+    def unsure(follower, plane, *rest):
+        frames = certain(follower, plane, *rest)
+        score = 0.5 if plane in doubtful else 6.0  # 0.62 and 0.998
+        return [replace(frame, object_logit=score) for frame in frames]
+
+    monkeypatch.setattr(SamFollower, "frames", unsure)
+    stack = discs([still(range(12))])
+    it = StackPropagator(PlaneSegmenter(model), ImageStack(stack, axes=axes))
+    it.prompt(1, 2, seed(stack[2], 40, 50, 15))
+    followed(it)
+    assert [it.outcome(1, plane).state for plane in (5, 6, 7, 8)] == expected
 
 
 def test_an_object_that_stays_away_from_a_movie_has_ended(engine, model) -> None:

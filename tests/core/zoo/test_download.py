@@ -204,6 +204,7 @@ def test_a_refusing_proxy_is_a_sentence(
         download_weights(spec_at("http://example.org/weights.pt"))
 
 
+@pytest.mark.alone
 def test_a_silent_server_does_not_hold_up_a_cancel(server: Server, folder: Path) -> None:
     asked = threading.Event()
     timer = threading.Timer(0.3, asked.set)

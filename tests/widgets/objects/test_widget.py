@@ -296,6 +296,7 @@ def test_an_object_is_opened_again_with_its_clicks_and_changed_as_one_step(
     assert np.array_equal(place.chosen.labels.data[:59], expected[:59])
 
 
+@pytest.mark.alone
 def test_two_thousand_objects_take_less_than_a_tenth_of_a_second(desk) -> None:
     data = np.zeros((4, 640, 640), dtype=np.uint16)
     for number in range(2000):

@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.layers.ownership import plain
+from napari_cellprompt.session.choices import model_at_start, read_choices, remember
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.zoo import models_changed
 from napari_cellprompt.widgets.segment.canvas.peek import Peek
@@ -21,6 +22,7 @@ from napari_cellprompt.widgets.segment.choices.calibration import CalibrationNot
 from napari_cellprompt.widgets.segment.choices.form import SegmentForm
 from napari_cellprompt.widgets.segment.choices.image import ImageFollower
 from napari_cellprompt.widgets.segment.choices.model import ModelChoice
+from napari_cellprompt.widgets.segment.choices.official import OfficialModels
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
@@ -34,6 +36,7 @@ from .filling.filling import Filling
 from .keeping.keeper import SessionKeeper
 from .keeping.offer import OfferBar
 from .panel import ActionPanel
+from .refining.panel import RefinePanel
 from .workplace import Workplace
 
 if TYPE_CHECKING:
@@ -69,6 +72,7 @@ class SegmentWidget(QWidget):
     ) -> None:
         super().__init__()
         settings = read_settings()
+        name = model_at_start(settings.model)
         self._viewer = viewer = plain(viewer)
         self._closed = False
         self._session = session or SegmentSession(
@@ -76,10 +80,11 @@ class SegmentWidget(QWidget):
         )
         self.place = Workplace(viewer, self._session, ask=partial(ask, self))
         """Image, layers and options, for the other widgets too."""
+        self.place.one_per_point = read_choices().one_per_point
         # Children.
         self.form = SegmentForm(
             viewer,
-            model=settings.model,
+            model=name,
             contrast=settings.contrast,
             overlap=settings.overlap,
         )
@@ -109,17 +114,20 @@ class SegmentWidget(QWidget):
             parent=self,
             beside=settings.beside,
         )
+        self.official = OfficialModels(self._download, self._show_models)
         self.offer = OfferBar(self.keeper.go_on, self.keeper.start_anew)
         self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
         self.exporter = Exporter(
             self.controller.bridge, self.controller.tell, self.keeper.exported
         )
         self.filling = Filling(self.controller)
+        self.refining = RefinePanel(viewer, self.controller)
         self.keys = KeyBinder(
             {
                 "accept": self.accept,
                 "discard": self.discard,
                 "toggle_sign": self.toggle_sign,
+                "one_per_point": self.toggle_one_per_point,
                 "next_candidate": self.controller.next_candidate,
                 "toggle_tool": self.toggle_tool,
                 "outline": self.controller.toggle_outline,
@@ -134,6 +142,7 @@ class SegmentWidget(QWidget):
                 "click": self.start,
                 "box": self.start_boxes,
                 "sign": self.toggle_sign,
+                "each": self.toggle_one_per_point,
                 "outline": self.controller.toggle_outline,
                 "next": self.controller.next_candidate,
                 "accept": self.accept,
@@ -151,19 +160,22 @@ class SegmentWidget(QWidget):
         layout = Body(self).rows
         layout.addWidget(self.offer)
         layout.addWidget(self.form.top)
+        layout.addWidget(self.official)
         layout.addWidget(self.calibration)
         layout.addWidget(self.panel)
+        layout.addWidget(Section("Refine labels", self.refining))
         layout.addWidget(Section("Layers and overlaps", self.form.more))
         layout.addWidget(Section("Mouse and keys", key_label(key_table()), expanded=True))
         layout.addStretch()
         self.controller.contrast.by_percentiles = settings.contrast == "percentiles"
         self.place.overlap = self.form.overlap.value
         self._connect()
-        self.models.load(settings.model)
+        self.models.load(name)
         self.models.look_on_disk(self._session)
         self.follower.look()
         self.follower.show()
         self.keeper.attach(self.offer)
+        self.official.look()
 
     def look_for_models(self) -> None:
         """Offer models that came to this computer in the meantime."""
@@ -199,6 +211,13 @@ class SegmentWidget(QWidget):
     def toggle_sign(self) -> None:
         """Let the next clicks mark the background, or the object again."""
         self.sign.toggle()
+        self._show()
+
+    def toggle_one_per_point(self) -> None:
+        """Let each click on an object mean one of its own, or all of them one together."""
+        self.place.one_per_point = not self.place.one_per_point
+        remember(one_per_point=self.place.one_per_point)
+        self.controller.refresh()
         self._show()
 
     def toggle_tool(self) -> None:
@@ -239,6 +258,9 @@ class SegmentWidget(QWidget):
     def _show_models(self) -> None:
         open_dock(self._viewer, "Models")
 
+    def _download(self, name: str) -> None:
+        open_dock(self._viewer, "Models").download(name)
+
     def propagate(self) -> None:
         """Open the widget that follows objects through the stack."""
         open_dock(self._viewer, "Propagate")
@@ -263,6 +285,7 @@ class SegmentWidget(QWidget):
         self.closed.emit()
         self._disconnect()
         self.filling.close()
+        self.refining.close_down()
         self.controller.close(remove_layers=remove_layers)
         if remove_layers:
             self.form.close()
@@ -287,6 +310,7 @@ class SegmentWidget(QWidget):
         models_changed.disconnect(self.look_for_models)
         self.follower.close()
         self.calibration.close_down()
+        self.official.close_down()
         self.place.chosen_changed.disconnect(self._use_layers)
         self.controller.changed.disconnect(self._show)
         self.filling.changed.disconnect(self._show)
@@ -344,8 +368,8 @@ class SegmentWidget(QWidget):
     def _use_layers(self) -> None:
         """Hand the chosen layers on."""
         chosen = self.place.chosen
-        if chosen.points is not self.sign.points:
-            self.sign.attach(chosen.points)
+        if (chosen.points, chosen.boxes) != self.sign.layers:
+            self.sign.attach(chosen.points, chosen.boxes)
         if self.keys.targets != [self._viewer, *chosen.prompts]:
             self.keys.bind(self._viewer, chosen.prompts)
         self._show()
@@ -360,6 +384,7 @@ class SegmentWidget(QWidget):
             boxing=active is not None and active == chosen.boxes,
             positive=self.sign.positive,
             filling=self.filling.active,
+            one_per_point=self.place.one_per_point,
         )
 
 
