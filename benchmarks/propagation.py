@@ -22,6 +22,7 @@ import torch
 import history
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.inference.cache import FeatureCache
+from napari_cellprompt.core.inference.following import TrackSettings
 from napari_cellprompt.core.propagate.types import PropagationSettings
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.data import find_sets, read_set
@@ -74,10 +75,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_flush_denormal(True)
     model = load_model(options.model)
-    if options.carry is not None and model.spec.drawing is not None:
-        drawing = replace(model.spec.drawing, carry=options.carry == "on")
-        model = replace(model, spec=replace(model.spec, drawing=drawing))
-    settings = PropagationSettings(geometry=options.geometry, method=options.method)
+    carry = None if options.carry is None else options.carry == "on"
+    settings = PropagationSettings(
+        geometry=options.geometry,
+        method=options.method,
+        track=TrackSettings(carry=carry),
+    )
     if options.no_stop:
         settings = replace(
             settings,

@@ -29,6 +29,8 @@ from .controller import EverythingController
 from .form import EverythingForm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.viewer
     from qtpy.QtCore import QEvent
 
@@ -153,7 +155,7 @@ class EverythingWidget(QWidget):
         self._segment = None
 
     def _connect(self) -> None:
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "run": self.run,
             "cancel": self.controller.cancel,
             "commit": self.controller.commit,
