@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import find_objects
+import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.inference.cancelling import stop_if
 from napari_cellprompt.core.masks.labels import resolve_overlaps
@@ -48,7 +48,7 @@ def objects_of(labels: NDArray[Any]) -> dict[int, CroppedMask]:
     ids, dense = np.unique(labels, return_inverse=True)
     numbers = dense.reshape(labels.shape) + 1
     found = {}
-    for row, where in enumerate(find_objects(numbers)):
+    for row, where in enumerate(scipy.ndimage.find_objects(numbers)):
         if where is None or ids[row] <= 0:
             continue
         rows, columns = where
