@@ -102,8 +102,6 @@ CONSTANTS: tuple[Constant, ...] = (
             ("smoothing", 0.0, "the map is not smoothed"),
             ("apart", 0.0, "peaks may be neighbours"),
             ("least_height", 0.0, "every peak is clicked"),
-            ("faint", 1.0, "faint peaks are not clicked"),
-            ("fragment", 0.0, "the region of a peak is believed, however small"),
         ],
         _CROP,
     ),

@@ -30,8 +30,8 @@ class Layout:
     """Where a program looks for images and labels.
 
     Each plane on which there are objects is a pair of files. Objects that are not verified
-    keep their labels, and are 1 in the file of the same name in ``ignore``. Where nothing
-    is said of any object, all count as verified.
+    keep their labels, and are 1 in the file of the same name in ``ignore``. Where no
+    object is verified or needs work, all count as verified.
     """
 
     program: str
@@ -109,7 +109,9 @@ class Layout:
 
 def unverified(subject: ExportSubject, seen: Survey) -> set[int]:
     """Objects that nobody found right, where somebody looked at any."""
-    if not any(subject.facts(key).state for key in seen.frames):
+    # "accepted" is said of every object: it is no verdict
+    judged = ("verified", "needs work")
+    if not any(subject.facts(key).state in judged for key in seen.frames):
         return set()
     return {key for key in seen.frames if not subject.facts(key).verified}
 

@@ -115,50 +115,37 @@ def find_objects(
             f"The grid of clicks is the way of SAM, and {model.name} is none: use the mode "
             "auto, or a model of SAM or SAM 2."
         )
-    usual = _Usual(settings.size or 0.0, model.dense.least_height, 0.0)
-    if settings.size is None:
-        surveyed = _survey(model, plane, settings, region=region, cancelled=cancelled)
-        if surveyed is None:
-            return []
-        usual = surveyed
-    step = usual.side / (model.dense.share * model.looker.size)
+    size = settings.size
+    if size is None:
+        size = _usual_side(model, plane, settings, region=region, cancelled=cancelled)
+    if size is None:
+        return []
+    step = size / (model.dense.share * model.looker.size)
     tiles = _tiles(model, plane.shape, region, step)
     found: list[FoundObject] = []
     for number, (crop, core) in enumerate(tiles):
         if progress is not None:
             progress(number, len(tiles))
         stop_if(cancelled)
-        peaks = _peaks(model, plane, crop, core, usual.least_height)
-        found += _looked_at(model, plane, peaks, usual, settings, cancelled)
+        peaks = _peaks(model, plane, crop, core)
+        found += _looked_at(model, plane, peaks, settings, cancelled)
     if progress is not None:
         progress(len(tiles), len(tiles))
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """What the objects of a plane are like."""
-
-    side: float
-    """Longer side in pixels."""
-    least_height: float
-    """Of the dense map, from which on a peak may be one."""
-    trust: float
-    """Predicted IoU times presence that the answer at a faint peak has to have."""
-
-
-def _survey(
+def _usual_side(
     model: Searcher,
     plane: PlaneSource,
     settings: SearchSettings,
     *,
     region: Region | None = None,
     cancelled: Callable[[], bool] | None = None,
-) -> _Usual | None:
-    """How large the objects of a plane are, and how clearly the dense map shows them.
+) -> float | None:
+    """How large the objects of a plane are: their longer side in pixels.
 
     The strongest peaks of the dense map at several scales are clicked as by a user who
-    says nothing of the size; the medians of what is found decide. None where there is
+    says nothing of the size; the median of what is found decides. None where there is
     nothing.
     """
     dense = model.dense
@@ -172,29 +159,25 @@ def _survey(
         here: list[_Peak] = []
         for row in np.unique(rows):
             stop_if(cancelled)
-            crop, core = tiles[row]
-            here += _peaks(model, plane, crop, core, dense.least_height)
+            here += _peaks(model, plane, *tiles[row])
         here.sort(key=lambda peak: -peak.strength)
         peaks += here[: dense.clicks]
     manner = model.manner(plane)
     clicks = [Prompts(points=(peak.point,), labels=(1,)) for peak in peaks]
     askings = [manner.ask(Query(item)) for item in clicks]
-    sides, weights, heights = [], [], []
+    sides, weights = [], []
     for start in range(0, len(askings), dense.clicks):
         answers = model.answer(plane, askings[start : start + dense.clicks], cancelled)
-        for peak, (best, *_) in zip(peaks[start:], answers, strict=False):
+        for best, *_ in answers:
             trust = best.iou * best.presence
             if trust >= settings.min_score * settings.min_object_score:
                 sides.append(extent_in_crop(best) * best.crop.side)
                 weights.append(trust)
-                heights.append(peak.strength)
     if not sides:
         return None
     order = np.argsort(sides)
     total = np.cumsum(np.array(weights)[order])
-    side = float(np.array(sides)[order][np.searchsorted(total, total[-1] / 2)])
-    faint = max(dense.faint * float(np.median(heights)), dense.lowest)
-    return _Usual(side, min(dense.least_height, faint), float(np.percentile(weights, 25)))
+    return float(np.array(sides)[order][np.searchsorted(total, total[-1] / 2)])
 
 
 def _tiles(
@@ -215,9 +198,7 @@ def _tiles(
     return tiles
 
 
-def _peaks(
-    model: Searcher, plane: PlaneSource, crop: Crop, core: Region, least_height: float
-) -> list[_Peak]:
+def _peaks(model: Searcher, plane: PlaneSource, crop: Crop, core: Region) -> list[_Peak]:
     """Middles of objects in a tile's own part, with the regions around them."""
     dense = model.dense
     looker = model.looker
@@ -230,7 +211,7 @@ def _peaks(
     height = ndimage.gaussian_filter(inside * depth * (1 - 0.5 * edge), dense.smoothing)
     span = max(1, round(dense.apart * dense.share * looker.size))
     tops = height == ndimage.maximum_filter(height, 2 * span + 1)
-    tops &= (height > least_height) & (inside > dense.foreground)
+    tops &= (height > dense.least_height) & (inside > dense.foreground)
     marks, count = ndimage.label(tops, np.ones((3, 3)))
     if not count:
         return []
@@ -256,7 +237,6 @@ def _looked_at(
     model: Searcher,
     plane: PlaneSource,
     peaks: Sequence[_Peak],
-    usual: _Usual,
     settings: SearchSettings,
     cancelled: Callable[[], bool] | None,
 ) -> list[FoundObject]:
@@ -264,7 +244,7 @@ def _looked_at(
     manner = model.manner(plane)
     clicks = [Prompts(points=(peak.point,), labels=(1,)) for peak in peaks]
     askings = [
-        manner.located(click, _place(peak, usual.side, model.dense.fragment))
+        manner.located(click, peak.rough.box() or (*peak.point, *peak.point))
         for click, peak in zip(clicks, peaks, strict=True)
     ]
     found = []
@@ -272,9 +252,6 @@ def _looked_at(
         peaks, model.answer(plane, askings, cancelled), strict=True
     ):
         if seen.presence < settings.min_object_score or seen.iou < settings.min_score:
-            continue
-        faint = peak.strength <= model.dense.least_height
-        if faint and seen.presence * seen.iou < usual.trust:
             continue
         logits, origin = seen.window(plane.shape)
         candidate = cut_candidate(logits, seen.iou, origin=origin, plane_shape=plane.shape)
@@ -299,15 +276,6 @@ def _looked_at(
             )
         )
     return found
-
-
-def _place(peak: _Peak, side: float, fragment: float) -> tuple[float, float, float, float]:
-    """Where the object of a peak is: its region, or what such objects take around it."""
-    box = peak.rough.box()
-    if box is not None and max(box[2] - box[0], box[3] - box[1]) >= fragment * side:
-        return box
-    x, y = peak.point
-    return x - side / 2, y - side / 2, x + side / 2, y + side / 2
 
 
 def _agreement(rough: Seen, seen: Seen) -> float:

@@ -78,12 +78,4 @@ class DenseSettings:
     """Least distance of two peaks, as a share of the objects' size."""
     least_height: float = 0.15
     """Of a peak: foreground times relative distance to the boundary."""
-    faint: float = 0.35
-    """Share of the height of surveyed objects from which on a peak is clicked as well: the
-    map of an unusual image is low all over, and what is clicked is judged anyway."""
-    lowest: float = 0.05
-    """Height below which no peak is clicked."""
-    fragment: float = 0.5
-    """A region of the map that is shorter than this share of the objects is a part of one:
-    the crop is then as large as the objects want it."""
     foreground: float = 0.5
