@@ -69,7 +69,7 @@ class Layout:
                 f"{plural(doubtful, 'object is', 'objects are')} not verified: their "
                 f"pixels {how}."
             )
-        elif not any(subject.facts(key).state for key in seen.frames):
+        elif not _judged(subject, seen):
             said.append(
                 "Nothing says which objects are verified: all are taken as if they were."
             )
@@ -109,11 +109,16 @@ class Layout:
 
 def unverified(subject: ExportSubject, seen: Survey) -> set[int]:
     """Objects that nobody found right, where somebody looked at any."""
-    # "accepted" is said of every object: it is no verdict
-    judged = ("verified", "needs work")
-    if not any(subject.facts(key).state in judged for key in seen.frames):
+    if not _judged(subject, seen):
         return set()
     return {key for key in seen.frames if not subject.facts(key).verified}
+
+
+def _judged(subject: ExportSubject, seen: Survey) -> bool:
+    """Whether somebody looked at any; "accepted" is said of all, and is no verdict."""
+    return any(
+        subject.facts(key).state in ("verified", "needs work") for key in seen.frames
+    )
 
 
 def _write(path: Path, pixels: NDArray[Any]) -> None:
