@@ -149,7 +149,7 @@ def test_one_object_per_point(desk: Any, fake: FakeSegmenter) -> None:
         window.click(layer, (row + 10, column + 10))
     window.see_mask()
     assert len(window.widget.controller.state.objects) == 1
-    window.key(Qt.Key.Key_M)
+    window.key(Qt.Key.Key_U)
     window.see_mask()
     assert window.widget.panel.buttons["each"].isChecked()
     assert len(window.widget.controller.state.objects) == 3
@@ -172,7 +172,7 @@ def test_the_choice_is_there_at_the_next_start(
     desk: Any, thread: InferenceThread, fake: FakeSegmenter
 ) -> None:
     window, _ = desk
-    window.key(Qt.Key.Key_M)
+    window.key(Qt.Key.Key_U)
     window.widget.shut_down()
     again = window.open_widget(SegmentSession(thread=thread, loader=fake.load))
     assert again.place.one_per_point

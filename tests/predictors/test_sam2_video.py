@@ -272,7 +272,8 @@ def test_prompts_on_later_frames_before_calling(predictor) -> None:
 
 
 def test_settings_follow_the_model(drawing_model, present) -> None:
-    assert make(present).settings == TrackSettings()
+    # nothing is left to the model: what it would say stands in the settings
+    assert make(present).settings == TrackSettings(carry=False)
     assert not make(drawing_model).settings.multimask
     chosen = TrackSettings(max_memories=2)
     assert make(present, settings=chosen).settings == chosen

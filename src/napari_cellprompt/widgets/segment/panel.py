@@ -91,7 +91,7 @@ class ActionPanel(QWidget):
         self.buttons["sign"].setText(f"Mark {'object' if positive else 'background'} (T)")
         self.buttons["each"].setChecked(one_per_point)
         self.buttons["each"].setText(
-            "One per point (M)" if one_per_point else "One object (M)"
+            "One per point (U)" if one_per_point else "One object (U)"
         )
         self._enable(controller, filling)
         for line, text in (
