@@ -1,0 +1,80 @@
+"""How a model is adapted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["AdaptSettings", "Parts"]
+
+Parts = Literal["decoder", "all"]
+
+
+def _kinds() -> dict[str, float]:
+    return {
+        "click": 0.34,
+        "box": 0.24,
+        "follow": 0.12,
+        "fix": 0.14,
+        "mask": 0.06,
+        "nothing": 0.04,
+        "dense": 0.06,
+    }
+
+
+def _losses() -> dict[str, float]:
+    return {"entropy": 1.0, "dice": 1.0, "iou": 0.3, "presence": 0.15, "dense": 0.3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptSettings:
+    """How long, what, and by which rule the result is offered.
+
+    Rates and parts were chosen on validation images of kinds that the bundled model was
+    trained on (``benchmarks/adapt.py --choose``).
+    """
+
+    seconds: float = 60.0
+    """Wall time, measuring before and after included; less where ``steps`` end first."""
+    steps: int = 120
+    """At most; the rate falls over them, or over the time where that is shorter. A run
+    that was not cut short by the time is the same each time, on one processor."""
+    seed: int = 0
+    parts: Parts = "decoder"
+    """``decoder``: what comes behind the encoder, scores included; ``all``: everything.
+    Statistics of batch norms stay as they are."""
+    batch: int = 8
+    rate: float = 6e-4
+    warm_up_steps: int = 5
+    weight_decay: float = 0.02
+    clip_norm: float = 3.0
+    corrected_share: float = 0.35
+    """Of the steps with one round of corrective clicks."""
+    kinds: Mapping[str, float] = field(default_factory=_kinds)
+    """Shares of the kinds of prompt."""
+    losses: Mapping[str, float] = field(default_factory=_losses)
+    held_out_share: float = 0.2
+    held_out_least: int = 3
+    held_out_most: int = 40
+    """Objects that are never trained on and decide whether the model is better."""
+    needed_iou: float = 0.85
+    """What corrections are to reach."""
+    most_clicks: int = 6
+    """After which an object counts as not reached."""
+    margin: float = 0.02
+    """By which the mean IoU of clicks and boxes has to rise where as many corrections are
+    needed as before."""
+    tolerance: float = 0.01
+    """By which the mean IoU may fall where fewer corrections are needed."""
+    seconds_between_checks: float = 90.0
+    """A long run is measured on the way, and its best state is kept."""
+    seconds_between_checkpoints: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0:
+            raise ValueError(f"seconds must be above 0: got {self.seconds}.")
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1: got {self.steps}.")
+        if self.parts not in ("decoder", "all"):
+            raise ValueError(f"parts must be decoder or all: got {self.parts}.")
