@@ -54,7 +54,10 @@ def kinds_of(planes: list[Plane], *, choose: bool) -> dict[str, list[Plane]]:
 
 
 def divided(planes: list[Plane], limit: int, seed: int) -> tuple[MarkedPlane, list[Case]]:
-    """Ten objects of one plane as accepted ones, and objects of the others."""
+    """Ten objects of one plane as accepted ones, and objects of the others.
+
+    Where there is one plane only, as in some validation sets, its other objects.
+    """
     rng = np.random.default_rng(seed)
     rich = [row for row, plane in enumerate(planes) if len(plane.ids) >= ACCEPTED]
     if not rich:
@@ -71,7 +74,7 @@ def divided(planes: list[Plane], limit: int, seed: int) -> tuple[MarkedPlane, li
         for row, plane in enumerate(planes)
         if row != taken
         for number in plane.ids
-    ]
+    ] or [(taken, int(number)) for number in plane.ids if number not in accepted]
     picked = rng.permutation(len(others))[:limit]
     chosen = sorted(others[int(i)] for i in picked)
     return marked, [Case(planes[r].image, planes[r].labels, n) for r, n in chosen]

@@ -14,6 +14,7 @@ from napari_cellprompt.tasks.requests import ModelRequest
 
 from .batch import add_batch
 from .completion import add_completion
+from .adapt import add_adapt
 from .demo import add_demo
 from .doctor import add_doctor
 from .evaluate import add_evaluate
@@ -131,6 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_fill(commands, shared)
     add_everything(commands, shared)
     add_fewshot(commands, shared)
+    add_adapt(commands, shared)
 
     add_export(commands, common)
     add_import(commands, common)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,7 @@ class _Run:
     def share(self, reserved: float) -> float:
         """Of the run that is over, by steps or by time, whichever is further."""
         by_time = self.seconds / max(self.settings.seconds - reserved, 1e-3)
-        return min(max(self.step / self.settings.steps, by_time), 1.0)
+        return min(max(self.step / self.settings.most_steps, by_time), 1.0)
 
     def run(self) -> Adapted:
         before = self._resumed()
@@ -142,20 +143,11 @@ class _Run:
             self.judging = time.monotonic() - started
             self._note(before)
         self._tell(judgement=before)
-        checked = saved = time.monotonic()
-        while (share := self.share(self.judging)) < 1:
-            stop_if(self.cancelled)
-            loss = self.learner.step(self.step, share)
-            self.step += 1
-            self._tell(loss=loss)
-            now = time.monotonic()
-            if now - saved > self.settings.seconds_between_checkpoints:
-                self._save(before)
-                saved = now
-            if now - checked > self.settings.seconds_between_checks:
-                self._check()
-                checked = time.monotonic()
-        self._check()
+        try:
+            self._train(before)
+        except CancelledError:
+            self._save(before)
+            raise
         if self.best is None:
             raise ValueError("the end was not measured")
         after, state = self.best
@@ -171,6 +163,22 @@ class _Run:
             self.lessons.learnt,
             self.curve,
         )
+
+    def _train(self, before: Judgement) -> None:
+        checked = saved = time.monotonic()
+        while (share := self.share(self.judging)) < 1:
+            stop_if(self.cancelled)
+            loss = self.learner.step(self.step, share)
+            self.step += 1
+            self._tell(loss=loss)
+            now = time.monotonic()
+            if now - saved > self.settings.seconds_between_checkpoints:
+                self._save(before)
+                saved = now
+            if now - checked > self.settings.seconds_between_checks:
+                self._check()
+                checked = time.monotonic()
+        self._check()
 
     def _loaded(self, state: dict[str, torch.Tensor]) -> LoadedModel:
         network = self.learner.adapted()

@@ -37,9 +37,10 @@ class AdaptSettings:
 
     seconds: float = 60.0
     """Wall time, measuring before and after included; less where ``steps`` end first."""
-    steps: int = 120
-    """At most; the rate falls over them, or over the time where that is shorter. A run
-    that was not cut short by the time is the same each time, on one processor."""
+    steps: int | None = None
+    """At most; None: two a second. The rate falls over them, or over the time where that
+    is shorter. A run that the time did not cut short is the same each time, on one
+    processor."""
     seed: int = 0
     parts: Parts = "decoder"
     """``decoder``: what comes behind the encoder, scores included; ``all``: everything.
@@ -74,7 +75,12 @@ class AdaptSettings:
     def __post_init__(self) -> None:
         if not self.seconds > 0:
             raise ValueError(f"seconds must be above 0: got {self.seconds}.")
-        if self.steps < 1:
+        if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1: got {self.steps}.")
         if self.parts not in ("decoder", "all"):
             raise ValueError(f"parts must be decoder or all: got {self.parts}.")
+
+    @property
+    def most_steps(self) -> int:
+        """After which a run ends."""
+        return max(round(2 * self.seconds), 1) if self.steps is None else self.steps
