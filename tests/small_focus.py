@@ -1,4 +1,4 @@
-"""A narrow crop-wise network with random weights, on small crops, to be trained in tests."""
+"""A narrow crop-wise network with random weights that tests can train."""
 
 from __future__ import annotations
 

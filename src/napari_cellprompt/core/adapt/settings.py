@@ -39,8 +39,8 @@ class AdaptSettings:
     """Wall time, measuring before and after included; less where ``steps`` end first."""
     steps: int | None = None
     """At most; None: two a second. The rate falls over them, or over the time where that
-    is shorter. A run that the time did not cut short is the same each time, on one
-    processor."""
+    is further. Where the steps are always ahead of the time, ``seed`` alone decides what
+    comes out, on one processor."""
     seed: int = 0
     parts: Parts = "decoder"
     """``decoder``: what comes behind the encoder, scores included; ``all``: everything.
