@@ -16,7 +16,7 @@ from napari_cellprompt.core.masks.found import (
 from napari_cellprompt.core.masks.labels import resolve_overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -59,6 +59,7 @@ def find_on_plane(
     *,
     region: tuple[int, int, int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    arrived: Callable[[Sequence[FoundObject]], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
     """Candidates of one plane; see :meth:`Model.find`.
@@ -73,5 +74,10 @@ def find_on_plane(
                 f"{plane.shape[0]} pixels."
             )
     return segmenter.model.find(
-        plane, settings.search, region=region, progress=progress, cancelled=cancelled
+        plane,
+        settings.search,
+        region=region,
+        progress=progress,
+        arrived=arrived,
+        cancelled=cancelled,
     )
