@@ -11,7 +11,7 @@ import numpy as np
 from napari_cellprompt.core.adapt.adapting import Adapted, Progress, adapt_model
 from napari_cellprompt.core.adapt.lessons import Lessons, MarkedPlane
 from napari_cellprompt.core.adapt.saving import write_adapted
-from napari_cellprompt.core.adapt.settings import AdaptSettings
+from napari_cellprompt.core.adapt.settings import PARTS, SECONDS, AdaptSettings
 from napari_cellprompt.core.errors import CheckpointError, ImageError
 from napari_cellprompt.core.images.planes import PlaneSource, planes_last
 from napari_cellprompt.core.zoo.importing import import_model
@@ -96,10 +96,10 @@ def adapt(
     images: Any = None,
     labels: Any = None,
     *,
-    seconds: float = AdaptSettings.seconds,
+    seconds: float = SECONDS,
     steps: int | None = None,
     seed: int = 0,
-    parts: Parts = AdaptSettings.parts,
+    parts: Parts = PARTS,
     axes: str | None = None,
     channel: int | None = None,
     partial: bool = True,

@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["AdaptSettings", "Parts"]
+__all__ = ["PARTS", "SECONDS", "AdaptSettings", "Parts"]
 
 Parts = Literal["decoder", "all"]
+
+SECONDS = 60.0
+"""Time that a run may take, where nothing else is said."""
+PARTS: Parts = "decoder"
+"""What learns, where nothing else is said."""
 
 
 def _kinds() -> dict[str, float]:
@@ -35,14 +40,14 @@ class AdaptSettings:
     trained on (``benchmarks/adapt.py --choose``).
     """
 
-    seconds: float = 60.0
+    seconds: float = SECONDS
     """Wall time, measuring before and after included; less where ``steps`` end first."""
     steps: int | None = None
     """At most; None: two a second. The rate falls over them, or over the time where that
     is further. Where the steps are always ahead of the time, ``seed`` alone decides what
     comes out, on one processor."""
     seed: int = 0
-    parts: Parts = "decoder"
+    parts: Parts = PARTS
     """``decoder``: what comes behind the encoder, scores included; ``all``: everything.
     Statistics of batch norms stay as they are."""
     batch: int = 8

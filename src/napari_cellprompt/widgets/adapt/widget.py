@@ -10,7 +10,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFormLayout, QProgressBar, QSpinBox, QWidget
 
-from napari_cellprompt.core.adapt.settings import AdaptSettings
+from napari_cellprompt.core.adapt.settings import SECONDS
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
@@ -52,7 +52,7 @@ class AdaptWidget(QWidget):
         self.seconds = QSpinBox()
         self.seconds.setRange(5, 7200)
         self.seconds.setSuffix(" s")
-        self.seconds.setValue(round(AdaptSettings.seconds))
+        self.seconds.setValue(round(SECONDS))
         self.seconds.setToolTip("The longest that it may take, measuring included")
         self.buttons = {
             "adapt": push_button("Adapt", "Train a copy of the model on these objects"),
