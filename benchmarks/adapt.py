@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--share", type=float)
     parser.add_argument("--parts", choices=("decoder", "all"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -107,7 +108,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     given = {
         key: getattr(options, key)
-        for key in ("seconds", "steps", "rate", "parts", "seed")
+        for key in ("seconds", "steps", "rate", "share", "parts", "seed")
         if getattr(options, key) is not None
     }
     settings = AdaptSettings(**given)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from napari_cellprompt.evaluation.prompts import correction, iou
 
 import history
 from napari_cellprompt import PlaneSegmenter, load_model
@@ -24,7 +25,6 @@ from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.places import find_weights
 from napari_cellprompt.core.zoo.registry import MODELS
 from napari_cellprompt.evaluation.objects import Case, pick_cases
-from napari_cellprompt.evaluation.prompts import correction, iou
 from quality import by_kind, load_raw
 
 if TYPE_CHECKING:

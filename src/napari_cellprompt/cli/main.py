@@ -12,9 +12,9 @@ import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.tasks.requests import ModelRequest
 
+from .adapt import add_adapt
 from .batch import add_batch
 from .completion import add_completion
-from .adapt import add_adapt
 from .demo import add_demo
 from .doctor import add_doctor
 from .evaluate import add_evaluate

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from napari_cellprompt.core.errors import CellpromptError, ImageError, OutOfMemoryError
 from napari_cellprompt.tasks.inputs import loading
 
+from .choices import remember
 from .thread import InferenceThread, JobContext, Priority, shared_thread
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class SegmentSession:
             except CellpromptError as error:
                 self._load_error = error
                 raise
+            remember(model=name)
             return self._loaded
 
         return self._submit(job, "load", Priority.CLICK)

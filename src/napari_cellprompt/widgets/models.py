@@ -171,18 +171,24 @@ class ModelsWidget(QWidget):
             self.message.setText("Cancelling…")
             return
         row = self.selected()
-        if row is None:
+        if row is None or row.here:
             return
         size = f" ({row.nbytes / 1e6:.0f} MB)" if row.nbytes else ""
         question = (
             f"Download {row.name}{size} from {row.url}?\n\nIts licence: {row.licence}."
         )
-        if not self._confirm(self, question):
+        if self._confirm(self, question):
+            self.download(row.name)
+
+    def download(self, name: str) -> None:
+        """Get a published model at once; who calls this has asked the user."""
+        if self._download is not None:
+            self.message.setText(f"{self._download.name} is being fetched already.")
             return
         self.bar.setRange(0, 0)
         self.bar.setVisible(True)
-        self.message.setText(f"Fetching {row.name}…")
-        self._download = Download(row.name, self._progress)
+        self.message.setText(f"Fetching {name}…")
+        self._download = Download(name, self._progress)
         self._bridge.deliver(self._download.future, self._fetched)
         self._enable()
 

@@ -142,13 +142,14 @@ class Learner:
         batch["dense"] = torch.where(known, batch["dense"], torch.sigmoid(output.dense))
 
     def state(self) -> dict[str, torch.Tensor]:
-        """All tensors of the network as it is now, copied."""
+        """All tensors as they are to be used: on the way from before to what was learnt."""
         state = {
             name: tensor.detach().clone()
             for name, tensor in self._original.state_dict().items()
         }
         for name, parameter in self._trained.items():
-            state[name] = parameter.detach().clone().contiguous()
+            before, learnt = state[name], parameter.detach().to(state[name].dtype)
+            state[name] = torch.lerp(before, learnt, self.settings.share).contiguous()
         return state
 
     def adapted(self) -> FocusNet:

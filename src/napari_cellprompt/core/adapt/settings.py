@@ -36,8 +36,9 @@ def _losses() -> dict[str, float]:
 class AdaptSettings:
     """How long, what, and by which rule the result is offered.
 
-    ``benchmarks/adapt.py --choose`` measures rates and parts on validation images. The rate
-    is a guess so far: 6e-4 made clicks worse there, on stained tissue by 0.09.
+    ``benchmarks/adapt.py --choose`` measures rates, parts and shares on validation images.
+    Ten objects of one image teach its look, and with it what only this image has: what was
+    learnt is therefore mixed with what the model knew before.
     """
 
     seconds: float = SECONDS
@@ -53,6 +54,8 @@ class AdaptSettings:
     batch: int = 8
     rate: float = 2e-4
     warm_up_steps: int = 5
+    share: float = 0.3
+    """How far the weights go from those of before to those that were learnt, 0 to 1."""
     weight_decay: float = 0.02
     clip_norm: float = 3.0
     corrected_share: float = 0.35
@@ -82,6 +85,8 @@ class AdaptSettings:
             raise ValueError(f"seconds must be above 0: got {self.seconds}.")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1: got {self.steps}.")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1: got {self.share}.")
         if self.parts not in ("decoder", "all"):
             raise ValueError(f"parts must be decoder or all: got {self.parts}.")
 

@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.layers.ownership import plain
+from napari_cellprompt.session.choices import model_at_start
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.zoo import models_changed
 from napari_cellprompt.widgets.segment.canvas.peek import Peek
@@ -21,6 +22,7 @@ from napari_cellprompt.widgets.segment.choices.calibration import CalibrationNot
 from napari_cellprompt.widgets.segment.choices.form import SegmentForm
 from napari_cellprompt.widgets.segment.choices.image import ImageFollower
 from napari_cellprompt.widgets.segment.choices.model import ModelChoice
+from napari_cellprompt.widgets.segment.choices.official import OfficialModels
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import open_dock
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
@@ -70,6 +72,7 @@ class SegmentWidget(QWidget):
     ) -> None:
         super().__init__()
         settings = read_settings()
+        name = model_at_start(settings.model)
         self._viewer = viewer = plain(viewer)
         self._closed = False
         self._session = session or SegmentSession(
@@ -80,7 +83,7 @@ class SegmentWidget(QWidget):
         # Children.
         self.form = SegmentForm(
             viewer,
-            model=settings.model,
+            model=name,
             contrast=settings.contrast,
             overlap=settings.overlap,
         )
@@ -111,6 +114,7 @@ class SegmentWidget(QWidget):
             parent=self,
             beside=settings.beside,
         )
+        self.official = OfficialModels(self._download, self._show_models)
         self.offer = OfferBar(self.keeper.go_on, self.keeper.start_anew)
         self._peek = Peek(viewer, lambda: self.place.chosen.prompts)
         self.exporter = Exporter(
@@ -154,6 +158,7 @@ class SegmentWidget(QWidget):
         layout = Body(self).rows
         layout.addWidget(self.offer)
         layout.addWidget(self.form.top)
+        layout.addWidget(self.official)
         layout.addWidget(self.calibration)
         layout.addWidget(self.panel)
         layout.addWidget(Section("Layers and overlaps", self.form.more))
@@ -162,11 +167,12 @@ class SegmentWidget(QWidget):
         self.controller.contrast.by_percentiles = settings.contrast == "percentiles"
         self.place.overlap = self.form.overlap.value
         self._connect()
-        self.models.load(settings.model)
+        self.models.load(name)
         self.models.look_on_disk(self._session)
         self.follower.look()
         self.follower.show()
         self.keeper.attach(self.offer)
+        self.official.look()
 
     def look_for_models(self) -> None:
         """Offer models that came to this computer in the meantime."""
@@ -247,6 +253,9 @@ class SegmentWidget(QWidget):
         """Open the widget that trains a copy of the model on what was accepted."""
         open_dock(self._viewer, "Adapt")
 
+    def _download(self, name: str) -> None:
+        open_dock(self._viewer, "Models").download(name)
+
     def propagate(self) -> None:
         """Open the widget that follows objects through the stack."""
         open_dock(self._viewer, "Propagate")
@@ -295,6 +304,7 @@ class SegmentWidget(QWidget):
         models_changed.disconnect(self.look_for_models)
         self.follower.close()
         self.calibration.close_down()
+        self.official.close_down()
         self.place.chosen_changed.disconnect(self._use_layers)
         self.controller.changed.disconnect(self._show)
         self.filling.changed.disconnect(self._show)

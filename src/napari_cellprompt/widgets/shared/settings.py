@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-
 __all__ = ["Settings", "read_settings"]
 
 
@@ -13,7 +11,8 @@ __all__ = ["Settings", "read_settings"]
 class Settings:
     """Defaults of the widget; names and values as in the manifest."""
 
-    model: str = DEFAULT_MODEL
+    model: str = ""
+    """Empty: the one used last."""
     device: str = "auto"
     cache_bytes: int = 1024 * 10**6
     disk_bytes: int = 0
