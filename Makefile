@@ -23,9 +23,12 @@ export CELLPROMPT_DATA := $(abspath ../shared/data)
 endif
 endif
 
-# Tests run many small jobs: more threads would only wait for each other.
-export OMP_NUM_THREADS ?= 2
+# Tests run many small jobs: more threads would only wait for each other. As many
+# processes as this share them by files, so that what a module sets up is set up once.
+PROCESSES ?= 2
+export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
+SHARED := -n $(PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -40,11 +43,13 @@ demo: $(INSTALLED) ## Segment a real and a simulated image with the bundled mode
 
 .PHONY: test
 test: $(INSTALLED) system ## Run the tests, less the slow ones and the comparisons
-	$(PYTEST) -m "not slow and not parity"
+	$(PYTEST) -m "not slow and not parity and not alone" $(SHARED)
+	$(PYTEST) -m "alone and not slow and not parity"
 
 .PHONY: test-all
 test-all: $(INSTALLED) system ## Run the tests with the slow ones, less the comparisons
-	$(PYTEST) -m "not parity"
+	$(PYTEST) -m "not parity and not alone" $(SHARED)
+	$(PYTEST) -m "alone and not parity"
 
 # TF32 would round away the digits that are compared.
 .PHONY: parity
@@ -67,6 +72,15 @@ docs: $(INSTALLED) ## Build the site into site/; a broken link is an error
 bench: $(INSTALLED) ## Count clicks, measure how far a prompt reaches; needs CELLPROMPT_DATA
 	$(BIN)/python benchmarks/noc.py
 	$(BIN)/python benchmarks/curves.py
+
+.PHONY: bench-docs
+bench-docs: $(INSTALLED) ## Write the figures of README and site from benchmarks/history
+	$(BIN)/python docs/generate.py --readme
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.PHONY: pictures
+pictures: $(INSTALLED) system ## Take the pictures of README and site from the real window
+	$(BIN)/python docs/pictures.py
 
 .PHONY: format
 format: $(INSTALLED) ## Format the code and repair what can be repaired

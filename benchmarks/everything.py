@@ -24,6 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
+import history
 from data import load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.everything.finding import EverythingSettings
@@ -117,6 +118,7 @@ def main() -> None:
         default=GridSettings().stability_score_thresh,
         help="of the grid",
     )
+    parser.add_argument("--record", action="store_true", help="into benchmarks/history")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     torch.set_flush_denormal(True)
@@ -151,6 +153,17 @@ def main() -> None:
             f"{name:52} {row['images']:6} {row['ap50']:6.3f} {row['ap']:8.3f} "
             f"{row['seconds']:8.2f} {row['found']:7.1f} {row['true']:7.1f}"
         )
+    if options.record:
+        shown = [
+            {
+                "images": f"{name}, {row['images']} images",
+                "ap50": round(row["ap50"], 3),
+                "seconds": round(row["seconds"], 2),
+            }
+            for name, row in means.items()
+            if " / " not in name  # kinds of image, not each data set of them
+        ]
+        print(history.record("everything", shown, limit=options.limit, model=options.model))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "everything.json").write_text(
         json.dumps(

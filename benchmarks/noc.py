@@ -22,8 +22,7 @@ from napari_cellprompt.evaluation.prompts import correction, iou
 import history
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.types import Prompts
-from napari_cellprompt.core.zoo.places import find_weights
-from napari_cellprompt.core.zoo.registry import MODELS
+from napari_cellprompt.core.zoo.user_models import models_here
 from napari_cellprompt.evaluation.objects import Case, pick_cases
 from quality import by_kind, load_raw
 
@@ -74,16 +73,6 @@ def summary(needed: list[list[int]]) -> dict[str, float]:
     return row
 
 
-def on_this_machine() -> list[str]:
-    """Names of the models whose weights are here."""
-    names = []
-    for name in MODELS:
-        with find_weights(name) as place:
-            if place.path.is_file():
-                names.append(name)
-    return names
-
-
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     """Bars of the clicks to 0.85, by kind of image and model."""
     import matplotlib
@@ -124,7 +113,7 @@ def main() -> None:
         for kind in by_kind(load_raw(root, part)[0], part, root)
     ]
     rows: list[dict[str, Any]] = []
-    for model in options.models or on_this_machine():
+    for model in options.models or models_here():
         segmenter = PlaneSegmenter(load_model(model))
         for known in sets:
             groups = pick_cases(known.planes, options.limit)

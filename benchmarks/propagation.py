@@ -19,8 +19,10 @@ from typing import Any
 
 import torch
 
+import history
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.inference.cache import FeatureCache
+from napari_cellprompt.core.inference.following import TrackSettings
 from napari_cellprompt.core.propagate.types import PropagationSettings
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.data import find_sets, read_set
@@ -68,14 +70,17 @@ def main() -> None:
     parser.add_argument("--carry", choices=("on", "off"), help="default: as the model says")
     parser.add_argument("--no-stop", action="store_true", help="without stop criteria")
     parser.add_argument("--economy", action="store_true", help="all economy settings")
+    parser.add_argument("--record", action="store_true", help="into benchmarks/history")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     torch.set_flush_denormal(True)
     model = load_model(options.model)
-    if options.carry is not None and model.spec.drawing is not None:
-        drawing = replace(model.spec.drawing, carry=options.carry == "on")
-        model = replace(model, spec=replace(model.spec, drawing=drawing))
-    settings = PropagationSettings(geometry=options.geometry, method=options.method)
+    carry = None if options.carry is None else options.carry == "on"
+    settings = PropagationSettings(
+        geometry=options.geometry,
+        method=options.method,
+        track=TrackSettings(carry=carry),
+    )
     if options.no_stop:
         settings = replace(
             settings,
@@ -123,6 +128,22 @@ def main() -> None:
                     flush=True,
                 )
     print(f"peak memory {rows[-1]['peak_rss_mb']:.0f} MB")
+    if options.record:
+        shown = [
+            {
+                "stack": row["stack"],
+                "start": row["start"],
+                "setting": row["setting"],
+                "propagated": round(row["iou"], 3),
+                "where_it_is": round(row["iou_where_it_is"], 3),
+                "copied": round(row["copied"], 3),
+                "s_per_plane": round(row["seconds_per_plane"], 3),
+            }
+            for row in rows
+        ]
+        print(
+            history.record("propagation", shown, limit=options.limit, model=options.model)
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "propagation.json").write_text(json.dumps(rows, indent=1))
 

@@ -21,6 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
+import history
 from data import load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.cli.evaluate import format_table
@@ -31,6 +32,7 @@ from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.data import KnownSet
 from napari_cellprompt.evaluation.measuring import measure_sets
 from napari_cellprompt.evaluation.objects import KnownPlane
+from napari_cellprompt.evaluation.table import ALL_OBJECTS, MEAN_OF_SETS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +72,28 @@ def by_kind(planes: list[Plane], part: str, root: Path) -> list[KnownSet]:
     return [KnownSet(members) for members in kinds.values()]
 
 
+SHOWN = {
+    "click": "click",
+    "clicks5": "clicks5",
+    "box": "box",
+    "loose_box": "loose",
+    "ellipse": "ellipse",
+}
+"""Columns of the page of figures, and the fields that they show."""
+
+
+def shown_rows(table: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    """For the history: what the page of figures shows, the mean of the sets at the end."""
+    names = [name for name in table if name not in (ALL_OBJECTS, MEAN_OF_SETS)]
+    rows = [(name, table[name]) for name in names]
+    if MEAN_OF_SETS in table:
+        rows.append(("mean", table[MEAN_OF_SETS]))
+    return [
+        {"images": name, **{shown: round(row[field], 3) for shown, field in SHOWN.items()}}
+        for name, row in rows
+    ]
+
+
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -78,6 +102,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="at most so many objects of each kind")
     parser.add_argument("--kinds", nargs="+", help="only these kinds of image")
     parser.add_argument("--noc", action="store_true", help="count the clicks needed")
+    parser.add_argument("--record", action="store_true", help="into benchmarks/history")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality"))
     options = parser.parse_args()
     torch.set_flush_denormal(True)
@@ -100,6 +125,8 @@ def main() -> None:
     )
     print(format_table(evaluation.table))
     print(f"{evaluation.seconds:.0f} s")
+    if options.record:
+        print(history.record("quality", shown_rows(evaluation.table), limit=options.limit))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Used by mkdocs as a hook: it adds ``reference/keys.md`` and the like while the site is
 built, so that they cannot grow old. ``python docs/generate.py FOLDER`` writes them to look
-at.
+at, ``python docs/generate.py --readme`` the table of the README.
 """
 
 from __future__ import annotations
@@ -167,28 +167,149 @@ def models_page() -> str:
 def figures_page() -> str:
     """Tables of what was measured, each with its command, date and machine."""
     parts = [(ROOT / "docs" / "figures_head.md").read_text().strip()]
-    texts = {
-        "noc": (
-            "Clicks to a good outline",
-            "Mean number of clicks to an IoU of 0.80, 0.85 and 0.90, at most 20, and in "
-            "brackets the share of objects that did not get there.",
-        ),
-        "curves": (
-            "How far a prompt reaches",
-            "IoU by the distance in planes from the one plane with a true mask, the share "
-            "of objects lost there, and pixels taken from other objects as a share of the "
-            "object's own.",
-        ),
-        "large": ("An image larger than memory", "Time and the peak of memory."),
-        "batch": ("Many images", "The same folder on one and on two processes."),
-    }
-    for name, (title, text) in texts.items():
-        paths = sorted(HISTORY.glob(f"{name}_[0-9]*.json"))
-        if not paths:
-            continue
-        run = json.loads(paths[-1].read_text())
-        parts += [f"## {title}", text, _rows_of(run), _where(run)]
+    for name, (title, text) in TEXTS.items():
+        run = latest(name)
+        if run is not None:
+            parts += [f"## {title}", text, _rows_of(run), _where(run)]
     return "\n\n".join(parts)
+
+
+TEXTS = {
+    "quality": (
+        "Outlines from clicks and boxes",
+        "Mean IoU over objects of images that were not trained on, at most 60 of each kind: "
+        "from one click at the innermost pixel, after four corrective clicks, from the true "
+        "box, from that box a tenth too large on each side, and of the ellipse inscribed in "
+        "the true box. Where a box is worse than the ellipse in it, the model has little to "
+        "offer.",
+    ),
+    "quality_nano": (
+        "The two bundled models",
+        "The same means on at most 20 objects of each kind.",
+    ),
+    "noc": (
+        "Clicks to a good outline",
+        "Mean number of clicks to an IoU of 0.80, 0.85 and 0.90, at most 20, and in brackets "
+        "the share of objects that did not get there.",
+    ),
+    "everything": (
+        "Everything without prompts",
+        "Average precision at an IoU of 0.5, and seconds an image, on images of DSB 2018 of "
+        "up to 520 x 696 pixels.",
+    ),
+    "fewshot": (
+        "Few-shot",
+        "Three nuclei of one image as examples, the other images of the set to be searched: "
+        "precision and recall at an IoU of 0.5, beside those of *Everything* and of as many "
+        "of its objects at random. On the simulated images one of two kinds is wanted; on "
+        "DSB every nucleus is, so that examples can only keep out what is no nucleus. "
+        "Measured with `cellprompt-nano`, before the default model changed and before "
+        "*Everything* looked again on finer levels where it is in doubt.",
+    ),
+    "propagation": (
+        "Propagation from one true mask",
+        "Mean IoU over all other planes, where a mask beyond the true end of an object counts "
+        "as 0 (`propagated`); over the planes where the object is; and of the first mask "
+        "copied to each of these, which is thus told where the object ends. `nano`: the "
+        "memory of `cellprompt-nano` on the same stacks, every object, before the contrast of "
+        "16-bit stacks changed. From before objects were followed by fractions of a pixel and "
+        "drift was measured. Where an object ends is what both know least: bacteria that "
+        "divide go on as one of the daughters unless the division is accepted.",
+    ),
+    "curves": (
+        "How far a prompt reaches",
+        "IoU by the distance in planes from the one plane with a true mask, the share of "
+        "objects lost there, and pixels taken from other objects as a share of the object's "
+        "own.",
+    ),
+    "speed": (
+        "Seconds of a click",
+        "Medians of five runs, 1024 x 1024 pixels, without a GPU.",
+    ),
+    "beside_meta": (
+        "Beside Meta's package",
+        "Our time over that of `sam2`, on the same weights.",
+    ),
+    "video_speed": (
+        "Following, beside Meta's package",
+        "SAM 2.1 tiny at 1024 x 1024, 5 objects through 16 frames, taking turns frame by "
+        "frame; the time, or the growth of memory, of ours over theirs.",
+    ),
+    "opening": (
+        "Opening the widget",
+        "Segment in a fresh process, with its model and with one that does nothing, so that "
+        "PyTorch is not loaded: seconds, and the longest time in which the window did not "
+        "react while the widget was made, while the model was loaded, and during a first "
+        "click. What is left of the first is napari's: layers, docks, redraws.",
+    ),
+    "responsiveness": (
+        "The window while a model runs",
+        "The longest gap of a timer in the thread of the window, medians of five, drawn in "
+        "software.",
+    ),
+    "large": ("An image larger than memory", "Time and the peak of memory."),
+    "batch": ("Many images", "The same folder on one and on two processes."),
+}
+"""Title and words of each benchmark whose files are shown, in the order of the page."""
+
+
+def latest(name: str) -> dict[str, Any] | None:
+    """The newest file of the history with a name; None where there is none."""
+    paths = sorted(HISTORY.glob(f"{name}_[0-9]*.json"))
+    if not paths:
+        return None
+    run: dict[str, Any] = json.loads(paths[-1].read_text(encoding="utf-8"))
+    return run
+
+
+def readme_table() -> str:
+    """The four rows of the README, from the same files as the page of figures."""
+    quality, found = latest("quality"), latest("everything")
+    followed, speed = latest("propagation"), latest("speed")
+    if quality is None or found is None or followed is None or speed is None:
+        raise FileNotFoundError("the history lacks what the table of the README is made of")
+    mean = next(row for row in quality["rows"] if row["images"] == "mean")
+    stacks = followed["rows"]
+    better = sum(row["where_it_is"] > row["copied"] for row in stacks)
+    seconds = {row["what"]: row["focus_s"] for row in speed["rows"]}
+    precision = ", ".join(f"{row['ap50']:.2f} ({row['images']})" for row in found["rows"])
+    rows = [
+        [
+            f"outlines, {len(quality['rows']) - 1} kinds of image",
+            f"mean IoU {mean['click']:.2f} after one click, {mean['clicks5']:.2f} after five, "
+            f"{mean['box']:.2f} from a box",
+        ],
+        ["all objects without a prompt", f"AP at IoU 0.5: {precision}"],
+        [
+            f"propagation, {len(stacks)} stacks and movies",
+            f"mean IoU {_mean(stacks, 'where_it_is'):.2f} where the object is (the mask "
+            f"copied: {_mean(stacks, 'copied'):.2f}; better in {better} of {len(stacks)}), "
+            f"{_mean(stacks, 'propagated'):.2f} with planes beyond its end",
+        ],
+        [
+            "seconds on 2 cores, 1024 x 1024",
+            f"first click {seconds['first click on a 1024 x 1024 image']:.2f}, corrective "
+            f"click {seconds['corrective click']:.2f}, box {seconds['box']:.2f}",
+        ],
+    ]
+    days = sorted({run["date"] for run in (quality, found, followed, speed)})
+    asked = f"`cellprompt-focus`, {' and '.join(dict.fromkeys((days[0], days[-1])))}"
+    return table([asked, "on images not trained on"], rows)
+
+
+def _mean(rows: list[dict[str, Any]], name: str) -> float:
+    return sum(row[name] for row in rows) / len(rows)
+
+
+def readme_with_figures(text: str) -> str:
+    """The README with its table written anew."""
+    head, rest = text.split(FIRST_MARK)
+    tail = rest.split(LAST_MARK)[1]
+    return f"{head}{FIRST_MARK}\n{readme_table()}\n{LAST_MARK}{tail}"
+
+
+FIRST_MARK = "<!-- figures: written by `make bench-docs` from benchmarks/history -->"
+LAST_MARK = "<!-- end of figures -->"
 
 
 def _rows_of(run: dict[str, Any]) -> str:
@@ -212,10 +333,11 @@ def _rows_of(run: dict[str, Any]) -> str:
 def _where(run: dict[str, Any]) -> str:
     machine = run["machine"]
     busy = "" if machine.get("load") is None else f", load {machine['load']}"
+    note = f" ({run['note']})" if "note" in run else ""
     return (
         f"`{run['command']}`, {run['date']}, version {run['version']}, "
         f"{machine['processor']}, {machine['threads']} thread(s) of {machine['cores']} "
-        f"cores{busy}."
+        f"cores{busy}{note}."
     )
 
 
@@ -238,8 +360,17 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the pages into a folder, or the table of the README."""
+    if sys.argv[1:] == ["--readme"]:
+        path = ROOT / "README.md"
+        path.write_text(readme_with_figures(path.read_text(encoding="utf-8")), "utf-8")
+        return
     folder = Path(sys.argv[1])
     for name, page in PAGES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(page())
+        (folder / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -35,6 +35,7 @@ class FakeSegmenter:
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
         self.predicted: list[Prompts] = []
+        self.batches: list[int] = []
         self.prepared: list[tuple[float, float]] = []
         self.hints: list[float | None] = []
         self.threads: set[int] = set()
@@ -68,6 +69,12 @@ class FakeSegmenter:
             tile=Tile(1.0, 0, 0, SIDE),
             seconds=self.seconds,
         )
+
+    def predict_many(
+        self, plane: PlaneSource, prompts: Sequence[Prompts], **options: Any
+    ) -> list[Prediction]:
+        self.batches.append(len(prompts))
+        return [self.predict(plane, item, **options) for item in prompts]
 
     def prepare(
         self,
@@ -111,7 +118,17 @@ def _object(grey: np.ndarray, prompts: Prompts) -> np.ndarray:
         inside = np.zeros_like(mask)
         inside[y0:y1, x0:x1] = True
         mask |= inside & (bright if (bright & inside).any() else True)
+    if prompts.mask is not None:
+        inside = decode(prompts.mask)
+        mask |= inside & (bright if (bright & inside).any() else True)
     regions, _ = ndimage.label(bright)
+    for path, label in prompts.strokes:
+        for x, y in path:
+            row, column = round(y), round(x)
+            if label == 0:
+                mask &= ~_disk(grey.shape, x, y, 3)
+            elif regions[row, column]:
+                mask |= regions == regions[row, column]
     for (x, y), label in zip(prompts.points, prompts.labels, strict=True):
         row = min(max(round(y), 0), grey.shape[0] - 1)
         column = min(max(round(x), 0), grey.shape[1] - 1)

@@ -74,3 +74,23 @@ def follow_bright(monkeypatch) -> None:
     """Let every propagator of a test follow bright regions."""
     monkeypatch.setattr(SamFollower, "frames", look)
     monkeypatch.setattr(SamFollower, "looked", [], raising=False)
+
+
+def still(planes, x=40.0, y=50.0, radius=9.0) -> dict:
+    return dict.fromkeys(planes, (x, y, radius))
+
+
+def seed(stack, x, y, radius=30) -> Prompts:
+    """Everything bright around a place."""
+    mask = np.zeros(stack.shape, bool)
+    mask[max(y - radius, 0) : y + radius, max(x - radius, 0) : x + radius] = True
+    return Prompts(mask=encode(mask & (stack > 128)))
+
+
+def followed(engine, **options) -> list[int]:
+    return [plane for plane, _ in engine.propagate(**options)]
+
+
+def areas(engine, object_id=1) -> dict[int, int]:
+    found = {p: engine.outcome(object_id, p).mask for p in engine.planes(object_id)}
+    return {p: 0 if mask is None else mask.area for p, mask in found.items()}

@@ -97,7 +97,7 @@ def test_settings() -> None:
         for key, prop in contribution.properties.items()
     }
     assert {key: prop.default for key, prop in settings.items()} == {
-        "model.name": "cellprompt-focus",
+        "model.name": "",
         "model.device": "auto",
         "model.cache_megabytes": 1024,
         "model.disk_megabytes": 0,
@@ -105,6 +105,7 @@ def test_settings() -> None:
         "image.low_percentile": 0.1,
         "image.high_percentile": 99.9,
         "accept.overlap": "keep",
+        "sessions.beside": True,
     }
     assert settings["model.device"].enum == ["auto", "cpu", "cuda", "mps"]
     assert settings["image.contrast"].enum == ["layer limits", "percentiles"]

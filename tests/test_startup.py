@@ -97,6 +97,7 @@ def test_import_loads_little_more_than_the_interpreter() -> None:
     assert more == {"napari_cellprompt"}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("code", "seconds"),
     [

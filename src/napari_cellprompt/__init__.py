@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.tasks.fewshot import fewshot
     from napari_cellprompt.tasks.fill import fill
     from napari_cellprompt.tasks.propagate import propagate
+    from napari_cellprompt.tasks.refine import refine
     from napari_cellprompt.tasks.segment import segment
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "fill",
     "load_model",
     "propagate",
+    "refine",
     "segment",
 ]
 
@@ -51,6 +53,7 @@ _HOMES = {
     "fill": ".tasks.fill",
     "load_model": ".core.zoo.load",
     "propagate": ".tasks.propagate",
+    "refine": ".tasks.refine",
     "segment": ".tasks.segment",
 }
 

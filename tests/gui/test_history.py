@@ -179,14 +179,14 @@ def test_what_was_not_used_is_not_deleted(desk: Any) -> None:
         window.drag(layer, (row - 4, column - 4), (row + 24, column + 24))
         window.see_mask()
     boxes = window.widget.form.boxes.value
-    boxes.add([[(2.0, 2.0), (10.0, 20.0)]], shape_type="line")
+    boxes.add([[(2.0, 2.0), (2.4, 20.0)]], shape_type="rectangle")
     window.settle()
     window.key(Qt.Key.Key_A)
     # the first box is object 1 once more
     assert ids(window) == [0, 1, 3] or ids(window) == [0, 1, 2]
     said = window.widget.panel.status_line.text()
     assert "1 not" in said and "75%" in said
-    assert boxes.shape_type == ["rectangle", "line"]
+    assert boxes.shape_type == ["rectangle", "rectangle"]
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,10 @@ def test_what_was_not_used_is_not_deleted(desk: Any) -> None:
         (
             "ellipse",
             [(16, 26), (16, 54), (44, 54), (44, 26)],
-            "Ellipses count by their bounding box",
+            "Ellipse: counts by the pixels inside",
         ),
-        ("polygon", [(16, 26), (16, 54), (44, 40)], "Polygons count by their bounding box"),
-        ("line", [(16, 26), (44, 54)], "Lines do not count"),
+        ("polygon", [(16, 26), (16, 54), (44, 40)], "Polygon: counts by the pixels inside"),
+        ("line", [(16, 26), (44, 54)], "The line marks the object"),
     ],
 )
 def test_shapes_that_are_no_boxes_say_how_they_count(

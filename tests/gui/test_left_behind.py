@@ -107,7 +107,10 @@ def test_what_is_followed_is_in_the_image_where_it_was_found(
     found.accept("propagate")
     assert (found.count("A"), found.count("B")) == (2, 0)
     assert found.place.chosen.image is found.images["A"]
-    assert find_dock(found.window.viewer, "Propagate").form.what.value == "plane"
+    propagate = find_dock(found.window.viewer, "Propagate")
+    assert propagate.form.what.value == "plane"
+    # which cannot be seen
+    assert "'A', which lies under 'B'" in propagate.panel.status_line.text()
 
 
 def test_what_was_in_an_image_that_is_gone_is_not_followed_in_another(

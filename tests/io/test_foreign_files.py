@@ -126,6 +126,30 @@ def test_colours_of_any_type_are_colours(dtype: Any, tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.tif").axes == "YXS"
 
 
+@pytest.mark.parametrize(
+    ("name", "pixels", "axes", "said"),
+    [
+        ("a.npy", COLOURS[0], "YXS", "colours of one picture of 30 x 20 pixels"),
+        ("a.npy", COLOURS[0, :2].astype(float), "ZYX", "2 planes of 3 x 30 pixels"),
+        ("a.tif", COLOURS[0].astype(np.uint16), "ZYX", "20 planes of 3 x 30 pixels"),
+    ],
+)
+def test_a_last_axis_that_may_be_colours_is_announced(
+    name: str, pixels: np.ndarray, axes: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if path.suffix == ".npy":
+        np.save(path, pixels)
+    else:
+        tifffile.imwrite(path, pixels, photometric="minisblack")
+    image = read_image(path)
+    assert image.axes == axes
+    (note,) = image.notes
+    assert note.startswith(f"{name}: Nothing says what its axes are.") and said in note
+    # who says what they are is not asked
+    assert read_image(path, "YXS").notes == ()
+
+
 OME_UM = {"axes": "ZYX", "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.2}
 IMAGEJ = "ImageJ=1.54f\nimages=5\nslices=5\nunit=um\nspacing=500\n"
 

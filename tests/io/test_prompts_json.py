@@ -116,11 +116,14 @@ POINT = {"id": 1, "points": [[1, 2]]}
         ({"labels": [2]}, r"objects\[0\]\.labels\[0\] must be a whole number from 0 to 1"),
         ({"box": [1, 2, 3]}, r"objects\[0\]\.box must be 4 finite numbers"),
         ({"box": [5, 5, 5, 9]}, r"objects\[0\]\.box must have x0 < x1"),
-        ({"mask": {"size": [6, 6], "counts": MASK.counts}}, r"exclude each other"),
         ({"mask": {"size": [6], "counts": ""}}, r"objects\[0\]\.mask\.size must be \[rows"),
         ({"mask": {"size": [6, 6], "counts": 7}}, r"mask\.counts must be a COCO"),
         ({"mask": {"size": [6, 7], "counts": MASK.counts}}, r"mask\.counts is damaged"),
         ({"mask": {"size": [6, 6], "rle": ""}}, r"mask has an unknown key 'rle'"),
+        ({"strokes": 1}, r"strokes must be a list of objects with a path"),
+        ({"strokes": [{"label": 1}]}, r"strokes\[0\]\.path must be a list of pairs"),
+        ({"strokes": [{"path": [[1]]}]}, r"path\[0\] must be 2 finite numbers"),
+        ({"strokes": [{"path": [[1, 2]], "label": 2}]}, r"label must be a whole number"),
     ],
 )
 def test_errors_name_file_and_place(changes: dict[str, Any], message: str) -> None:
@@ -181,3 +184,14 @@ def test_what_is_checked_is_not_changed() -> None:
     content = copy.deepcopy(EXAMPLE)
     objects_from_json(content)
     assert content == EXAMPLE
+
+
+def test_lines_and_a_mask_with_clicks_come_back() -> None:
+    prompts = Prompts(
+        points=((1.0, 2.0),),
+        labels=(0,),
+        mask=MASK,
+        strokes=((((1.5, 2.0), (3.0, 4.0)), 1), (((0.0, 0.0), (2.0, 0.0)), 0)),
+    )
+    [item] = objects_from_json(objects_to_json([ObjectPrompts(1, None, {}, prompts)]))
+    assert item.prompts == prompts

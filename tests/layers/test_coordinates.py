@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
+from tests.between_layers import transform_points
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.layers.coordinates import (
@@ -17,7 +18,6 @@ from napari_cellprompt.layers.coordinates import (
     plane_shape,
     plane_to_layer,
     points_to_plane,
-    transform_points,
     units_note,
 )
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Labels
+from tests.between_layers import transform_points
 
-from napari_cellprompt.layers.coordinates import plane_of, transform_points
+from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.grids import GridMatch, layer_kwargs, match_grid
 
 SHAPE = (4, 20, 30)

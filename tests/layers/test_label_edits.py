@@ -12,7 +12,7 @@ from napari_cellprompt.layers.labels.accept import Acceptor
 from napari_cellprompt.layers.labels.commit import LabelsError
 from napari_cellprompt.layers.labels.deltas import LabelDelta, find_voxels
 from napari_cellprompt.layers.labels.splitting import by_clicks, by_line, voxels_of
-from napari_cellprompt.layers.labels.survey import reconcile, survey
+from napari_cellprompt.layers.labels.survey import apply_differences, differences, survey
 from napari_cellprompt.session.history import History, Moved
 from napari_cellprompt.session.objects import ObjectRecord
 
@@ -32,7 +32,7 @@ class Bench:
     def look(self) -> None:
         seen = survey(self.labels.data)
         assert seen is not None
-        reconcile(self.store, seen, self.lost)
+        apply_differences(self.store, differences(self.store, seen, self.lost), self.lost)
 
     @property
     def store(self):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_cellprompt.layers.coordinates import plane_of
-from napari_cellprompt.layers.on_top import choose_image, covering, images_of
+from napari_cellprompt.layers.on_top import choose_image, covering, images_of, note_on
 from napari_cellprompt.layers.previews.mask import preview_metadata
 
 PIXELS = np.zeros((20, 30), np.uint8)
@@ -47,6 +47,17 @@ def test_what_hides_nothing(viewer, options: dict[str, Any]) -> None:
     first = add(viewer, "A")
     add(viewer, "B", **options)
     assert covering(viewer, first) is None
+
+
+def test_a_last_axis_that_may_be_colours_is_announced(viewer) -> None:
+    colours = np.zeros((40, 30, 3), np.uint8)
+    stack = viewer.add_image(colours, rgb=False, name="a")
+    said = note_on(viewer, stack)
+    assert "'a' is a stack of 40 planes of 3 x 30 pixels" in said and "rgb=True" in said
+    assert note_on(viewer, stack, channel_axis=2) == ""
+    stack.visible = False
+    assert note_on(viewer, viewer.add_image(colours, rgb=True)) == ""
+    assert note_on(viewer, viewer.add_image(np.zeros((3, 40, 30)))) == ""
 
 
 def test_units_count(viewer) -> None:

@@ -23,18 +23,23 @@ def add_segment(commands: Commands, shared: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "segment",
         parents=[shared],
-        help="segment the objects that a file of prompts names",
-        description="Segment the objects that a file of prompts names; write a label TIFF "
-        "of the image's shape, without its channels.",
+        help="segment the objects that a file of prompts names, or labels hold",
+        description="Segment the objects that a file of prompts names, or draw those of "
+        "labels anew (--refine); write a label TIFF of the image's shape, without its "
+        "channels.",
     )
     parser.set_defaults(run=run_segment)
     parser.add_argument("image", type=Path, metavar="IMAGE", help="TIFF, PNG or JPEG")
-    parser.add_argument(
-        "--prompts",
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--prompts", type=Path, metavar="JSON", help="points, lines, boxes and masks"
+    )
+    what.add_argument(
+        "--refine",
         type=Path,
-        required=True,
-        metavar="JSON",
-        help="points, boxes and masks",
+        metavar="LABELS",
+        help="labels of any program on the image's grid: each object goes to the model as "
+        "a mask, and keeps its id",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="TIFF", help="labels to write"

@@ -29,6 +29,7 @@ __all__ = [
     "Prediction",
     "Prompts",
     "Rectangle",
+    "Stroke",
     "Tile",
     "box_outside",
     "points_outside",
@@ -37,6 +38,10 @@ __all__ = [
 
 Rectangle = tuple[float, float, float, float]
 """``x0, y0, x1, y1`` in pixels of a plane, with parts of pixels; a `Box` is one too."""
+
+Stroke = tuple[tuple[tuple[float, float], ...], int]
+"""A line drawn with a pen: ``(x, y)`` of its corners in pixels, and 1 = along the object,
+0 = along what does not belong to it."""
 
 
 class Box(NamedTuple):
@@ -101,6 +106,9 @@ class Prompts:
     """One per point: 1 = belongs to the object, 0 = does not."""
     box: tuple[float, float, float, float] | None = None
     mask: MaskRLE | None = None
+    """Roughly the object's pixels, to start from."""
+    strokes: tuple[Stroke, ...] = ()
+    """Lines drawn along the object, or along what is not part of it."""
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.points):
@@ -123,11 +131,48 @@ class Prompts:
             x0, y0, x1, y1 = self.box
             if x1 <= x0 or y1 <= y0:
                 raise PromptError(f"box must have x0 < x1 and y0 < y1: got {self.box}.")
+        for path, label in self.strokes:
+            if label not in (0, 1):
+                raise PromptError(
+                    f"the label of a stroke must be 1 (object) or 0 (background): "
+                    f"got {label}."
+                )
+            if not path or not all(
+                len(corner) == 2 and all(math.isfinite(value) for value in corner)
+                for corner in path
+            ):
+                raise PromptError(f"each stroke needs finite pairs (x, y): got {path}.")
 
     @property
     def is_empty(self) -> bool:
         """True when there is nothing to predict from."""
-        return not self.points and self.box is None and self.mask is None
+        return not self.points and not self.strokes and not self.outlined
+
+    @property
+    def outlined(self) -> bool:
+        """Whether they show how large the object is."""
+        return self.box is not None or self.mask is not None
+
+    @property
+    def tells_place(self) -> bool:
+        """Whether anything says where the object is, and not only where it is not."""
+        return self.outlined or 1 in self.labels or any(sign for _, sign in self.strokes)
+
+    @property
+    def anchor(self) -> tuple[float, float]:
+        """``(x, y)`` of the first click on the object, or the middle of the first stroke.
+
+        Raises
+        ------
+        PromptError
+            Where there is neither.
+        """
+        if 1 in self.labels:
+            return self.points[self.labels.index(1)]
+        for path, label in self.strokes:
+            if label:
+                return path[len(path) // 2]
+        raise PromptError("neither a click nor a stroke is on the object.")
 
     def check_usable(self, shape: tuple[int, int], name: str = "prompts") -> None:
         """Raise ``PromptError`` unless an object of a plane can be meant by this.
@@ -148,10 +193,13 @@ class Prompts:
         if self.box is not None:
             if box_outside(self.box, shape):
                 raise PromptError(f"{name}.box lies outside {size}.")
-        elif self.points and 1 not in self.labels:
+        elif not self.is_empty and not self.tells_place:
             raise PromptError(
                 f"{name} needs a point on the object, not only on background."
             )
+        for i, (path, _) in enumerate(self.strokes):
+            if bool(points_outside(path, shape).all()):
+                raise PromptError(f"{name}.strokes[{i}] lies outside {size}.")
         if self.mask is not None and tuple(self.mask.size) != tuple(shape):
             rows, columns = self.mask.size
             raise PromptError(f"{name}.mask is {columns} x {rows} pixels, unlike {size}.")

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.images.planes import planes_last
+from napari_cellprompt.core.images.planes import colours_or_planes, planes_last
 
 from .image_types import ImageFile, LabelGrid
 from .ome_zarr import is_zarr, read_zarr
@@ -122,7 +122,9 @@ def _reading(path: Path, read: Callable[[Path], T]) -> T:
 def _read_array(path: Path, axes: str | None) -> ImageFile:
     """A NumPy array stays in its file and is read when needed."""
     data, letters = planes_last(np.load(path, mmap_mode="r", allow_pickle=False), axes)
-    return ImageFile(data, letters, (1.0,) * len(letters), "pixel")
+    guess = "" if axes else colours_or_planes(data.shape, letters)
+    notes = (f"{path.name}: {guess}",) if guess else ()
+    return ImageFile(data, letters, (1.0,) * len(letters), "pixel", "", notes)
 
 
 def _read_picture(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.rle import decode
-from napari_cellprompt.core.types import MaskRLE, Prompts
+from napari_cellprompt.core.types import MaskRLE, Prompts, Stroke
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 VERSION = 1
-_OBJECT_KEYS = ("id", "plane", "at", "points", "labels", "box", "mask")
+_OBJECT_KEYS = ("id", "plane", "at", "points", "labels", "box", "mask", "strokes")
 _MAX_ID = 2**32 - 1
 
 
@@ -137,6 +137,11 @@ def _to_json(item: ObjectPrompts) -> dict[str, Any]:
         entry["box"] = list(prompts.box)
     if prompts.mask is not None:
         entry["mask"] = {"size": list(prompts.mask.size), "counts": prompts.mask.counts}
+    if prompts.strokes:
+        entry["strokes"] = [
+            {"path": [list(corner) for corner in path], "label": label}
+            for path, label in prompts.strokes
+        ]
     return entry
 
 
@@ -225,14 +230,11 @@ class _Reader:
                 self.fail(f"{place}.box", "must have x0 < x1 and y0 < y1", value["box"])
         if value.get("mask") is not None:
             mask = self._mask(value["mask"], f"{place}.mask")
-        if not pairs and box is None and mask is None:
+        strokes = self._strokes(value.get("strokes", []), f"{place}.strokes")
+        if not pairs and not strokes and box is None and mask is None:
             raise PromptError(
-                f"{self._source}: {place} has no prompt; it needs points, a box or a mask."
-            )
-        if pairs and mask is not None:
-            raise PromptError(
-                f"{self._source}: {place} has points and a mask, which exclude each other "
-                f"on one plane."
+                f"{self._source}: {place} has no prompt; it needs points, strokes, a box "
+                f"or a mask."
             )
         return Prompts(
             points=tuple((x, y) for x, y in pairs),
@@ -242,7 +244,26 @@ class _Reader:
             ),
             box=None if box is None else (box[0], box[1], box[2], box[3]),
             mask=mask,
+            strokes=strokes,
         )
+
+    def _strokes(self, value: Any, place: str) -> tuple[Stroke, ...]:
+        if not isinstance(value, list):
+            self.fail(place, "must be a list of objects with a path", value)
+        strokes: list[Stroke] = []
+        for i, item in enumerate(value):
+            here = f"{place}[{i}]"
+            self.keys(item, here, ("path", "label"))
+            path = item.get("path")
+            if not isinstance(path, list) or not path:
+                self.fail(f"{here}.path", "must be a list of pairs [x, y]", path)
+            corners = [
+                self.numbers(corner, f"{here}.path[{k}]", 2, "[x, y]")
+                for k, corner in enumerate(item["path"])
+            ]
+            label = self.integer(item.get("label", 1), f"{here}.label", 0, 1)
+            strokes.append((tuple((x, y) for x, y in corners), label))
+        return tuple(strokes)
 
     def _mask(self, value: Any, place: str) -> MaskRLE:
         self.keys(value, place, ("size", "counts"))

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.images.planes import axes_of, planes_last
+from napari_cellprompt.core.images.planes import axes_of, colours_or_planes, planes_last
 
 from .calibration import Calibration, read_calibration
 
@@ -102,9 +102,13 @@ def read_tiff(
             data = data.reshape(-1, *data.shape[-inner:])
             choice = replace(choice, shape=data.shape, said=f"Z{choice.said[-inner:]}")
         letters = _letters(choice, data.dtype, axes)
+        guess = ""
+        if axes is None and not _is_named(choice):
+            guess = colours_or_planes(data.shape, letters)
         data, letters = planes_last(data, letters)
         calibration = read_calibration(tif, letters, choice.numbers[0])
-    return TiffImage(data, letters, calibration, choice.notes)
+    notes = (*choice.notes, f"{path.name}: {guess}") if guess else choice.notes
+    return TiffImage(data, letters, calibration, notes)
 
 
 def read_tiff_header(path: Path, *, series: int | None = None) -> TiffHeader:
@@ -209,10 +213,18 @@ def _letters(choice: _Choice, dtype: Any, axes: str | None) -> str:
     unknown = [letter for letter in said if letter not in "TCZYXS"]
     if len(unknown) == 1 and "Z" not in said and set(said) - set(unknown) <= set("YXS"):
         said = said.replace(unknown[0], "Z")
+    return said if _are_letters(said) else axes_of(choice.shape, dtype)
+
+
+def _are_letters(said: str) -> bool:
+    """Whether letters of axes are those that are known, Y and X among them."""
     known = set(said) <= set("TCZYXS") and len(set(said)) == len(said)
-    if known and set("YX") <= set(said):
-        return said
-    return axes_of(choice.shape, dtype)
+    return known and set("YX") <= set(said)
+
+
+def _is_named(choice: _Choice) -> bool:
+    """Whether the file says what all its axes are."""
+    return _are_letters(choice.said)
 
 
 def _is_unnamed(choice: _Choice) -> bool:

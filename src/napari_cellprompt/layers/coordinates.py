@@ -43,7 +43,6 @@ __all__ = [
     "points_to_plane",
     "to_data",
     "to_world",
-    "transform_points",
     "units_note",
 ]
 
@@ -153,29 +152,6 @@ def to_world(
 def _as_points(points: ArrayLike, ndim: int) -> NDArray[np.float64]:
     array = np.asarray(points, dtype=np.float64)
     return array.reshape(-1, ndim) if array.size else np.empty((0, ndim))
-
-
-def transform_points(
-    source: Layer, target: Layer, points: ArrayLike
-) -> NDArray[np.float64]:
-    """Data coordinates in ``target`` of points given in those of ``source``.
-
-    Parameters
-    ----------
-    source, target : napari.layers.Layer
-        Layers of any number of axes, aligned at the last one.
-    points : array_like, shape (N, source.ndim)
-        Data coordinates in array order.
-
-    Returns
-    -------
-    ndarray, shape (N, target.ndim), float64
-        Axes that only ``target`` has are 0 in the world. Units are converted axis by
-        axis; those that cannot be (pixel and micrometre) count as equal.
-    """
-    units = target.units if units_note(source, target) is None else None
-    world = to_world(source, _as_points(points, source.ndim), units)
-    return to_data(target, align_right(world, target.ndim), units)
 
 
 def units_note(source: Layer, target: Layer) -> str | None:

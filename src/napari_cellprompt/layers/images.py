@@ -47,11 +47,6 @@ class ImageRevisions:
             self._follow(name, layer)
         return f"{name}:{self._revisions[name]}"
 
-    def bump(self, layer: Image) -> None:
-        """Give a layer a new identity, for pixels that changed without an event."""
-        self.key(layer)
-        self._revisions[str(layer.unique_id)] += 1
-
     def forget(self, layer: Image) -> None:
         """Stop following a layer that was removed from its viewer."""
         name = str(layer.unique_id)

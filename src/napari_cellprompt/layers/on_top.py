@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .coordinates import PlaneView
 
-__all__ = ["choose_image", "covering", "images_of"]
+__all__ = ["choose_image", "covering", "images_of", "note_on"]
 
 # Channels are shown through one another like this, so that none hides another one.
 _SEEN_THROUGH = ("additive", "minimum", "multiplicative")
@@ -75,6 +75,44 @@ def covering(
         if _covers(viewer, other, image, place):
             return other
     return None
+
+
+def note_on(
+    viewer: ViewerModel,
+    image: Image,
+    at: tuple[PlaneView, tuple[float, float]] | None = None,
+    *,
+    channel_axis: int | None = None,
+) -> str:
+    """What a user may not expect of an image: hidden by another one, or no colours.
+
+    Parameters
+    ----------
+    viewer, image
+        As of :func:`covering`.
+    at
+        A plane of the image, and ``(x, y)`` of the newest prompt on it.
+    channel_axis
+        Which the user has chosen.
+    """
+    other = covering(viewer, image)
+    if other is not None:
+        return (
+            f"Clicks count for '{image.name}', which lies under '{other.name}': "
+            f"choose '{other.name}' as Image to work on that one."
+        )
+    if at is not None:
+        view, xy = at
+        other = covering(viewer, image, view=view, at=xy)
+        return f"This counts for '{image.name}', under '{other.name}'." if other else ""
+    shape = array_shape(image)
+    if len(shape) != 3 or shape[2] not in (3, 4) or channel_axis == 2:
+        return ""
+    return (
+        f"'{image.name}' is a stack of {shape[0]} planes of {shape[2]} x {shape[1]} pixels "
+        "here. If its last axis is red, green and blue, open it as a colour picture "
+        "(rgb=True)."
+    )
 
 
 def choose_image(

@@ -20,6 +20,7 @@ from .grids import match_grid
 from .images import full_resolution
 from .labels.commit import LabelsError
 from .prompting.drawn import Drawing
+from .prompting.prompts import NEGATIVE, POLARITY, POSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -132,11 +133,13 @@ def drawing_entry(drawing: Drawing | None) -> DrawingEntry | None:
     if drawing is None or not (len(drawing.points) or drawing.shapes):
         return None
     features = {} if drawing.features is None else drawing.features
+    names = tuple(POSITIVE if sign else NEGATIVE for sign in drawing.signs)
     return DrawingEntry(
         points=tuple(tuple(row) for row in drawing.points.tolist()),
         features={str(name): tuple(features[name].tolist()) for name in features},
         shapes=tuple(tuple(map(tuple, shape.tolist())) for shape in drawing.shapes),
         kinds=drawing.kinds,
+        shape_features={POLARITY: names} if NEGATIVE in names else {},
     )
 
 
@@ -145,11 +148,22 @@ def drawing_of(entry: DrawingEntry) -> Drawing:
     import pandas as pd
 
     return Drawing(
-        np.array(entry.points, dtype=float).reshape(len(entry.points), -1),
+        np.array(entry.points, dtype=float).reshape(
+            len(entry.points), len(entry.points[0]) if entry.points else 2
+        ),
         pd.DataFrame({name: list(values) for name, values in entry.features.items()}),
         tuple(np.array(shape, dtype=float) for shape in entry.shapes),
         entry.kinds,
+        _signs(entry),
     )
+
+
+def _signs(entry: DrawingEntry) -> tuple[int, ...]:
+    """Of each shape; positive where the file does not say."""
+    names = entry.shape_features.get(POLARITY, ())
+    if len(names) != len(entry.kinds):
+        return (1,) * len(entry.kinds)
+    return tuple(0 if name == NEGATIVE else 1 for name in names)
 
 
 class Edits:

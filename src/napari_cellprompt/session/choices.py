@@ -28,13 +28,16 @@ class Choices:
     """Name or path of the model that was loaded last; empty before the first."""
     offered: bool = False
     """Whether the user has answered the offer of the official models."""
+    one_per_point: bool = False
+    """Whether each click on an object is an object of its own."""
 
 
 def read_choices() -> Choices:
     """What is remembered; nothing where the file is missing or damaged."""
     try:
         known = json.loads((data_folder() / _FILE).read_text(encoding="utf-8"))
-        return Choices(str(known["model"]), bool(known["offered"]))
+        model, offered = str(known["model"]), bool(known["offered"])
+        return Choices(model, offered, bool(known.get("one_per_point", False)))
     except FileNotFoundError:
         return Choices()
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -42,13 +45,20 @@ def read_choices() -> Choices:
         return Choices()
 
 
-def remember(*, model: str | None = None, offered: bool | None = None) -> None:
+def remember(
+    *,
+    model: str | None = None,
+    offered: bool | None = None,
+    one_per_point: bool | None = None,
+) -> None:
     """Change what is remembered; a full disk is no reason to stop anybody's work."""
     before = after = read_choices()
     if model is not None:
         after = replace(after, model=model)
     if offered is not None:
         after = replace(after, offered=offered)
+    if one_per_point is not None:
+        after = replace(after, one_per_point=one_per_point)
     if after == before:
         return
     folder = data_folder()

@@ -66,10 +66,18 @@ def methods(session: Session) -> str:
         points = [one.prompts.points for one in accepted]
         boxes = sum(one.prompts.box is not None for one in accepted)
         clicks = sum(len(item) for item in points)
+        given = [_counted(clicks, "click"), _counted(boxes, "box")]
+        lines = sum(len(one.prompts.strokes) for one in accepted)
+        outlines = sum(one.prompts.mask is not None for one in accepted)
+        if lines:
+            given.append(_counted(lines, "line"))
+        if outlines:
+            given.append(_counted(outlines, "drawn outline"))
+        total = clicks + boxes + lines + outlines
         text += (
             f" {_counted(len(accepted), 'mask')} {_were(len(accepted))} accepted from "
-            f"{_counted(clicks, 'click')} and {_counted(boxes, 'box')} "
-            f"({(clicks + boxes) / len(accepted):.1f} prompts per object)."
+            f"{', '.join(given[:-1])} and {given[-1]} "
+            f"({total / len(accepted):.1f} prompts per object)."
         )
     text += _followed(session)
     kinds = _kinds(session)

@@ -56,6 +56,16 @@ class Segmenter(Protocol):
     ) -> Prediction:
         """Masks of one object."""
 
+    def predict_many(
+        self,
+        plane: PlaneSource,
+        prompts: Sequence[Prompts],
+        *,
+        size_hint: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Prediction]:
+        """Masks of several objects, together where that is faster."""
+
     def prepare(
         self,
         plane: PlaneSource,
@@ -185,12 +195,15 @@ class SegmentSession:
 
         def job(context: JobContext) -> list[Prediction]:
             self._check(plane)
-            return [
-                self._segmenter().predict(
-                    plane, prompts, size_hint=size_hint, cancelled=context.cancelled
+            segmenter = self._segmenter()
+            if len(objects) == 1:
+                one = segmenter.predict(
+                    plane, objects[0], size_hint=size_hint, cancelled=context.cancelled
                 )
-                for prompts in objects
-            ]
+                return [one]
+            return segmenter.predict_many(
+                plane, objects, size_hint=size_hint, cancelled=context.cancelled
+            )
 
         return self._submit(self._again_on_cpu(job), "predict", Priority.CLICK)
 

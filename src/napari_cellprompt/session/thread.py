@@ -204,10 +204,6 @@ class InferenceThread:
         """Whether :meth:`shutdown` was called."""
         return self._closed
 
-    def on_this_thread(self) -> bool:
-        """Whether the caller already runs on the inference thread."""
-        return threading.current_thread() is self._thread
-
     def _take(self, wanted: Callable[[_Job], bool]) -> list[_Job]:
         """Remove matching jobs from the queue and flag the running one (lock held)."""
         taken = [job for job in self._queue if wanted(job)]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.core.everything.finding import EverythingSettings, label_plane
+from napari_cellprompt.core.everything.finding import (
+    EverythingSettings,
+    label_plane,
+    typical_side,
+)
 from napari_cellprompt.core.everything.linking import PlaneLinker
 from napari_cellprompt.core.images.fingerprint import fingerprint
 from napari_cellprompt.core.inference.searching import Mode, SearchSettings
@@ -271,11 +274,11 @@ def label_stack(
             linker.go_on_after(linked)
             size = float(part["size"]) if part["size"] > 0 else None
         else:
-            wanted = replace(settings, search=replace(settings.search, size=size))
-            labels, kept = label_plane(segmenter, plane, wanted, cancelled=cancelled)
-            if size is None and kept.kept:
-                # the cells of a stack are of one size: look for it once
-                size = float(np.median([item.mask.side for item in kept.kept]))
+            labels, filtered = label_plane(
+                segmenter, plane, settings.of_size(size), cancelled=cancelled
+            )
+            if size is None:
+                size = typical_side(filtered.kept)
             linked = linker.add(labels)
             if unfinished is not None and position:
                 unfinished.put(name, {"labels": linked, "size": np.array(size or 0.0)})

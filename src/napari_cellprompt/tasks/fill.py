@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 from napari_cellprompt.core.errors import ImageError, PromptError
 from napari_cellprompt.core.fill.labels import FilledLabels
 from napari_cellprompt.core.images.planes import axes_of
-from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.core.images.stack import ImageStack, axis_along
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import LabelGrid, read_image
 from napari_cellprompt.io.label_tiff import read_labels
@@ -78,7 +79,7 @@ def run(request: FillRequest, report: Report = SILENT) -> bool:
         found = read_labels(request.labels)
         image = read_image(request.image, request.axes, series=request.series)
         say_what_is_read(request.image, image, report)
-    along = _axis(found.axes, request.along, request.labels.name)
+    along = _axis(found.axes, request.along, of=request.labels.name)
     grid = LabelGrid(
         tuple(found.labels.shape), found.axes, found.scale, found.unit, found.known
     )
@@ -153,7 +154,7 @@ def fill(
     else:
         array = np.asarray(labels)
         letters = axes_of(array.shape, array.dtype, axes or _USUAL.get(array.ndim))
-    along = _axis(letters, axis, "The label image")
+    along = _axis(letters, axis, of="The label image")
     sight = None
     if image is not None:
         opened = open_image(image, image_axes)
@@ -233,15 +234,7 @@ class _Job:
         return filled
 
 
-def _axis(axes: str, wanted: str | None, name: str) -> str:
-    letters = [letter for letter in "ZT" if letter in axes]
-    chosen = None if wanted is None else wanted.upper()
-    if not letters or (chosen is not None and chosen not in letters):
-        raise ImageError(
-            f"{name} has no axis {chosen or 'Z or T'} to fill along: its axes are {axes} "
-            "(axes names them)."
-        )
-    return chosen or letters[0]
+_axis = partial(axis_along, purpose="fill along", hint=" (axes names them)")
 
 
 def _check_image(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cellprompt.core.errors import ImageError, PromptError
+from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.images.fingerprint import fingerprint
-from napari_cellprompt.core.images.stack import ImageStack
+from napari_cellprompt.core.images.stack import ImageStack, axis_along
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.propagate.propagator import StackPropagator
@@ -102,7 +102,9 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
         check_output(tracks_file, inputs)
     limits = contrast_of(request)
     image = read_image(request.image, request.axes, series=request.series)
-    along = _axis(request, image)
+    along = axis_along(
+        image.axes, request.along, of=request.image.name, hint=" (--axes names them)"
+    )
     placed = _placed(request, image, along, source)
     say_what_is_read(request.image, image, report)
     check_label_file(request.output, inputs, image.grid)
@@ -220,17 +222,6 @@ def propagate(
     follow_objects(engine, Span(None, start, stop, direction))
     outcomes = engine.outcomes()
     return np.stack([outcomes.labels(z, planes.shape) for z in range(len(planes))])
-
-
-def _axis(request: PropagateRequest, image: ImageFile) -> str:
-    letters = [letter for letter in "ZT" if letter in image.axes]
-    wanted = None if request.along is None else request.along.upper()
-    if not letters or (wanted is not None and wanted not in letters):
-        raise ImageError(
-            f"{request.image.name} has no axis {wanted or 'Z or T'} to propagate along: "
-            f"its axes are {image.axes} (--axes names them)."
-        )
-    return wanted or letters[0]
 
 
 def _check_range(request: PropagateRequest, length: int, along: str) -> None:

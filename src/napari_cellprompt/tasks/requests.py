@@ -70,12 +70,14 @@ class ImageRequest(ModelRequest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentRequest(ImageRequest):
-    """Objects that a file of prompts names are to be segmented."""
+    """Objects that a file of prompts names, or labels hold, are to be segmented."""
 
     image: Path
-    prompts: Path
     output: Path
     """Label TIFF."""
+    prompts: Path | None = None
+    refine: Path | None = None
+    """Labels whose objects are drawn anew, instead of prompts; ids are kept."""
     along: str | None = None
     """``z`` or ``t``: the axis that ``plane`` counts; None takes z where there is one."""
 

@@ -31,6 +31,7 @@ from napari_cellprompt.tasks.inputs.reading import (
 )
 
 from .inputs import loading
+from .refine import run_refine
 from .report import SILENT, Report, counted
 from .resuming import begin, end, name_of, unfinished_of
 
@@ -85,6 +86,11 @@ def run(request: SegmentRequest, report: Report = SILENT) -> None:
     concurrent.futures.CancelledError
         Where ``report`` says so.
     """
+    if (request.prompts is None) == (request.refine is None):
+        raise PromptError("Give either prompts or labels to refine.")
+    if request.prompts is None:
+        run_refine(request, report)
+        return
     inputs = (request.image, request.prompts, model_file(request))
     check_label_file(request.output, inputs)
     limits = contrast_of(request)

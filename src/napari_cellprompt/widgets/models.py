@@ -136,6 +136,8 @@ class ModelsWidget(QWidget):
             self.message.setText(problem)
             return
         self.list.fill(future.result())
+        if self._download is not None:
+            self.choose(self._download.name)
         self._show_details()
 
     def _show_details(self) -> None:
@@ -189,6 +191,7 @@ class ModelsWidget(QWidget):
         self.bar.setVisible(True)
         self.message.setText(f"Fetching {name}…")
         self._download = Download(name, self._progress)
+        self.choose(name)
         self._bridge.deliver(self._download.future, self._fetched)
         self._enable()
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Points, Shapes
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -25,11 +24,16 @@ from napari_cellprompt.tasks.series import Series
 from napari_cellprompt.widgets.segment.export import Exporter
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
-from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.docks import (
+    find_dock,
+    has_left_dock,
+    open_beside,
+)
 from napari_cellprompt.widgets.shared.keys import SERIES_KEYS, KeyBinder, name_of
 from napari_cellprompt.widgets.shared.looks import (
     Accent,
     grid_of,
+    ignore_state,
     push_button,
     text_line,
 )
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
     import napari.viewer
     from napari.layers import Image, Labels, Layer
+    from qtpy.QtCore import QEvent
 
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
@@ -65,9 +70,7 @@ class SeriesWidget(QWidget):
         self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
-        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
-            viewer, "Segment"
-        )
+        segment: SegmentWidget = open_beside(viewer, "Segment")
         self._segment: SegmentWidget | None = segment
         self._bridge = ResultBridge()
         self._exporter = Exporter(self._bridge, lambda text, _: self._say(text))
@@ -113,7 +116,7 @@ class SeriesWidget(QWidget):
             "skip": partial(self.go, 1),
         }
         for name, action in actions.items():
-            self.buttons[name].clicked.connect(partial(_press, action))
+            self.buttons[name].clicked.connect(ignore_state(action))
         # on the viewer: a button does not hear its key while another dock hides it
         self.keys = KeyBinder(actions, SERIES_KEYS)
         self.keys.bind(viewer, [])
@@ -267,12 +270,9 @@ class SeriesWidget(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """Stop when napari takes the widget out of its dock."""
-        if event is None:
-            return False
-        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
-        if taken_out and not self._closed:
+        if has_left_dock(self, event):
             self.shut_down()
-        return bool(super().event(event))
+        return event is not None and bool(super().event(event))
 
     def shut_down(self) -> None:
         """Let go of the viewer; layers stay as they are."""
@@ -376,7 +376,3 @@ def _place(axes: str, scale: tuple[float, ...], unit: str, known: str) -> dict[s
         "axis_labels": tuple(letter.lower() for letter in axes),
         "units": tuple(units.get(letter, "pixel") for letter in axes),
     }
-
-
-def _press(action: Any, _: bool = False) -> None:
-    action()

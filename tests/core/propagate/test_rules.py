@@ -18,6 +18,7 @@ from napari_cellprompt.core.propagate.rules import (
     find_divisions,
     has_faded,
     has_left,
+    is_doubted_again,
     main_parts,
     next_worst,
     overlap,
@@ -77,6 +78,21 @@ def test_area_jump() -> None:
 def test_when_an_object_has_left(mask, score, gone) -> None:
     recent = [block(10, 10, 30, 30)] * 3
     assert has_left(mask, score, recent, PropagationSettings()) is gone
+
+
+@pytest.mark.parametrize(
+    ("presence", "before", "doubted"),
+    [
+        pytest.param(0.6, 0.6, True, id="both doubtful"),
+        pytest.param(0.6, 0.95, False, id="this one only"),
+        pytest.param(0.9, 0.2, False, id="the one before failed by itself"),
+        pytest.param(0.95, 0.55, False, id="it is back"),
+        pytest.param(0.52, 0.95, True, id="hardly there"),
+    ],
+)
+def test_two_doubtful_frames(presence: float, before: float, doubted: bool) -> None:
+    assert is_doubted_again(presence, before, 0.5) == doubted
+    assert not is_doubted_again(presence, before, 0.0)
 
 
 def test_limits_can_be_switched_off() -> None:

@@ -16,8 +16,9 @@ import pytest
 import xxhash
 
 from napari_cellprompt.core.errors import DownloadError
-from napari_cellprompt.core.zoo.download import address, download_weights, is_downloaded
+from napari_cellprompt.core.zoo.download import address, download_weights
 from napari_cellprompt.core.zoo.registry import MODELS, ModelSpec, WeightsSource
+from napari_cellprompt.core.zoo.user_models import local_file
 
 CONTENT = os.urandom(3 << 20)
 
@@ -104,10 +105,10 @@ def leftovers(folder: Path) -> list[str]:
 
 def test_a_good_download_is_verified_and_reported(server: Server, folder: Path) -> None:
     spec, told = spec_at(f"{server.root}/good"), []
-    assert not is_downloaded(spec)
+    assert local_file(spec) is None
     path = download_weights(spec, progress=lambda *state: told.append(state))
     assert path == folder / "weights.pt" and path.read_bytes() == CONTENT
-    assert is_downloaded(spec) and leftovers(folder) == ["weights.pt"]
+    assert local_file(spec) == path and leftovers(folder) == ["weights.pt"]
     assert told[0] == (0, len(CONTENT)) and told[-1] == (len(CONTENT), len(CONTENT))
     assert [there for there, _ in told] == sorted(there for there, _ in told)
 
@@ -203,6 +204,7 @@ def test_a_refusing_proxy_is_a_sentence(
         download_weights(spec_at("http://example.org/weights.pt"))
 
 
+@pytest.mark.alone
 def test_a_silent_server_does_not_hold_up_a_cancel(server: Server, folder: Path) -> None:
     asked = threading.Event()
     timer = threading.Timer(0.3, asked.set)
@@ -296,7 +298,7 @@ def test_what_micro_sam_has_fetched_is_copied_if_it_is_the_same(
     theirs.write_bytes(CONTENT if same else CONTENT[:-1])
     source = spec_at(f"{server.root}/good").source
     spec = replace(MODELS["sam_vit_b"], source=source)
-    assert not is_downloaded(spec), "nothing is taken before it is asked for"
+    assert local_file(spec) is None, "nothing is taken before it is asked for"
     path = download_weights(spec)
     assert path.parent == folder and path.read_bytes() == CONTENT
     assert len(server.requests) == (0 if same else 1)

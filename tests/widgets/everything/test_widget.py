@@ -119,6 +119,24 @@ def test_a_stack_is_linked_in_one_undo_step(search) -> None:
     assert not desk.labels.any()
 
 
+def test_the_size_is_found_out_on_one_plane_of_a_stack(search, monkeypatch) -> None:
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(np.stack([np.zeros_like(image), image, image]))
+    sizes: list[float | None] = []
+    find = desk.segmenter.model.find
+
+    def watch(plane: Any, settings: Any, **options: Any) -> Any:
+        sizes.append(settings.size)
+        return find(plane, settings, **options)
+
+    monkeypatch.setattr(desk.segmenter.model, "find", watch)
+    desk.widget.form.size.value = 0
+    desk.widget.form.planes.value = "all"
+    desk.find()
+    assert sizes[:2] == [None, None], "nothing is on the first plane"
+    assert sizes[2] == pytest.approx(17, abs=3)
+
+
 def test_only_the_plane_on_screen(search) -> None:
     image, _ = disks((64, 90), CENTRES, 8)
     desk = search(np.stack([image, np.zeros_like(image), image]))

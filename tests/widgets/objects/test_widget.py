@@ -119,7 +119,7 @@ def test_merge_delete_renumber_are_steps_of_the_one_history(desk, monkeypatch) -
     bench.choose(4)
     bench.press("delete")
     monkeypatch.setattr(
-        "napari_cellprompt.widgets.objects.widget.QInputDialog.getInt",
+        "napari_cellprompt.widgets.objects.chosen.QInputDialog.getInt",
         lambda *arguments: (40, True),
     )
     bench.choose(6)
@@ -159,7 +159,7 @@ def test_split_by_line_and_by_clicks(desk) -> None:
 def test_classes_states_filter_and_class_layer(desk) -> None:
     bench = desk(stack())
     bench.choose(2, 5)
-    bench.widget.class_box.setEditText("mitosis")
+    bench.widget.classes.setEditText("mitosis")
     bench.press("class")
     bench.choose(2)
     bench.press("verify")
@@ -192,7 +192,7 @@ def test_doubtful_objects_and_planes_come_worst_first(desk) -> None:
     first = bench.controller.current
     rows = sorted(bench.controller.ledger.rows.values(), key=lambda row: -row.doubt)
     assert first == rows[0].record.id
-    bench.widget.verify_current()
+    bench.widget.chosen.verify_current()
     bench.controller.next_object()
     assert bench.controller.current != first
     bench.controller.next_plane()
@@ -262,7 +262,7 @@ def test_an_object_is_opened_again_with_its_clicks_and_changed_as_one_step(
 
     def opened() -> None:
         widget._choose((1,))
-        widget.reopen()
+        widget.chosen.reopen()
         assert widget.table.rows[0].record.state == "draft"
         assert len(place.chosen.points.data) == 1
         window.wait(lambda: segment.controller.candidate is not None, 20)
@@ -296,6 +296,7 @@ def test_an_object_is_opened_again_with_its_clicks_and_changed_as_one_step(
     assert np.array_equal(place.chosen.labels.data[:59], expected[:59])
 
 
+@pytest.mark.alone
 def test_two_thousand_objects_take_less_than_a_tenth_of_a_second(desk) -> None:
     data = np.zeros((4, 640, 640), dtype=np.uint16)
     for number in range(2000):

@@ -28,6 +28,8 @@ def test_what_names_no_objects(text: str) -> None:
 @pytest.fixture
 def form(qtbot: Any) -> Any:
     form = PropagateForm()
+    for part in (form.top, form.more):
+        qtbot.addWidget(part)
     yield form
     form.close()
 

@@ -82,7 +82,7 @@ def test_nothing_is_written_before_something_is_done(desk: Desk) -> None:
     desk.wait(lambda: keeper._book.entry is not None)
     keeper.save()
     assert keeper._book.autosave is None
-    assert not list(data_folder().glob("*.json"))
+    assert not list(data_folder().glob("*.cellprompt*.json"))
 
 
 def test_the_next_day_goes_on(
@@ -116,7 +116,7 @@ def test_the_next_day_goes_on(
     assert after.steps[: len(before.steps)] == before.steps
     assert after.steps[-1].objects[0].id == 2
     assert np.array_equal(stored_labels(after)[0], again.labels)
-    assert len(list(data_folder().glob("*.json"))) == 1
+    assert len(list(data_folder().glob("*.cellprompt*.json"))) == 1
 
 
 def test_starting_anew_leaves_the_session_of_before(
@@ -135,7 +135,7 @@ def test_starting_anew_leaves_the_session_of_before(
     after = kept(again)
     assert path.read_bytes() == content
     assert after.steps[0].objects[0].prompts != before.steps[0].objects[0].prompts
-    assert len(list(data_folder().glob("*.json"))) == 2
+    assert len(list(data_folder().glob("*.cellprompt*.json"))) == 2
 
 
 def test_work_before_the_answer_goes_to_a_file_of_its_own(

@@ -64,3 +64,4 @@ def test_one_click_downloads(opened: Any, wait: Any, monkeypatch: Any) -> None:
     wait(lambda: asked == ["sam2.1_hiera_tiny"])
     dock = find_dock(desk.viewer, "Models")
     wait(lambda: "is here now" in dock.message.text())
+    assert dock.selected().name == "sam2.1_hiera_tiny"

@@ -11,6 +11,7 @@ from tests.widgets.conftest import FIRST, SECOND, Desk, blobs, paint
 
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.session.segment import SegmentSession
+from napari_cellprompt.session.thread import InferenceThread
 
 Wait = Callable[[Callable[[], bool]], None]
 
@@ -89,8 +90,31 @@ def test_accept_before_the_mask_is_there(desk: Desk, fake: FakeSegmenter) -> Non
     desk.wait(lambda: len(fake.predicted) == 1)
     desk.widget.accept()
     assert not desk.labels.any()
+    assert "The mask is not there yet: it is still computed." in desk.status
+    assert "accepted as soon as it arrives" in desk.status
     fake.gate.set()
     desk.wait(lambda: bool(desk.labels.any()))
+    assert np.count_nonzero(desk.labels == 1) == 120
+
+
+def test_accept_before_the_model_is_there(
+    make_napari_viewer: Any, thread: InferenceThread, fake: FakeSegmenter, wait: Wait
+) -> None:
+    loads = threading.Event()
+
+    def load(*arguments: Any) -> Any:
+        assert loads.wait(20)
+        return fake.load(*arguments)
+
+    viewer = make_napari_viewer()
+    viewer.add_image(blobs(), name="blobs")
+    desk = Desk(viewer, SegmentSession(thread=thread, loader=load), wait)
+    desk.click(FIRST)
+    desk.controller.refresh()
+    desk.widget.accept()
+    assert "it is still waiting for the model" in desk.status
+    loads.set()
+    wait(lambda: bool(desk.labels.any()))
     assert np.count_nonzero(desk.labels == 1) == 120
 
 

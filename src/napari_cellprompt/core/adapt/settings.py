@@ -54,7 +54,7 @@ class AdaptSettings:
     batch: int = 8
     rate: float = 2e-4
     warm_up_steps: int = 5
-    share: float = 0.3
+    share: float = 0.6
     """How far the weights go from those of before to those that were learnt, 0 to 1."""
     weight_decay: float = 0.02
     clip_norm: float = 3.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.inference.searching import SearchSettings
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 
-__all__ = ["EverythingSettings", "find_on_plane", "label_plane"]
+__all__ = ["EverythingSettings", "find_on_plane", "label_plane", "typical_side"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class EverythingSettings:
     link: bool = True
     """One id per object through a stack, by overlap from plane to plane."""
     link_min_iou: float = 0.3
+
+    def of_size(self, size: float | None) -> EverythingSettings:
+        """Look for objects of a size in pixels; None: find out how large they are."""
+        return replace(self, search=replace(self.search, size=size))
 
 
 def label_plane(
@@ -81,3 +87,12 @@ def find_on_plane(
         arrived=arrived,
         cancelled=cancelled,
     )
+
+
+def typical_side(kept: Sequence[FoundObject]) -> float | None:
+    """Median side of objects in pixels; None where there are none.
+
+    The cells of a stack are of one size: it is found out on the first plane that has
+    any, and given to the search on the others.
+    """
+    return float(np.median([item.mask.side for item in kept])) if kept else None

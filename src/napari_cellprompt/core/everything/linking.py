@@ -9,11 +9,9 @@ import numpy as np
 from napari_cellprompt.core.masks.matching import iou_matrix, pair_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from numpy.typing import NDArray
 
-__all__ = ["PlaneLinker", "link_planes"]
+__all__ = ["PlaneLinker"]
 
 
 class PlaneLinker:
@@ -56,15 +54,3 @@ class PlaneLinker:
         """Go on from a plane that was linked before, instead of the one added last."""
         self._next = max(self._next, int(linked.max(initial=0)) + 1)
         self._last = linked
-
-
-def link_planes(
-    planes: Iterable[NDArray[Any]], min_iou: float = 0.3
-) -> Iterator[NDArray[np.uint32]]:
-    """Label planes ``(H, W)`` in their order, with one id per object of the stack.
-
-    An object that is missing on a plane ends there: what appears later is a new one.
-    """
-    linker = PlaneLinker(min_iou)
-    for plane in planes:
-        yield linker.add(plane)

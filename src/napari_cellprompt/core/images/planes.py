@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .sampling import ArrayData
 
-__all__ = ["PlaneSource", "axes_of", "image_limits", "planes_last"]
+__all__ = ["PlaneSource", "axes_of", "colours_or_planes", "image_limits", "planes_last"]
 
 _LETTERS = "TCZYXS"
 _ROWS = 128
@@ -79,6 +79,32 @@ def axes_of(shape: Sequence[int], dtype: Any, axes: str | None = None) -> str:
             f"got the axes {axes} for the shape {shape}."
         )
     return letters
+
+
+def colours_or_planes(shape: Sequence[int], axes: str) -> str:
+    """What was guessed of three axes the last of which may be colours; empty if none is.
+
+    Parameters
+    ----------
+    shape
+        Length of each axis.
+    axes
+        Letters that :func:`axes_of` gave them, where nobody had named any.
+    """
+    if len(shape) != 3 or shape[2] not in (3, 4):
+        return ""
+    first, second, last = shape
+    if axes == "YXS":
+        return (
+            f"Nothing says what its axes are. The last one has a length of {last}: it is "
+            f"taken for the colours of one picture of {second} x {first} pixels. If it is "
+            f"a stack of {first} planes of {last} x {second} pixels, name the axes ZYX."
+        )
+    return (
+        f"Nothing says what its axes are. It is taken for a stack of {first} planes of "
+        f"{last} x {second} pixels. If the last axis holds colours (red, green, blue), "
+        f"name the axes YXS."
+    )
 
 
 def planes_last(data: ArrayData, axes: str | None = None) -> tuple[ArrayData, str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .sampling import ArrayData
 
-__all__ = ["ImageStack", "Stack"]
+__all__ = ["ImageStack", "Stack", "axis_along"]
 
 
 class Stack(Protocol):
@@ -72,7 +72,7 @@ class ImageStack:
         image_id: str | None = None,
     ) -> None:
         letters = axes_of(image.shape, image.dtype, axes)
-        self.along = _along(letters, along)
+        self.along = axis_along(letters, along)
         """``"Z"`` or ``"T"``."""
         if at and self.along in {letter.upper() for letter in at}:
             raise ImageError(f"The position along {self.along} is what is propagated.")
@@ -120,17 +120,37 @@ class ImageStack:
         )
 
 
-def _along(axes: str, wanted: str | None) -> str:
-    found = [letter for letter in "ZT" if letter in axes]
-    if not found:
+def axis_along(
+    axes: str,
+    wanted: str | None,
+    *,
+    of: str = "The image",
+    purpose: str = "propagate along",
+    hint: str = "",
+) -> str:
+    """The axis that planes are taken along: ``"Z"`` or ``"T"``.
+
+    Parameters
+    ----------
+    axes
+        Letters of the axes of an image or of labels.
+    wanted
+        ``"z"`` or ``"t"``; None takes the only one there is, Z where there are both.
+    of, purpose
+        Whose axes they are, and what the axis is for, in the sentence of the error.
+    hint
+        What else that sentence says at its end: how the axes are named.
+
+    Raises
+    ------
+    ImageError
+        When there is no such axis.
+    """
+    letters = [letter for letter in "ZT" if letter in axes]
+    chosen = None if wanted is None else wanted.upper()
+    if not letters or (chosen is not None and chosen not in letters):
         raise ImageError(
-            f"An image with the axes {axes} has no axis Z or T to propagate along."
+            f"{of} has no axis {chosen or 'Z or T'} to {purpose}: its axes are "
+            f"{axes}{hint}."
         )
-    if wanted is None:
-        return found[0]
-    if wanted.upper() not in found:
-        raise ImageError(
-            f"The image has no axis {wanted.upper()} to propagate along: its axes are "
-            f"{axes}."
-        )
-    return wanted.upper()
+    return chosen or letters[0]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.masks.rle import decode as decode_rle
-from napari_cellprompt.core.types import CroppedMask, Prompts, Rectangle
+from napari_cellprompt.core.masks.rle import decode_part
+from napari_cellprompt.core.types import Prompts, Rectangle, points_outside
 
 __all__ = ["check_prompts", "extent_of", "is_outlined"]
 
@@ -31,7 +31,14 @@ def check_prompts(prompts: Prompts, shape: tuple[int, int]) -> None:
         raise PromptError(
             f"The mask prompt has {prompts.mask.size} pixels, the plane has {shape}."
         )
-    if prompts.box is None and prompts.mask is None and 1 not in prompts.labels:
+    for path, _ in prompts.strokes:
+        if points_outside(path, shape).all():
+            x, y = path[0]
+            raise PromptError(
+                f"The line from ({x:g}, {y:g}) lies outside the image of "
+                f"{width} x {height} pixels."
+            )
+    if not prompts.tells_place:
         raise PromptError("At least one click must be on the object, not on background.")
 
 
@@ -39,11 +46,16 @@ def extent_of(prompts: Prompts) -> Rectangle:
     """The rectangle that the object covers as far as the prompts tell."""
     xs = [x for (x, _), label in zip(prompts.points, prompts.labels, strict=True) if label]
     ys = [y for (_, y), label in zip(prompts.points, prompts.labels, strict=True) if label]
+    for path, label in prompts.strokes:
+        if label:
+            xs += [x for x, _ in path]
+            ys += [y for _, y in path]
     if prompts.box is not None:
         xs += [prompts.box[0], prompts.box[2]]
         ys += [prompts.box[1], prompts.box[3]]
     if prompts.mask is not None:
-        found = CroppedMask(decode_rle(prompts.mask), (0, 0), prompts.mask.size).box
+        part = decode_part(prompts.mask)
+        found = None if part is None else part.box
         if found is None and not xs:
             raise PromptError("The mask prompt is empty.")
         if found is not None:
@@ -54,4 +66,4 @@ def extent_of(prompts: Prompts) -> Rectangle:
 
 def is_outlined(prompts: Prompts) -> bool:
     """Whether the prompts show how large the object is."""
-    return prompts.box is not None or prompts.mask is not None
+    return prompts.outlined

@@ -38,8 +38,8 @@ class TrackSettings:
     """Frames between the memories that are further back than the nearest one."""
     pool_older: bool = False
     """Halve the grid of all memories but those of the nearest and of prompted frames."""
-    carry: bool = False
-    """Give the nearest frame's logits as mask prompt, for models trained so."""
+    carry: bool | None = None
+    """Give the nearest frame's logits as mask prompt; None: to models trained so."""
     multimask: bool = True
     """While tracking, take the best of three masks; models that were trained with drawn
     prompts want False."""

@@ -89,6 +89,9 @@ def computes_bfloat16() -> bool:
 
 def gpu_bytes() -> int | None:
     """Memory of the first CUDA device in bytes; None where there is none."""
+    from napari_cellprompt.core.zoo.torch_import import load_torch
+
+    load_torch()
     import torch
 
     if not torch.cuda.is_available():

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.types import MaskRLE
+from napari_cellprompt.core.types import CroppedMask, MaskRLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["area", "decode", "encode", "encode_part"]
+__all__ = ["area", "decode", "decode_part", "encode", "encode_part"]
 
 # Longest number that can occur has 64 bits; more groups are no mask.
 _MAX_GROUPS = 13
@@ -98,6 +98,40 @@ def decode(rle: MaskRLE) -> NDArray[np.bool_]:
         )
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape((height, width), order="F")
+
+
+def decode_part(rle: MaskRLE) -> CroppedMask | None:
+    """The rectangle that a mask takes, in a time that only its columns count for.
+
+    Returns
+    -------
+    CroppedMask or None
+        Tight; None where the mask is empty.
+
+    Raises
+    ------
+    PromptError
+        As for :func:`decode`.
+    """
+    height, width = rle.size
+    runs = np.asarray(_runs(rle.counts), dtype=np.int64)
+    ends = np.cumsum(runs)
+    if height < 0 or width < 0 or int(ends[-1] if len(ends) else 0) != height * width:
+        return CroppedMask(decode(rle), (0, 0), rle.size)  # which says what is wrong
+    stops = ends[1::2]
+    starts = stops - runs[1::2]
+    starts, stops = starts[stops > starts], stops[stops > starts]
+    if not starts.size:
+        return None
+    first, last = int(starts[0] // height), int((stops[-1] - 1) // height)
+    steps = np.zeros((last - first + 1) * height + 1, dtype=np.int8)
+    steps[starts - first * height] = 1
+    np.subtract.at(steps, stops - first * height, 1)
+    columns = np.cumsum(steps[:-1], dtype=np.int8).reshape(-1, height).astype(bool)
+    rows = np.flatnonzero(columns.any(axis=0))
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    part = np.ascontiguousarray(columns[:, top:bottom].T)
+    return CroppedMask(part, (top, first), rle.size)
 
 
 def area(rle: MaskRLE) -> int:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .rules import contrast, has_faded, has_left, reappears, stands_out
+from .rules import (
+    contrast,
+    has_faded,
+    has_left,
+    is_doubted_again,
+    reappears,
+    stands_out,
+)
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.images.stack import Stack
@@ -89,10 +96,23 @@ class Endings:
         share = self._contrast_share(plane, item, mask)
         if has_left(mask, presence, known, settings):
             return Verdict(True, None, share)
+        if self._is_doubted_again(plane, item, presence, settings):
+            return Verdict(True, None, share)
         gone = presence < self._certain and self._has_faded(item, share, settings)
         gone = gone or self._has_grown_again(item, mask, settings)
         lost = None if gone else self._taken_for_it(plane, item, share, settings)
         return Verdict(gone, lost, share)
+
+    def _is_doubted_again(
+        self, plane: int, item: Pass, presence: float, settings: PropagationSettings
+    ) -> bool:
+        """Whether this frame of a movie and the one before it are doubtful together."""
+        before = item.object.planes.get(plane - item.step)
+        if not self.stack.is_time or before is None:
+            return False
+        if before.state not in ("tracked", "absent"):
+            return False  # the user vouches for it
+        return is_doubted_again(presence, before.object_score, settings.stop_object_score)
 
     def _taken_for_it(
         self, plane: int, item: Pass, share: float, settings: PropagationSettings

@@ -29,6 +29,7 @@ __all__ = [
     "find_divisions",
     "has_faded",
     "has_left",
+    "is_doubted_again",
     "main_parts",
     "next_worst",
     "overlap",
@@ -97,6 +98,23 @@ def has_left(
     if area < settings.stop_area_ratio * usual:
         return True
     return overlap(mask, recent[-1]) < settings.stop_overlap
+
+
+def is_doubted_again(presence: float, before: float, least: float) -> bool:
+    """Whether an object is doubted on two frames in a row, though on neither enough.
+
+    What was followed beyond its birth or its death often stays a little above the limit
+    for many frames. The probability that it is there on both is the product of the two.
+
+    Parameters
+    ----------
+    presence, before
+        Probability that it is there, on this frame and on the one before. A frame before
+        that failed by itself, by its focus for instance, says nothing of this one.
+    least
+        The limit, see :attr:`PropagationSettings.stop_object_score`.
+    """
+    return before >= least and presence * before < least
 
 
 def contrast(plane: PlaneSource, mask: CroppedMask) -> tuple[float, float]:

@@ -66,7 +66,8 @@ class PropagationSettings:
     """In movies, look for each object where its grey values have gone
     (:mod:`.motion`)."""
     stop_object_score: float = 0.5
-    """Below this probability of being there the object has left."""
+    """Below this probability of being there the object has left; in movies also where the
+    probabilities of two frames in a row, multiplied, are below it."""
     stop_area_ratio: float = 0.1
     """A mask smaller than this share of the usual area (the median of the last three
     planes) is a remnant: the object has ended."""

@@ -21,12 +21,14 @@ __all__ = ["says_nothing", "steps_of"]
 def steps_of(prompts: Prompts) -> list[Prompts]:
     """The prompts as they grew, click by click; the last are all of them.
 
-    The first step is a box with no click, or all up to the first click on the object.
-    A painted mask is what the user wants corrected: it is given anew in a single step.
+    The first step is a box or a stroke on the object with no click, or all up to the
+    first click on the object. Strokes are part of every step. A painted mask is what the
+    user wants corrected: it is given anew in a single step.
     """
     if prompts.mask is not None or not prompts.points:
         return [prompts]
-    first = 0 if prompts.box is not None else prompts.labels.index(1) + 1
+    begun = prompts.box is not None or any(sign for _, sign in prompts.strokes)
+    first = 0 if begun else prompts.labels.index(1) + 1
     return [
         replace(prompts, points=prompts.points[:count], labels=prompts.labels[:count])
         for count in range(first, len(prompts.points) + 1)

@@ -17,7 +17,6 @@ from napari_cellprompt.core.errors import DownloadError, SaveError
 
 from .cancellable import patiently
 from .folder import cache_folder, micro_sam_folder
-from .user_models import local_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from .registry import ModelSpec, WeightsSource
 
-__all__ = ["Progress", "address", "download_weights", "is_downloaded"]
+__all__ = ["Progress", "address", "download_weights"]
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the total, None where that is unknown."""
@@ -43,11 +42,6 @@ def address(source: WeightsSource) -> str:
     """
     mirror = os.environ.get("CELLPROMPT_MIRROR")
     return f"{mirror.rstrip('/')}/{source.file_name}" if mirror else source.url
-
-
-def is_downloaded(spec: ModelSpec) -> bool:
-    """Whether the weights of a model are on this computer."""
-    return spec.bundled or local_file(spec) is not None
 
 
 def download_weights(

@@ -21,6 +21,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "MODELS",
     "NETWORKS",
+    "OFFERED_MODEL",
     "SAM1_NETWORKS",
     "SUFFIXES",
     "DrawingSpec",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 DEFAULT_MODEL = "cellprompt-focus"
+OFFERED_MODEL = "sam2.1_hiera_tiny"
+"""The smallest of the official models that follow objects as well: offered first."""
 
 
 def _network(**hyper_parameters: object) -> Mapping[str, object]:

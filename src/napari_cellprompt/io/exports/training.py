@@ -30,8 +30,8 @@ class Layout:
     """Where a program looks for images and labels.
 
     Each plane on which there are objects is a pair of files. Objects that are not verified
-    keep their labels, and are 1 in the file of the same name in ``ignore``. Where nothing
-    is said of any object, all count as verified.
+    keep their labels, and are 1 in the file of the same name in ``ignore``. Where no
+    object is verified or needs work, all count as verified.
     """
 
     program: str
@@ -69,7 +69,7 @@ class Layout:
                 f"{plural(doubtful, 'object is', 'objects are')} not verified: their "
                 f"pixels {how}."
             )
-        elif not any(subject.facts(key).state for key in seen.frames):
+        elif not _judged(subject, seen):
             said.append(
                 "Nothing says which objects are verified: all are taken as if they were."
             )
@@ -109,9 +109,16 @@ class Layout:
 
 def unverified(subject: ExportSubject, seen: Survey) -> set[int]:
     """Objects that nobody found right, where somebody looked at any."""
-    if not any(subject.facts(key).state for key in seen.frames):
+    if not _judged(subject, seen):
         return set()
     return {key for key in seen.frames if not subject.facts(key).verified}
+
+
+def _judged(subject: ExportSubject, seen: Survey) -> bool:
+    """Whether somebody looked at any; "accepted" is said of all, and is no verdict."""
+    return any(
+        subject.facts(key).state in ("verified", "needs work") for key in seen.frames
+    )
 
 
 def _write(path: Path, pixels: NDArray[Any]) -> None:

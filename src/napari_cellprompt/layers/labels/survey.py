@@ -26,7 +26,6 @@ __all__ = [
     "Survey",
     "apply_differences",
     "differences",
-    "reconcile",
     "survey",
     "surveyed_planes",
 ]
@@ -163,11 +162,6 @@ def apply_differences(
             lost.pop(change.id, None)
     if records:
         store.amend(records)
-
-
-def reconcile(store: ObjectStore, seen: Survey, lost: dict[int, ObjectRecord]) -> None:
-    """:func:`differences` and :func:`apply_differences` in one go, for small layers."""
-    apply_differences(store, differences(store, seen, lost), lost)
 
 
 def _in_line(record: ObjectRecord, planes: tuple[ObjectPlane, ...]) -> ObjectRecord:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.errors import PromptError
-from napari_cellprompt.core.types import Prompts, Rectangle
+from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import plane_shape, points_to_plane
 
-from .prompts import POLARITY, clip_box, read_points, shape_boxes
+from .prompts import POLARITY, read_points, set_signs
+from .shapes import DrawnShape, read_shapes, sign_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points, Shapes
     from numpy.typing import NDArray
 
+    from napari_cellprompt.core.types import Stroke
     from napari_cellprompt.layers.coordinates import PlaneView
 
-__all__ = ["Drawing", "DrawnObject", "read_objects", "remove_drawn", "shape_note"]
-_Click = tuple[int, tuple[float, float], int]
-"""Number in its layer, place ``(x, y)``, and sign."""
+__all__ = ["Drawing", "DrawnObject", "read_objects", "remove_drawn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +35,40 @@ class DrawnObject:
     """Numbers of its clicks in their layer."""
     shapes: tuple[int, ...] = ()
     """Numbers of its shapes in their layer."""
+    spot: tuple[float, float] = (0.0, 0.0)
+    """``(x, y)`` of something that was drawn for it."""
 
 
 def read_objects(
-    points: Points | None, boxes: Shapes | None, image: Image, view: PlaneView
+    points: Points | None,
+    boxes: Shapes | None,
+    image: Image,
+    view: PlaneView,
+    *,
+    one_per_point: bool = False,
+    shapes: Sequence[DrawnShape] | None = None,
 ) -> tuple[DrawnObject, ...]:
     """The objects that are drawn on one plane of an image.
 
-    Each closed shape is an object, by its bounding box. One shape takes all clicks with
-    it; of several each takes the clicks inside, the smaller one where they overlap.
-    Clicks outside of all of several shapes are one more object, the last, where there is
-    a positive one among them; negative ones alone go with the shape drawn last.
+    Each closed shape is an object: an upright rectangle by its box, any other by the
+    pixels inside. One shape takes all clicks and lines with it; of several each takes
+    those inside, the smaller one where they overlap. What lies outside of all of several
+    shapes is one more object, the last, where something of it is on an object; marks of
+    background alone go with the shape drawn last.
 
     Parameters
     ----------
     points : napari.layers.Points, optional
         Clicks; their sign is the feature ``polarity``, positive where there is none.
     boxes : napari.layers.Shapes, optional
-        Rectangles, ellipses, polygons, paths; lines do not count.
+        Rectangles, ellipses, polygons; lines and paths, with a sign as that of clicks.
     image, view
         The image and its plane, from ``coordinates.plane_of``.
+    one_per_point : bool
+        Each click and each line on an object, outside of closed shapes, is an object of
+        its own; those on background outside of closed shapes count for all objects.
+    shapes : sequence of DrawnShape, optional
+        What ``read_shapes`` gives, where it is known already.
 
     Returns
     -------
@@ -65,64 +79,36 @@ def read_objects(
     Raises
     ------
     PromptError
-        All points and boxes of this plane are outside the image, or there are only
-        negative points.
+        All points and shapes of this plane are outside the image, or there are only
+        negative ones.
     """
-    xy, labels, numbers = _clicks(points, image, view)
-    shapes = [] if boxes is None else shape_boxes(boxes, image, view)
-    if not xy and not shapes:
-        return ()
+    if shapes is None:
+        shapes = [] if boxes is None else read_shapes(boxes, image, view)
     height, width = plane_shape(image, view)
-    clips = [(number, clip_box(box, height, width)) for number, box in shapes]
-    usable = [(number, box) for number, box in clips if box is not None]
-    inside = [-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5 for x, y in xy]
-    if not usable and not any(inside):
-        what = "point" if len(xy) == 1 else "box" if not xy else "prompts"
-        verb = "lie" if what == "prompts" else "lies"
-        raise PromptError(
-            f"The {what} {verb} outside '{image.name}', which is {width} x {height} "
-            "pixels here: move or delete it."
-        )
-    kept = [
-        (number, (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)), label)
-        for number, (x, y), label, is_inside in zip(
-            numbers, xy, labels, inside, strict=True
-        )
-        if is_inside
+    clicks, numbers = _clicks(points, image, view, (height, width))
+    closed = [shape for shape in shapes if shape.closed]
+    marks = clicks + [
+        _Mark(shape.number, _middle(shape.stroke), shape.stroke[1], shape.stroke)
+        for shape in shapes
+        if shape.stroke is not None
     ]
-    if len(usable) > 1:
-        return _several(kept, usable)
-    if kept and not usable and all(label == 0 for _, _, label in kept):
-        raise PromptError(
-            "There are only negative points on this plane: add a point on the object or "
-            "a box around it."
+    if not closed and not marks:
+        outside = [shape for shape in shapes if shape.outside]
+        if numbers or outside:
+            raise _all_outside(len(numbers), len(outside), image, (width, height))
+        return ()
+    objects = _shared_out(closed, marks, one_per_point)
+    if len(objects) == 1:
+        # What is outside is used up together with what is inside.
+        return (
+            DrawnObject(
+                objects[0].prompts,
+                tuple(numbers),
+                tuple(shape.number for shape in shapes),
+                objects[0].spot,
+            ),
         )
-    # What is outside is used up together with what is inside.
-    return (
-        DrawnObject(
-            _prompts(kept, usable[0][1] if usable else None),
-            tuple(numbers),
-            tuple(number for number, _ in shapes),
-        ),
-    )
-
-
-def shape_note(boxes: Shapes | None, image: Image, view: PlaneView) -> str:
-    """How shapes on a plane count that are no rectangles; empty where all are."""
-    if boxes is None:
-        return ""
-    kinds = set()
-    for vertices, kind in zip(boxes.data, boxes.shape_type, strict=True):
-        if points_to_plane(boxes, image, view, vertices)[1].all():
-            kinds.add(str(kind))
-    round_ones = sorted(kinds & {"ellipse", "polygon", "path"})
-    notes = []
-    if round_ones:
-        names = ", ".join(f"{kind}s" for kind in round_ones)
-        notes.append(f"{names.capitalize()} count by their bounding box.")
-    if kinds & {"line", "polyline"}:
-        notes.append("Lines do not count: draw a rectangle.")
-    return " ".join(notes)
+    return objects
 
 
 def remove_drawn(
@@ -149,6 +135,8 @@ class Drawing:
     shapes: tuple[NDArray[np.float64], ...]
     """Vertices of each shape, ``(V, D)``."""
     kinds: tuple[str, ...]
+    signs: tuple[int, ...] = ()
+    """1 for each shape on an object, 0 for each on background."""
 
     @classmethod
     def of(cls, points: Points | None, boxes: Shapes | None) -> Drawing:
@@ -158,6 +146,9 @@ class Drawing:
             None if points is None else points.features.copy(),
             () if boxes is None else tuple(np.array(shape) for shape in boxes.data),
             () if boxes is None else tuple(str(kind) for kind in boxes.shape_type),
+            ()
+            if boxes is None
+            else tuple(sign_of(boxes, number) for number in range(len(boxes.data))),
         )
 
     @property
@@ -174,6 +165,7 @@ class Drawing:
         return (
             np.array_equal(self.points, other.points)
             and self.kinds == other.kinds
+            and self.signs == other.signs
             and all(
                 np.array_equal(mine, theirs)
                 for mine, theirs in zip(self.shapes, other.shapes, strict=True)
@@ -213,8 +205,10 @@ class Drawing:
         if points is not None and self.features is not None:
             default = points.feature_defaults.copy()
             points.selected_data = set()
-            points.data = self.points
-            points.features = self.features.copy()
+            # of no points it is not known how many axes they had
+            points.data = self.points if len(self.points) else np.empty((0, points.ndim))
+            if len(self.points):
+                points.features = self.features.copy()
             if POLARITY in default:
                 points.feature_defaults = {POLARITY: default[POLARITY].iloc[0]}
         if boxes is not None:
@@ -222,49 +216,110 @@ class Drawing:
             boxes.remove_selected()
             if self.shapes:
                 boxes.add(list(self.shapes), shape_type=list(self.kinds))
+                set_signs(boxes, self.signs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A click or a line."""
+
+    number: int
+    """In its layer."""
+    place: tuple[float, float]
+    sign: int
+    stroke: Stroke | None = None
+
+
+def _middle(stroke: Stroke) -> tuple[float, float]:
+    path = stroke[0]
+    return path[len(path) // 2]
 
 
 def _clicks(
-    points: Points | None, image: Image, view: PlaneView
-) -> tuple[list[tuple[float, float]], list[int], list[int]]:
-    """Places, signs and numbers of the points on a plane."""
+    points: Points | None, image: Image, view: PlaneView, shape: tuple[int, int]
+) -> tuple[list[_Mark], list[int]]:
+    """The clicks inside the image, and the numbers of all on the plane."""
     if points is None or not len(points.data):
-        return [], [], []
+        return [], []
     xy, labels = read_points(points, image, view)
     _, on_plane = points_to_plane(points, image, view, points.data)
-    return xy, labels, [int(number) for number in np.flatnonzero(on_plane)]
+    numbers = [int(number) for number in np.flatnonzero(on_plane)]
+    height, width = shape
+    return [
+        _Mark(number, (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)), sign)
+        for number, (x, y), sign in zip(numbers, xy, labels, strict=True)
+        if -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
+    ], numbers
 
 
-def _several(
-    clicks: list[_Click], boxes: list[tuple[int, Rectangle]]
-) -> tuple[DrawnObject, ...]:
-    owned: list[list[_Click]] = [[] for _ in boxes]
-    loose: list[_Click] = []
-    for click in clicks:
-        x, y = click[1]
-        around = [
-            ((box[2] - box[0]) * (box[3] - box[1]), place)
-            for place, (_, box) in enumerate(boxes)
-            # a pixel i covers i to i + 1 in a box
-            if box[0] <= x + 0.5 <= box[2] and box[1] <= y + 0.5 <= box[3]
-        ]
-        (owned[min(around)[1]] if around else loose).append(click)
-    if loose and not any(label for _, _, label in loose):
-        owned[-1] += loose
-        loose = []
-    objects = [
-        DrawnObject(_prompts(own, box), tuple(click[0] for click in own), (number,))
-        for own, (number, box) in zip(owned, boxes, strict=True)
-    ]
-    if loose:
-        numbers = tuple(click[0] for click in loose)
-        objects.append(DrawnObject(_prompts(loose, None), numbers))
-    return tuple(objects)
-
-
-def _prompts(clicks: list[_Click], box: Rectangle | None) -> Prompts:
-    return Prompts(
-        points=tuple(click[1] for click in clicks),
-        labels=tuple(click[2] for click in clicks),
-        box=box,
+def _all_outside(
+    clicks: int, shapes: int, image: Image, size: tuple[int, int]
+) -> PromptError:
+    what = "prompts"
+    if not shapes:
+        what = "point" if clicks == 1 else "prompts"
+    elif not clicks:
+        what = "box"
+    verb = "lie" if what == "prompts" else "lies"
+    return PromptError(
+        f"The {what} {verb} outside '{image.name}', which is {size[0]} x {size[1]} "
+        "pixels here: move or delete it."
     )
+
+
+def _shared_out(
+    closed: Sequence[DrawnShape], marks: Sequence[_Mark], one_per_point: bool
+) -> tuple[DrawnObject, ...]:
+    """Which marks belong to which closed shape, and which are objects by themselves."""
+    owned: list[list[_Mark]] = [[] for _ in closed]
+    loose: list[_Mark] = []
+    takes_all = len(closed) == 1 and not one_per_point
+    for mark in marks:
+        around = [
+            (shape.area, place)
+            for place, shape in enumerate(closed)
+            if takes_all or shape.holds(*mark.place)
+        ]
+        (owned[min(around)[1]] if around else loose).append(mark)
+    wanted = [mark for mark in loose if mark.sign]
+    if not closed and not wanted:
+        raise PromptError(
+            "There are only negative points on this plane: add a point on the object or "
+            "a box around it."
+        )
+    groups: list[list[_Mark]] = [loose] if wanted else []
+    if one_per_point:
+        unwanted = [mark for mark in loose if not mark.sign]
+        groups = [
+            [mark for mark in loose if mark is one or not mark.sign] for one in wanted
+        ]
+        owned = [own + unwanted for own in owned]
+    elif not wanted and owned:
+        owned[-1] += loose
+    return (
+        *(_object(own, shape) for own, shape in zip(owned, closed, strict=True)),
+        *(_object(group, None) for group in groups),
+    )
+
+
+def _object(marks: Sequence[_Mark], shape: DrawnShape | None) -> DrawnObject:
+    clicks = [mark for mark in marks if mark.stroke is None]
+    lines = [mark for mark in marks if mark.stroke is not None]
+    outlined = shape is not None and shape.mask is None
+    prompts = Prompts(
+        points=tuple(mark.place for mark in clicks),
+        labels=tuple(mark.sign for mark in clicks),
+        box=shape.box if shape is not None and outlined else None,
+        mask=None if shape is None else shape.mask,
+        strokes=tuple(mark.stroke for mark in lines if mark.stroke is not None),
+    )
+    numbers = [mark.number for mark in lines]
+    if shape is not None:
+        numbers.append(shape.number)
+    spot = marks[-1].place if marks else (0.0, 0.0)
+    if shape is not None and shape.box is not None:
+        spot = shape.box[0] + 0.5, shape.box[1] + 0.5
+    if clicks:
+        spot = clicks[-1].place
+    found = tuple(mark.number for mark in clicks)
+    return DrawnObject(prompts, found, tuple(numbers), spot)

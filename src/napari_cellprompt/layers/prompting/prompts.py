@@ -11,6 +11,8 @@ from napari_cellprompt.layers.files import metadata_of_labels
 from napari_cellprompt.layers.grids import layer_kwargs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
@@ -30,7 +32,7 @@ __all__ = [
     "fit_points",
     "read_box",
     "read_points",
-    "shape_boxes",
+    "set_signs",
 ]
 
 POLARITY = "polarity"
@@ -42,6 +44,7 @@ BOXES_NAME = "Prompts: boxes"
 LABELS_NAME = "Cells"
 
 _COLOURS = {POSITIVE: "#2ecc40", NEGATIVE: "#ff4136"}
+_SHAPE_COLOURS = {POSITIVE: "#ffdc00", NEGATIVE: "#ff4136"}
 _CLOSED_SHAPES = ("rectangle", "ellipse", "polygon", "path")
 # Screen pixels between which a point is drawn, whatever the zoom: large enough to be
 # seen, and small enough to leave a nucleus visible.
@@ -83,18 +86,8 @@ def read_box(
         box, so the corners move by half a pixel and the area stays. Shapes thinner
         than a pixel, which a click without a drag leaves behind, do not count.
     """
-    found = shape_boxes(boxes, image, view)
-    return found[-1][1] if found else None
-
-
-def shape_boxes(
-    boxes: Shapes, image: Image, view: PlaneView
-) -> list[tuple[int, tuple[float, float, float, float]]]:
-    """Number and bounding box of each closed shape on a plane, as ``read_box`` has them."""
-    found = []
-    for number, (vertices, kind) in enumerate(
-        zip(boxes.data, boxes.shape_type, strict=True)
-    ):
+    found = None
+    for vertices, kind in zip(boxes.data, boxes.shape_type, strict=True):
         if kind not in _CLOSED_SHAPES:
             continue
         xy, on_plane = points_to_plane(boxes, image, view, vertices)
@@ -103,8 +96,21 @@ def shape_boxes(
         x0, y0 = (float(value) for value in xy.min(axis=0) + 0.5)
         x1, y1 = (float(value) for value in xy.max(axis=0) + 0.5)
         if x1 - x0 >= 1 and y1 - y0 >= 1:
-            found.append((number, (x0, y0, x1, y1)))
+            found = x0, y0, x1, y1
     return found
+
+
+def set_signs(boxes: Shapes, signs: Sequence[int]) -> None:
+    """Say of each shape whether it marks an object (1) or background (0)."""
+    names = [POSITIVE if sign else NEGATIVE for sign in signs]
+    if POLARITY not in boxes.features and NEGATIVE not in names:
+        return
+    features = boxes.features.copy()
+    features[POLARITY] = np.array(names, dtype=object)
+    boxes.features = features
+    colours = [_SHAPE_COLOURS[name] for name in names]
+    if colours:
+        boxes.edge_color = colours
 
 
 def clip_box(
@@ -170,8 +176,10 @@ def add_boxes_layer(viewer: ViewerModel, image: Image) -> Shapes:
         None,
         ndim=image.ndim,
         name=BOXES_NAME,
+        features={POLARITY: np.empty(0, dtype=object)},
+        feature_defaults={POLARITY: POSITIVE},
         face_color="transparent",
-        edge_color="#ffdc00",
+        edge_color=_SHAPE_COLOURS[POSITIVE],
         # The width is in pixels of the image; a thicker line would hide small cells.
         edge_width=1,
         **layer_kwargs(image),

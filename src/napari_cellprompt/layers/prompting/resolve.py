@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.core.types import PlaneKey, Prompts
 from napari_cellprompt.layers.coordinates import PlaneView, plane_of
 
-from .drawn import DrawnObject, read_objects, shape_note
+from .drawn import DrawnObject, read_objects
+from .shapes import read_shapes, shapes_note
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,7 +35,7 @@ class SegmentState:
     """Unique id of the Labels layer that takes the object; None when there is none."""
 
     note: str = ""
-    """How shapes count that are no rectangles."""
+    """How shapes count that are no plain boxes."""
 
     @property
     def prompts(self) -> Prompts:
@@ -66,6 +67,7 @@ def resolve(
     channel: int | None = None,
     channel_axis: int | None = None,
     limits: tuple[float, float] | None = None,
+    one_per_point: bool = False,
 ) -> SegmentState:
     """Read the layers; nothing is changed and no pixel is touched.
 
@@ -85,6 +87,8 @@ def resolve(
         The channel that the user chose, and the axis that holds channels.
     limits : tuple of float, optional
         Grey values that become 0 and 255.
+    one_per_point : bool
+        Whether each click on an object is an object of its own.
 
     Raises
     ------
@@ -92,10 +96,14 @@ def resolve(
         The plane or the prompts cannot be used; the message says why.
     """
     view = plane_of(viewer, image, channel_axis=channel_axis)
+    shapes = [] if boxes is None else read_shapes(boxes, image, view)
+    drawn = read_objects(
+        points, boxes, image, view, one_per_point=one_per_point, shapes=shapes
+    )
     return SegmentState(
         plane=PlaneKey(image_id, view.index, view.axes, channel, limits),
         view=view,
-        drawn=read_objects(points, boxes, image, view),
+        drawn=drawn,
         target=None if labels is None else str(labels.unique_id),
-        note=shape_note(boxes, image, view),
+        note=shapes_note(shapes),
     )

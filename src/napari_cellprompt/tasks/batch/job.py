@@ -100,6 +100,10 @@ def read_job(path: Path) -> Job:
             raise ImageError(
                 f"{path.name}, line {mapped.lines[name]}: {name} has no meaning in a batch."
             )
+    if verb.one_of and sum(name in mapped.entries for name in verb.one_of) != 1:
+        raise ImageError(
+            f"{path.name} must say {' or '.join(verb.one_of)}, and just one of them."
+        )
     nowhere = Path()
     template = build(
         verb.request_class(),

@@ -25,6 +25,8 @@ class Verb:
     """Field of the request for the label TIFF of an item."""
     left: tuple[str, ...] = ()
     """Fields that make no sense for one image of many."""
+    one_of: tuple[str, ...] = ()
+    """Fields of which a job must say one."""
 
     def request_class(self) -> type[Any]:
         """The class of the request."""
@@ -40,7 +42,9 @@ def load_by_name(name: str) -> Any:
 
 VERBS = {
     "segment": Verb(
-        request=f"{_REQUESTS}:SegmentRequest", run="napari_cellprompt.tasks.segment:run"
+        request=f"{_REQUESTS}:SegmentRequest",
+        run="napari_cellprompt.tasks.segment:run",
+        one_of=("prompts", "refine"),
     ),
     "everything": Verb(
         request=f"{_REQUESTS}:EverythingRequest",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .torch_import import load_torch
+from napari_cellprompt.core.zoo.torch_import import collector_at_rest, load_torch
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
@@ -72,7 +72,9 @@ def load_segmenter(
     with _lock:
         # not at the top: the session and the command line load this module
         load_torch()
-        from napari_cellprompt.core.zoo.load import choose_device
+        with collector_at_rest():
+            import napari_cellprompt.core.segment.segmenter  # noqa: F401
+            from napari_cellprompt.core.zoo.load import choose_device
 
         chosen = choose_device(device)
         key = _key(model, str(chosen))

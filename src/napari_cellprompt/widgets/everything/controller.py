@@ -43,6 +43,8 @@ class _Run:
     found: dict[int, list[FoundObject]]
     """Of planes that are done."""
     stop: threading.Event
+    size: float | None = None
+    """Of objects in pixels; None until it was chosen, or found out on a plane."""
     trouble: str = ""
     """What ended it too early."""
     partial: dict[int, list[FoundObject]] = field(default_factory=dict)
@@ -164,7 +166,7 @@ class EverythingController(FoundController):
             if x0 >= x1 or y0 >= y1:
                 raise ImageError(f"The shape of '{region.name}' lies outside the image.")
             part = (x0, y0, x1, y1)
-        return _Run(target, part, settings, {}, threading.Event())
+        return _Run(target, part, settings, {}, threading.Event(), settings.search.size)
 
     def _next(self) -> None:
         """Ask for the next plane; one job a plane, so that clicks come in between."""
@@ -181,12 +183,16 @@ class EverythingController(FoundController):
         total = len(planes)
 
         def job(segmenter: Any, context: Any) -> list[FoundObject]:
-            from napari_cellprompt.core.everything.finding import find_on_plane
+            from napari_cellprompt.core.everything.finding import (
+                find_on_plane,
+                typical_side,
+            )
+            from napari_cellprompt.core.masks.found import filter_candidates
 
-            return find_on_plane(
+            found = find_on_plane(
                 segmenter,
                 planes[number],
-                run.settings,
+                run.settings.of_size(run.size),
                 region=run.region,
                 progress=lambda done, tiles: self._bridge.post(
                     self._advance, (run, number * 1000 + 1000 * done // tiles, total * 1000)
@@ -194,6 +200,10 @@ class EverythingController(FoundController):
                 arrived=lambda some: self._bridge.post(self._came, (run, number, some)),
                 cancelled=lambda: run.stop.is_set() or context.cancelled(),
             )
+            if run.size is None:
+                kept = filter_candidates(found, run.settings.filters).kept
+                run.size = typical_side(kept)
+            return found
 
         self._tell(f"Looking at plane {number + 1} of {total} ...")
         future = self._place.session.submit(
@@ -258,7 +268,10 @@ class EverythingController(FoundController):
         removed = ", ".join(
             f"{n} by {name}" for name, n in arrangement.removed.items() if n
         )
-        text = f"{arrangement.count} objects of {arrangement.candidates} candidates"
+        count, total = arrangement.count, arrangement.candidates
+        text = (
+            f"{count} object{'s' * (count != 1)} of {total} candidate{'s' * (total != 1)}"
+        )
         text = f"{text}; left out: {removed}." if removed else f"{text}."
         if self.running:
             # the status says which plane is looked at

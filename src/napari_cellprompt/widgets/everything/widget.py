@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QProgressBar, QWidget
 
+from napari_cellprompt.layers.on_top import note_on
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
-from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.docks import (
+    has_left_dock,
+    open_beside,
+    open_dock,
+    shut_down_with_window,
+)
 from napari_cellprompt.widgets.shared.looks import (
     Accent,
     Section,
     grid_of,
+    ignore_state,
     push_button,
     text_line,
 )
@@ -25,7 +29,10 @@ from .controller import EverythingController
 from .form import EverythingForm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.viewer
+    from qtpy.QtCore import QEvent
 
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
@@ -47,9 +54,7 @@ class EverythingWidget(QWidget):
         self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
-        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
-            viewer, "Segment"
-        )
+        segment: SegmentWidget = open_beside(viewer, "Segment")
         self._segment: SegmentWidget | None = segment
         self.controller = EverythingController(viewer, segment.place)
         self.form = EverythingForm(viewer)
@@ -126,6 +131,8 @@ class EverythingWidget(QWidget):
                 self._segment.form.image.value = image
             widget = open_dock(self._viewer, "Propagate")
             widget.form.what.value = "plane"
+            if note := note_on(self._viewer, image):
+                widget.desk.tell(f"{widget.desk.status} {note}")
 
         self.controller.commit(follow)
 
@@ -133,12 +140,9 @@ class EverythingWidget(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """Stop when napari takes the widget out of its dock."""
-        if event is None:
-            return False
-        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
-        if taken_out and not self._closed:
+        if has_left_dock(self, event):
             self.shut_down()
-        return bool(super().event(event))
+        return event is not None and bool(super().event(event))
 
     def shut_down(self, *, leave_layers: bool = False) -> None:
         """Let go of viewer, layers and model; what was accepted stays."""
@@ -152,7 +156,7 @@ class EverythingWidget(QWidget):
         self._segment = None
 
     def _connect(self) -> None:
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "run": self.run,
             "cancel": self.controller.cancel,
             "commit": self.controller.commit,
@@ -160,7 +164,7 @@ class EverythingWidget(QWidget):
             "propagate": self.propagate,
         }
         for name, action in actions.items():
-            self.buttons[name].clicked.connect(partial(_press, action))
+            self.buttons[name].clicked.connect(ignore_state(action))
         self.controller.changed.connect(self._show)
         self.form.filters_changed.connect(self._filter)
         events = self._viewer.layers.events
@@ -168,7 +172,7 @@ class EverythingWidget(QWidget):
             emitter.connect(self._layers_changed)
         if self._segment is not None:
             self._segment.closed.connect(self._segment_closed)
-        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+        shut_down_with_window(self, leave_layers=True)
 
     def _disconnect(self) -> None:
         self.controller.changed.disconnect(self._show)
@@ -219,14 +223,3 @@ class EverythingWidget(QWidget):
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self._say(controller.message)
-
-
-def _press(action: Any, _: bool = False) -> None:
-    action()
-
-
-def _destroyed(reference: weakref.ref[EverythingWidget], _: Any = None) -> None:
-    """Stop the search of a widget whose window was closed."""
-    widget = reference()
-    if widget is not None:
-        widget.shut_down(leave_layers=True)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import weakref
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QProgressBar, QWidget
 
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
-from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.docks import (
+    has_left_dock,
+    open_beside,
+    shut_down_with_window,
+)
 from napari_cellprompt.widgets.shared.looks import (
     Accent,
     Section,
     grid_of,
+    ignore_state,
     push_button,
     text_line,
 )
@@ -27,7 +30,10 @@ from .controller import FewshotController
 from .form import ExampleList, FewshotForm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.viewer
+    from qtpy.QtCore import QEvent
 
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
@@ -51,9 +57,7 @@ class FewshotWidget(QWidget):
         self._viewer = viewer = plain(viewer)
         self._closed = False
         # Children.
-        segment: SegmentWidget = find_dock(viewer, "Segment") or open_dock(
-            viewer, "Segment"
-        )
+        segment: SegmentWidget = open_beside(viewer, "Segment")
         self._segment: SegmentWidget | None = segment
         self.controller = FewshotController(viewer, segment.place)
         self.form = FewshotForm(viewer)
@@ -112,12 +116,9 @@ class FewshotWidget(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """Stop when napari takes the widget out of its dock."""
-        if event is None:
-            return False
-        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
-        if taken_out and not self._closed:
+        if has_left_dock(self, event):
             self.shut_down()
-        return bool(super().event(event))
+        return event is not None and bool(super().event(event))
 
     def shut_down(self, *, leave_layers: bool = False) -> None:
         """Let go of viewer, layers and model; what was accepted stays."""
@@ -141,7 +142,7 @@ class FewshotWidget(QWidget):
 
     def _connect(self) -> None:
         controller = self.controller
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "teach": self.teach,
             "remove": lambda: controller.remove(self.examples.chosen),
             "save": self._save,
@@ -155,7 +156,7 @@ class FewshotWidget(QWidget):
             "discard": controller.discard,
         }
         for name, action in actions.items():
-            self.buttons[name].clicked.connect(partial(_press, action))
+            self.buttons[name].clicked.connect(ignore_state(action))
         controller.changed.connect(self._show)
         controller.taught.connect(self._show_examples)
         self.form.threshold.changed.connect(controller.choose)
@@ -166,7 +167,7 @@ class FewshotWidget(QWidget):
             self._segment.closed.connect(self._segment_closed)
             place = self._segment.controller.place
             place.chosen_changed.connect(self._layers_changed)
-        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+        shut_down_with_window(self, leave_layers=True)
 
     def _segment_closed(self) -> None:
         if not isalive(self):
@@ -239,14 +240,3 @@ class FewshotWidget(QWidget):
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self.status_line.setText(controller.message)
-
-
-def _press(action: Any, _: bool = False) -> None:
-    action()
-
-
-def _destroyed(reference: weakref.ref[FewshotWidget], _: Any = None) -> None:
-    """Stop the search of a widget whose window was closed."""
-    widget = reference()
-    if widget is not None:
-        widget.shut_down(leave_layers=True)

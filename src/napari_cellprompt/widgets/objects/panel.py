@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QFormLayout,
     QHeaderView,
     QSpinBox,
@@ -21,14 +22,14 @@ from .sparkline import Sparkline
 from .table import AREAS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from qtpy.QtCore import QAbstractItemModel
     from qtpy.QtWidgets import QPushButton
 
     from .quality import QualityRound
 
-__all__ = ["QualityPanel", "object_view"]
+__all__ = ["ClassBox", "QualityPanel", "changes_of", "object_view"]
 
 _WIDTHS = (40, 58, 54, 62, 72, 44, 48, 80)
 
@@ -59,6 +60,33 @@ def object_view(model: QAbstractItemModel) -> QTableView:
     view.setSortingEnabled(True)
     view.setMinimumHeight(170)
     return view
+
+
+class ClassBox(QComboBox):
+    """The classes that there are, and a place to type a new one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setEditable(True)
+        self.setToolTip("A class; a new name makes a new one")
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Offer other classes; what is typed stays."""
+        if list(names) != [self.itemText(number) for number in range(self.count())]:
+            text = self.currentText()
+            self.clear()
+            self.addItems(list(names))
+            self.setEditText(text)
+
+
+def changes_of(buttons: Sequence[QPushButton], classes: ClassBox) -> QWidget:
+    """What changes objects: six buttons, and the class that one of them gives."""
+    box = QWidget()
+    grid = grid_of(buttons)
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.addWidget(classes, 3, 0, 1, 2)
+    box.setLayout(grid)
+    return box
 
 
 class QualityPanel(QWidget):

@@ -13,6 +13,7 @@ from napari_cellprompt.layers.labels.commit import place_mask
 from napari_cellprompt.layers.labels.edits import reshape
 from napari_cellprompt.layers.prompting.drawn import remove_drawn
 from napari_cellprompt.layers.prompting.prompts import NEGATIVE, POLARITY, POSITIVE
+from napari_cellprompt.layers.prompting.tracing import add_shapes
 from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.session.objects import ObjectPlane
 
@@ -32,8 +33,8 @@ __all__ = ["Reopening", "drawable"]
 
 
 def drawable(record: ObjectRecord) -> ObjectPlane | None:
-    """The plane of an object that has clicks or a box; None where none has."""
-    planes = [p for p in record.planes if p.prompts.points or p.prompts.box is not None]
+    """The plane of an object that has anything drawn; None where none has."""
+    planes = [p for p in record.planes if not p.prompts.is_empty]
     return max(planes, key=lambda plane: plane.area, default=None)
 
 
@@ -119,15 +120,11 @@ class Reopening:
                 features = points.features.copy()
                 features[POLARITY] = [*features[POLARITY][:before], *signs]
                 points.features = features
-        if prompts.box is not None:
+        if prompts.outlined or prompts.strokes:
             place.need_boxes()
             boxes = place.chosen.boxes
             if boxes is not None:
-                x0, y0, x1, y1 = (value - 0.5 for value in prompts.box)
-                corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
-                boxes.add(
-                    [plane_to_layer(image, boxes, view, corners)], shape_type="rectangle"
-                )
+                add_shapes(boxes, image, view, prompts)
 
     def _look(self) -> None:
         """Without a click or box the object is left as it is."""

@@ -64,8 +64,10 @@ _BUTTONS: tuple[tuple[str, str, str, tuple[Stage, ...]], ...] = (
 )
 
 
-class PropagatePanel(QWidget):
+class PropagatePanel:
     """Buttons for the actions, how far things are, and what is to be decided.
+
+    No widget itself: the Propagate widget lays out its rows among others.
 
     Parameters
     ----------
@@ -74,7 +76,6 @@ class PropagatePanel(QWidget):
     """
 
     def __init__(self, actions: Mapping[str, Callable[[], None]]) -> None:
-        super().__init__()
         self.buttons: dict[str, QPushButton] = {}
         self.start_row, self.plane_row, self.end_row = QWidget(), QWidget(), QWidget()
         places = {

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
-from napari_cellprompt.widgets.shared.docks import find_dock, open_dock
+from napari_cellprompt.widgets.shared.docks import (
+    has_left_dock,
+    open_beside,
+    open_dock,
+    shut_down_with_window,
+)
 from napari_cellprompt.widgets.shared.keys import PROPAGATE_KEYS, KeyBinder, name_of
 from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 
@@ -28,6 +30,7 @@ from .strip import ConfidenceStrip
 
 if TYPE_CHECKING:
     import napari.viewer
+    from qtpy.QtCore import QEvent
 
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
@@ -91,9 +94,7 @@ class PropagateWidget(QWidget):
             {"worst": review.worst, "lock": review.lock, "clear": review.clear},
             PROPAGATE_KEYS,
         )
-        self.segment: SegmentWidget | None = find_dock(viewer, "Segment") or open_dock(
-            viewer, "Segment"
-        )
+        self.segment: SegmentWidget | None = open_beside(viewer, "Segment")
         self._strip_area = QScrollArea()
         self._accent = Accent(viewer, self.panel.buttons["accept"])
         # Layout, state, connections.
@@ -114,12 +115,9 @@ class PropagateWidget(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """End the propagation when napari takes the widget out of its dock."""
-        if event is None:
-            return False
-        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
-        if taken_out and not self._closed:
+        if has_left_dock(self, event):
             self.shut_down()
-        return bool(super().event(event))
+        return event is not None and bool(super().event(event))
 
     def shut_down(self) -> None:
         """Let go of viewer, layers and model; what was accepted stays."""
@@ -166,7 +164,7 @@ class PropagateWidget(QWidget):
         dims = self._viewer.dims.events
         for emitter in (dims.current_step, dims.order, dims.ndim):
             emitter.connect(self._plane_moved)
-        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+        shut_down_with_window(self)
 
     def _follow_segment(self) -> None:
         if self.segment is not None:
@@ -304,10 +302,3 @@ class PropagateWidget(QWidget):
             self.keys.unbind()
             if looking:
                 self.keys.bind(self._viewer, layers)
-
-
-def _destroyed(reference: weakref.ref[PropagateWidget], _: Any = None) -> None:
-    """End the propagation of a widget whose window was closed."""
-    widget = reference()
-    if widget is not None:
-        widget.shut_down()

@@ -1,7 +1,6 @@
 """Between layers and model: asks for masks, shows them, writes accepted ones.
 
-Everything here runs on the GUI thread and none of it waits; answers arrive through one
-queued signal and are dropped when the user has moved on.
+Everything here runs on the GUI thread; none of it waits, and late answers are dropped.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from psygnal import Signal
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.images import plane_source
-from napari_cellprompt.layers.on_top import covering
+from napari_cellprompt.layers.on_top import note_on
 from napari_cellprompt.layers.previews.mask import Preview
 from napari_cellprompt.layers.prompting.drawn import remove_drawn
 from napari_cellprompt.layers.prompting.prompts import fit_points
@@ -179,7 +178,11 @@ class SegmentController:
         chosen, state = self.place.chosen, self._state
         if self.waiting:
             self._accept_when_ready = True
-            self.tell("The mask is accepted as soon as it is there ...")
+            what = "computed" if self.model is not None else "waiting for the model"
+            self.tell(
+                f"The mask is not there yet: it is still {what}. It is accepted as soon "
+                "as it arrives; Q takes that back."
+            )
             return
         found = [one for one in self.proposals.shown if one[1].mask.box is not None]
         if not found or state is None or chosen.image is None:
@@ -351,18 +354,9 @@ class SegmentController:
 
     def _tell_covered(self, image: Image, state: SegmentState | None) -> None:
         """Say which image is meant, where another one is seen in its place."""
-        other, note = covering(self._viewer, image), ""
-        if other is not None:
-            note = (
-                f"Clicks count for '{image.name}', which lies under '{other.name}': "
-                f"choose '{other.name}' as Image to work on that one."
-            )
-        elif state is not None and not state.prompts.is_empty:
-            box, points = state.prompts.box, state.prompts.points
-            x, y = points[-1] if points or box is None else (box[0] + 0.5, box[1] + 0.5)
-            other = covering(self._viewer, image, view=state.view, at=(x, y))
-            if other is not None:
-                note = f"This counts for '{image.name}', under '{other.name}'."
+        drawn = None if state is None or state.prompts.is_empty else state.drawn
+        at = None if state is None or not drawn else (state.view, drawn[-1].spot)
+        note = note_on(self._viewer, image, at, channel_axis=self.place.channel_axis)
         if note != self._note:
             self._note = note
             self.tell(self._text)
@@ -379,6 +373,7 @@ class SegmentController:
             channel=self.place.channel,
             channel_axis=self.place.channel_axis,
             limits=limits,
+            one_per_point=self.place.one_per_point,
         )
 
     def _request(self, state: SegmentState, source: PlaneSource) -> None:

@@ -20,6 +20,12 @@ _BUTTONS = (
     ("click", "Clicks (G)", "Click on objects", True),
     ("box", "Boxes (G)", "Draw boxes around objects, close to their outlines", True),
     ("sign", "", "What the next click marks", False),
+    (
+        "each",
+        "",
+        "Whether each click on an object is an object of its own, or all clicks are one",
+        True,
+    ),
     ("outline", "Outline (O)", "Show the mask as an outline, or filled", True),
     ("accept", "Accept (A)", "Write this object and start the next one", False),
     ("next", "Next mask (N)", "Show the next of the masks that the model offers", False),
@@ -32,9 +38,9 @@ _BUTTONS = (
     ("adapt", "Adapt model ...", "Train a copy of the model on these objects", False),
     ("export", "Export ...", "Save the objects: TIFF, OME-Zarr, COCO, ROIs, ...", False),
 )
-_TOOLS = ("click", "box", "sign", "outline")
+_TOOLS = ("click", "box", "sign", "each")
 _OBJECT = ("next", "discard", "undo", "redo")
-_FURTHER = ("view", "fill", "propagate", "adapt", "export")
+_FURTHER = ("outline", "view", "fill", "propagate", "adapt", "export")
 
 
 class ActionPanel(QWidget):
@@ -76,6 +82,7 @@ class ActionPanel(QWidget):
         boxing: bool,
         positive: bool,
         filling: bool = False,
+        one_per_point: bool = False,
     ) -> None:
         """Bring everything up to date."""
         self.buttons["click"].setChecked(clicking)
@@ -83,6 +90,10 @@ class ActionPanel(QWidget):
         self.buttons["view"].setChecked(controller.model_view.layer is not None)
         self.buttons["outline"].setChecked(controller.preview.contour > 0)
         self.buttons["sign"].setText(f"Mark {'object' if positive else 'background'} (T)")
+        self.buttons["each"].setChecked(one_per_point)
+        self.buttons["each"].setText(
+            "One per point (M)" if one_per_point else "One object (M)"
+        )
         self._enable(controller, filling)
         for line, text in (
             (self.status_line, controller.status),

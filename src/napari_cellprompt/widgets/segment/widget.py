@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.layers.ownership import plain
-from napari_cellprompt.session.choices import model_at_start
+from napari_cellprompt.session.choices import model_at_start, read_choices, remember
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.zoo import models_changed
 from napari_cellprompt.widgets.segment.canvas.peek import Peek
@@ -37,6 +37,7 @@ from .filling.filling import Filling
 from .keeping.keeper import SessionKeeper
 from .keeping.offer import OfferBar
 from .panel import ActionPanel
+from .refining.panel import RefinePanel
 from .workplace import Workplace
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class SegmentWidget(QWidget):
         )
         self.place = Workplace(viewer, self._session, ask=partial(ask, self))
         """Image, layers and options, for the other widgets too."""
+        self.place.one_per_point = read_choices().one_per_point
         # Children.
         self.form = SegmentForm(
             viewer,
@@ -121,11 +123,13 @@ class SegmentWidget(QWidget):
             self.controller.bridge, self.controller.tell, self.keeper.exported
         )
         self.filling = Filling(self.controller)
+        self.refining = RefinePanel(viewer, self.controller)
         self.keys = KeyBinder(
             {
                 "accept": self.accept,
                 "discard": self.discard,
                 "toggle_sign": self.toggle_sign,
+                "one_per_point": self.toggle_one_per_point,
                 "next_candidate": self.controller.next_candidate,
                 "toggle_tool": self.toggle_tool,
                 "outline": self.controller.toggle_outline,
@@ -140,6 +144,7 @@ class SegmentWidget(QWidget):
                 "click": self.start,
                 "box": self.start_boxes,
                 "sign": self.toggle_sign,
+                "each": self.toggle_one_per_point,
                 "outline": self.controller.toggle_outline,
                 "next": self.controller.next_candidate,
                 "accept": self.accept,
@@ -161,6 +166,7 @@ class SegmentWidget(QWidget):
         layout.addWidget(self.official)
         layout.addWidget(self.calibration)
         layout.addWidget(self.panel)
+        layout.addWidget(Section("Refine labels", self.refining))
         layout.addWidget(Section("Layers and overlaps", self.form.more))
         layout.addWidget(Section("Mouse and keys", key_label(key_table()), expanded=True))
         layout.addStretch()
@@ -209,6 +215,13 @@ class SegmentWidget(QWidget):
     def toggle_sign(self) -> None:
         """Let the next clicks mark the background, or the object again."""
         self.sign.toggle()
+        self._show()
+
+    def toggle_one_per_point(self) -> None:
+        """Let each click on an object mean one of its own, or all of them one together."""
+        self.place.one_per_point = not self.place.one_per_point
+        remember(one_per_point=self.place.one_per_point)
+        self.controller.refresh()
         self._show()
 
     def toggle_tool(self) -> None:
@@ -280,6 +293,7 @@ class SegmentWidget(QWidget):
         self.closed.emit()
         self._disconnect()
         self.filling.close()
+        self.refining.close_down()
         self.controller.close(remove_layers=remove_layers)
         if remove_layers:
             self.form.close()
@@ -362,8 +376,8 @@ class SegmentWidget(QWidget):
     def _use_layers(self) -> None:
         """Hand the chosen layers on."""
         chosen = self.place.chosen
-        if chosen.points is not self.sign.points:
-            self.sign.attach(chosen.points)
+        if (chosen.points, chosen.boxes) != self.sign.layers:
+            self.sign.attach(chosen.points, chosen.boxes)
         if self.keys.targets != [self._viewer, *chosen.prompts]:
             self.keys.bind(self._viewer, chosen.prompts)
         self._show()
@@ -378,6 +392,7 @@ class SegmentWidget(QWidget):
             boxing=active is not None and active == chosen.boxes,
             positive=self.sign.positive,
             filling=self.filling.active,
+            one_per_point=self.place.one_per_point,
         )
 
 

@@ -76,6 +76,8 @@ class Workplace:
         self.chosen_channel: int | None = None
         """None: colour, or the channel on screen where there is an axis of channels."""
         self.overlap: Overlap = "keep"
+        self.one_per_point = False
+        """Whether each click on an object is an object of its own."""
         self.ownership = ownership_of(viewer)
         self.acceptor = Acceptor(viewer)
         self.steps = Steps(viewer, self.acceptor)

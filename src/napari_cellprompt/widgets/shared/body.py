@@ -49,6 +49,7 @@ class Body(QScrollArea):
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
         self._owner = widget
+        self._docked = False
         content = QWidget()
         self.rows = QVBoxLayout(content)
         """Put controls here."""
@@ -113,8 +114,8 @@ class Body(QScrollArea):
         if watched is None or event is None:
             return False
         if watched is self._owner:
-            if event.type() == QEvent.Type.ParentChange and self._dock() is not None:
-                self._soon.start(0)
+            if event.type() == QEvent.Type.ParentChange:
+                self._moved()
             return bool(super().eventFilter(watched, event))
         if not isinstance(watched, _INPUTS):
             return bool(super().eventFilter(watched, event))
@@ -131,6 +132,18 @@ class Body(QScrollArea):
         return False
 
     # --- docks -----------------------------------------------------------------------
+
+    def _moved(self) -> None:
+        """Become a tab when docked; go for good when taken out of the dock.
+
+        Such a widget has shut itself down and is of no more use, and napari leaves it
+        without an owner: nobody else would delete it.
+        """
+        if self._dock() is not None:
+            self._docked = True
+            self._soon.start(0)
+        elif self._docked and self._owner.parentWidget() is None:
+            self._owner.deleteLater()
 
     def _dock(self) -> QDockWidget | None:
         parent = self._owner.parentWidget()

@@ -46,7 +46,8 @@ class Key:
 KEYS = (
     Key("A", "accept", "accept the object"),
     Key("Q", "discard", "discard clicks and box"),
-    Key("T", "toggle_sign", "clicks mark object / background"),
+    Key("T", "toggle_sign", "clicks and lines mark object / background"),
+    Key("M", "one_per_point", "one object per point / all points one object"),
     Key("N", "next_candidate", "next of the offered masks"),
     Key("G", "toggle_tool", "click / draw a box"),
     Key("O", "outline", "mask as outline / filled"),

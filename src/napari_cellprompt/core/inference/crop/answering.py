@@ -14,8 +14,7 @@ import numpy as np
 
 from napari_cellprompt.core.inference.crops import Crop, crop_around
 from napari_cellprompt.core.inference.extent import extent_of
-from napari_cellprompt.core.masks.rle import decode as decode_rle
-from napari_cellprompt.core.types import CroppedMask
+from napari_cellprompt.core.masks.rle import decode_part
 
 from .looking import Ask, Seen, probability, whole
 from .zooms import agreements, extent_in_crop, shared_share, zoom_scores
@@ -97,15 +96,20 @@ class Manner:
     # -- unknown size ------------------------------------------------------------
     def _from_clicks(self, prompts: Prompts, size: float | None) -> Asking:
         settings = self.settings
-        point = prompts.points[prompts.labels.index(1)]
+        point = prompts.anchor
         drawn = _drawn(prompts)
+        # a crop that cuts a line off shows less of the object than the line covers
+        least = _longest(prompts)
         if size is not None and size > 0:
-            crop = self.at(point, size / settings.second_share)
+            crop = self.at(point, max(size / settings.second_share, least))
             [seen] = yield [Ask(crop, drawn)]
             if settings.least_extent <= extent_in_crop(seen) <= settings.most_extent:
                 return (yield from self._again(prompts, seen, []))
         largest = settings.reach * max(self.shape)
-        sides = [side for side in settings.zooms if side < largest] or [settings.zooms[0]]
+        fitting = [side for side in settings.zooms if side >= least]
+        sides = [side for side in fitting if side < largest] or [
+            max(settings.zooms[0], least)
+        ]
         answers = yield [Ask(self.at(point, side), drawn) for side in sides]
         scores = zoom_scores(answers, agreements(answers), settings)
         best = int(np.argmax(scores))
@@ -171,21 +175,38 @@ def first_crop(manner: Manner, prompts: Prompts, size: float | None) -> Crop:
     side = settings.zooms[len(settings.zooms) // 2]
     if size is not None and size > 0:
         side = size / settings.second_share
-    return manner.at(prompts.points[prompts.labels.index(1)], side)
+    return manner.at(prompts.anchor, max(side, _longest(prompts)))
 
 
 def _drawn(prompts: Prompts) -> dict[str, Any]:
     """What of the prompts is drawn into any crop."""
     drawn: dict[str, Any] = {"points": prompts.points, "labels": prompts.labels}
+    if prompts.strokes:
+        drawn["strokes"] = prompts.strokes
     return drawn if prompts.box is None else drawn | {"box": prompts.box}
 
 
 def _joined(boxes: list[Rectangle], prompts: Prompts) -> Rectangle:
-    """A rectangle around boxes and the pixels of all clicks."""
-    spans = np.array([*boxes, *((x, y, x + 1, y + 1) for x, y in prompts.points)])
+    """A rectangle around boxes and the pixels of all clicks and lines on the object."""
+    places = [*prompts.points, *_corners(prompts)]
+    spans = np.array([*boxes, *((x, y, x + 1, y + 1) for x, y in places)])
     x0, y0 = spans[:, :2].min(axis=0).tolist()
     x1, y1 = spans[:, 2:].max(axis=0).tolist()
     return x0, y0, x1, y1
+
+
+def _corners(prompts: Prompts) -> list[tuple[float, float]]:
+    """Of the lines on the object."""
+    return [corner for path, sign in prompts.strokes if sign for corner in path]
+
+
+def _longest(prompts: Prompts) -> float:
+    """Side of the smallest square around the anchor that holds the lines; 0 for none."""
+    corners = _corners(prompts)
+    if not corners:
+        return 0.0
+    away = np.abs(np.array(corners) - prompts.anchor)
+    return 2 * float(away.max()) + 2
 
 
 def _pixels_of(box: Rectangle, prompts: Prompts) -> Rectangle:
@@ -198,9 +219,7 @@ def _window_of(prompts: Prompts) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     """The mask prompt cut to the rectangle that holds it, and its row and column."""
     if prompts.mask is None:
         raise ValueError("there is no mask")
-    mask = decode_rle(prompts.mask)
-    box = CroppedMask(mask, (0, 0), prompts.mask.size).box
-    if box is None:
+    part = decode_part(prompts.mask)
+    if part is None:
         return np.zeros((1, 1), bool), (0, 0)
-    x0, y0, x1, y1 = box
-    return mask[y0:y1, x0:x1].copy(), (y0, x0)
+    return part.data, part.origin

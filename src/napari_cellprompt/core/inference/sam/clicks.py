@@ -1,4 +1,4 @@
-"""What the clicks of an object leave behind for the next one, on tiles.
+"""Clicks as SAM takes them: strokes become some, and each knows what was there before.
 
 SAM was trained on rounds: each further click came with the logits of the mask that it
 corrects (Kirillov et al. 2023, arXiv:2304.02643, appendix A).
@@ -15,17 +15,61 @@ import torch.nn.functional as F
 from .decoding import LOGIT_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from torch import Tensor
 
     from napari_cellprompt.core.inference.model import Answer
-    from napari_cellprompt.core.types import Tile
+    from napari_cellprompt.core.types import Prompts, Tile
 
-__all__ = ["carried", "near_click"]
+__all__ = ["carried", "clicks_along", "clicks_of", "near_click"]
+
+_APART = 4.0
+"""Pixels between the clicks that stand for a stroke, at least."""
+_MOST = 8
+"""Clicks that stand for one stroke, at most: SAM was trained on about so many."""
 
 _REACH = 2
 """Low-resolution pixels around a click in which a change belongs to it."""
 _OUTSIDE = -10.0
 """Logit beyond the tile of the step before: nothing was found there."""
+
+
+def clicks_of(
+    prompts: Prompts, shape: tuple[int, int]
+) -> Iterator[tuple[float, float, int]]:
+    """All clicks of an object as ``x, y, label``, those that stand for strokes first.
+
+    SAM has no input for strokes. Of a stroke, what lies outside the plane of ``shape`` is
+    left out.
+    """
+    height, width = shape
+    for path, label in prompts.strokes:
+        for x, y in clicks_along(path):
+            if -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5:
+                yield x, y, label
+    for (x, y), label in zip(prompts.points, prompts.labels, strict=True):
+        yield x, y, label
+
+
+def clicks_along(path: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Places along a line: in the middles of equal parts of it, one for a point.
+
+    The parts are at least 4 pixels long, and at most 8 of them: the ends of a line, which
+    may touch the object's border, are not clicked.
+
+    Parameters
+    ----------
+    path
+        ``(x, y)`` of its corners, in pixels.
+    """
+    corners = np.asarray(path, dtype=np.float64)
+    steps = np.hypot(*np.diff(corners, axis=0).T)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    count = int(min(max(along[-1] // _APART, 1), _MOST))
+    wanted = (np.arange(count) + 0.5) * (along[-1] / count)
+    x, y = (np.interp(wanted, along, corners[:, axis]) for axis in (0, 1))
+    return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
 def carried(step: Answer, tile: Tile) -> Tensor:

@@ -35,7 +35,7 @@ from napari_cellprompt.core.networks.sam.mask_decoder import DecoderOutput, sing
 from napari_cellprompt.core.types import Prediction, Prompts, Tile
 
 from .aim import Aim, Look
-from .clicks import carried, near_click
+from .clicks import carried, clicks_of, near_click
 from .decoding import decode_prompts, mask_to_logits
 from .following.follower import SamFollower
 from .recognition import memories_of, object_logits, tile_features
@@ -306,7 +306,8 @@ class SamModel(PlaneEncoder):
             height, width = shape
             plane = edges(0, 0, width, height)
             return rounded(masks, trust, box=edges(*prompts.box), plane=plane)
-        return rounded(masks, trust, click=place(*prompts.points[-1]))
+        click = prompts.points[-1] if prompts.points else prompts.anchor
+        return rounded(masks, trust, click=place(*click))
 
     def _tensors(
         self, plane: PlaneSource, tile: Tile, group: Sequence[Look]
@@ -319,7 +320,7 @@ class SamModel(PlaneEncoder):
                 # a box is given by the edges of its pixels, half a pixel off their centres
                 x0, y0, x1, y1 = (edge - 0.5 for edge in item.prompts.box)
                 row += [(x0, y0, 2), (x1, y1, 3)]
-            for (x, y), label in zip(item.prompts.points, item.prompts.labels, strict=True):
+            for x, y, label in clicks_of(item.prompts, plane.shape):
                 # a background click beyond the tile says nothing about what is in it
                 if label or tile.holds(x, y):
                     row.append((x, y, label))
@@ -385,7 +386,8 @@ def _ranked(
     ranks = []
     for row, item in enumerate(prompts):
         several = (output.iou[row, 1:].argsort(descending=True) + 1).tolist()
-        several_meant = len(item.points) == 1 and not is_outlined(item)
+        single_click = len(item.points) == 1 and not item.strokes
+        several_meant = single_click and not is_outlined(item)
         single = not ambiguous or (bool(stable[row]) and not several_meant)
         ranks.append([0, *several][:3] if single else several)
     return torch.tensor(ranks, device=output.iou.device)

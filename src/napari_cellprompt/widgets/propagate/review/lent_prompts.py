@@ -13,9 +13,11 @@ from napari_cellprompt.layers.prompting.prompts import (
     NEGATIVE,
     POLARITY,
     POSITIVE,
-    read_box,
     read_points,
+    set_signs,
 )
+from napari_cellprompt.layers.prompting.shapes import read_shapes, sign_of
+from napari_cellprompt.layers.prompting.tracing import add_shapes
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class _Saved:
     features: Any = None
     shapes: list[NDArray[np.float64]] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
+    signs: list[int] = field(default_factory=list)
 
 
 class LentPrompts:
@@ -64,6 +67,7 @@ class LentPrompts:
         if chosen.boxes is not None:
             saved.shapes = [np.array(vertices) for vertices in chosen.boxes.data]
             saved.kinds = list(chosen.boxes.shape_type)
+            saved.signs = [sign_of(chosen.boxes, i) for i in range(len(saved.kinds))]
         self._chosen, self._stack, self._saved = chosen, stack, saved
 
     def adopt(self, chosen: Chosen, there: Container[Layer]) -> list[Layer]:
@@ -90,7 +94,7 @@ class LentPrompts:
             self._saved.points = np.empty((0, points.ndim), dtype=np.float64)
             self._saved.features = points.features.iloc[:0].copy()
         if self._chosen.boxes in new:
-            self._saved.shapes, self._saved.kinds = [], []
+            self._saved.shapes, self._saved.kinds, self._saved.signs = [], [], []
         return new
 
     def show(self, prompts: Mapping[int, Prompts]) -> None:
@@ -107,14 +111,9 @@ class LentPrompts:
                     signs += [POSITIVE if label else NEGATIVE for label in item.labels]
             _set_points(points, np.concatenate(places), signs)
         if boxes is not None:
-            found = []
+            _set_shapes(boxes, [], [])
             for plane, item in prompts.items():
-                if item.box is not None:
-                    x0, y0, x1, y1 = (value - 0.5 for value in item.box)
-                    corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
-                    view = stack.view_at(plane)
-                    found.append(plane_to_layer(stack.image, boxes, view, corners))
-            _set_shapes(boxes, found, ["rectangle"] * len(found))
+                add_shapes(boxes, stack.image, stack.view_at(plane), item)
 
     def read(self, plane: int) -> Prompts:
         """What the layers say about one plane; negative clicks alone are fine here.
@@ -138,12 +137,12 @@ class LentPrompts:
                         (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0))
                     )
                     labels.append(label)
-        box = None if boxes is None else read_box(boxes, stack.image, view)
-        if box is not None:
-            x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
-            x1, y1 = min(box[2], float(width)), min(box[3], float(height))
-            box = (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
-        return Prompts(tuple(xy), tuple(labels), box)
+        shapes = [] if boxes is None else read_shapes(boxes, stack.image, view)
+        # a closed shape that is no rectangle counts by the box around it here
+        closed = [shape.box for shape in shapes if shape.closed]
+        box = closed[-1] if closed else None
+        lines = tuple(shape.stroke for shape in shapes if shape.stroke is not None)
+        return Prompts(tuple(xy), tuple(labels), box, strokes=lines)
 
     def give_back(self, *, clear: int | None = None) -> None:
         """Bring back what was put away.
@@ -161,6 +160,7 @@ class LentPrompts:
             chosen.points.features = saved.features
         if chosen.boxes is not None:
             _set_shapes(chosen.boxes, saved.shapes, saved.kinds)
+            set_signs(chosen.boxes, saved.signs)
         if clear is not None:
             from napari_cellprompt.widgets.segment.canvas.prompt_layers import clear_prompts
 

@@ -1,48 +1,63 @@
-"""Whether the next click belongs to the object or to the background."""
+"""Whether the next click or line belongs to the object or to the background."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_cellprompt.layers.prompting.prompts import NEGATIVE, POLARITY, POSITIVE
+from napari_cellprompt.layers.prompting.prompts import (
+    NEGATIVE,
+    POLARITY,
+    POSITIVE,
+    set_signs,
+)
+from napari_cellprompt.layers.prompting.shapes import sign_of
 from napari_cellprompt.widgets.shared.keys import MODIFIER
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari.layers import Points
+    from napari.layers import Points, Shapes
 
 __all__ = ["SignSwitch"]
 
+_LINES = ("add_line", "add_path", "add_polyline")
+
 
 class SignSwitch:
-    """Sets the sign of new points, by its own state and by the modifier of each click."""
+    """Sets the sign of new points and lines: by its state, and by the modifier of each."""
 
     def __init__(self) -> None:
         self.positive = True
         self._points: Points | None = None
+        self._boxes: Shapes | None = None
 
     @property
-    def points(self) -> Points | None:
-        """The layer that is looked after."""
-        return self._points
+    def layers(self) -> tuple[Points | None, Shapes | None]:
+        """The layers that are looked after."""
+        return self._points, self._boxes
 
-    def attach(self, points: Points | None) -> None:
-        """Look after the clicks on this layer only."""
+    def attach(self, points: Points | None, boxes: Shapes | None = None) -> None:
+        """Look after the clicks and the lines on these layers only."""
         self.detach()
-        self._points = points
+        self._points, self._boxes = points, boxes
         if points is not None:
             points.mouse_drag_callbacks.append(self._pressed)
             self.apply()
+        if boxes is not None:
+            # before napari's own, which adds the shape when the button is pressed
+            boxes.mouse_drag_callbacks.insert(0, self._drawn)
 
     def detach(self) -> None:
-        """Leave the layer alone."""
-        points, self._points = self._points, None
+        """Leave the layers alone."""
+        points, boxes = self.layers
+        self._points = self._boxes = None
         if points is not None and self._pressed in points.mouse_drag_callbacks:
             points.mouse_drag_callbacks.remove(self._pressed)
+        if boxes is not None and self._drawn in boxes.mouse_drag_callbacks:
+            boxes.mouse_drag_callbacks.remove(self._drawn)
 
     def toggle(self) -> None:
-        """Turn the sign of the following clicks round."""
+        """Turn the sign of the following clicks and lines round."""
         self.positive = not self.positive
         self.apply()
 
@@ -59,6 +74,18 @@ class SignSwitch:
         # napari adds the point when the button is released; its sign is set by then.
         self._set(self.positive != (MODIFIER in event.modifiers))
         yield
+
+    def _drawn(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
+        count = len(layer.data)
+        line = str(layer.mode) in _LINES
+        positive = not line or self.positive != (MODIFIER in event.modifiers)
+        signs = [sign_of(layer, number) for number in range(count)]
+        yield
+        while event.type == "mouse_move":
+            yield
+        added = len(layer.data) - count
+        if added > 0:
+            set_signs(layer, [*signs, *[int(positive)] * added])
 
     def _set(self, positive: bool) -> None:
         points = self._points

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_cellprompt.core.zoo.registry import OFFERED_MODEL
 from napari_cellprompt.session.choices import read_choices, remember
 from napari_cellprompt.session.zoo import ModelRow, in_background, model_rows
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 __all__ = ["OfficialModels"]
-
-_OFFERED = "sam2.1_hiera_tiny"
-"""The smallest of the official models that follow objects as well."""
 
 
 class OfficialModels(QWidget):
@@ -67,7 +65,7 @@ class OfficialModels(QWidget):
 
     def _fetch(self) -> None:
         self._done()
-        self._download(_OFFERED)
+        self._download(OFFERED_MODEL)
 
     def _all(self) -> None:
         self._done()
@@ -88,4 +86,4 @@ def _wanted() -> ModelRow | None:
     rows = model_rows()
     if any(row.here and row.kind != "bundled" for row in rows):
         return None
-    return next((row for row in rows if row.name == _OFFERED), None)
+    return next((row for row in rows if row.name == OFFERED_MODEL), None)

@@ -78,7 +78,9 @@ class SamFollower:
         if spec.traits.best_of_three:
             return track
         # such models offer one mask; whether they carry logits on, they know themselves
-        carry = track.carry or (spec.drawing is not None and spec.drawing.carry)
+        carry = track.carry
+        if carry is None:
+            carry = spec.drawing is not None and spec.drawing.carry
         return replace(track, multimask=False, carry=carry)
 
     # -- what the engine asks --------------------------------------------------

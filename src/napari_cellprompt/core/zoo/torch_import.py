@@ -13,6 +13,7 @@ import gc
 import importlib.util
 import os
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,17 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["collector_at_rest", "load_libraries", "load_torch"]
 
 
-def load_torch() -> None:
-    """Import torch, if it is not imported yet, without long hold of Python's lock."""
-    if "torch" in sys.modules:
-        return
-    load_libraries()
-    with collector_at_rest():
-        import torch  # noqa: F401
+_once = threading.Lock()
 
-        # the model's classes are most of what else is imported on the way to a mask
-        import napari_cellprompt.core.segment.segmenter
-        import napari_cellprompt.core.zoo.load  # noqa: F401
+
+def load_torch() -> None:
+    """Import torch, if it is not imported yet, without long hold of Python's lock.
+
+    Whatever may be the first to import torch while a window is open calls this before.
+    """
+    with _once:
+        if "torch" in sys.modules:
+            return
+        load_libraries()
+        with collector_at_rest():
+            import torch  # noqa: F401
 
 
 def load_libraries() -> list[Path]:

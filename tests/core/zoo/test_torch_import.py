@@ -10,7 +10,7 @@ import weakref
 import pytest
 from tests.interpreters import run_python
 
-from napari_cellprompt.tasks.inputs.torch_import import (
+from napari_cellprompt.core.zoo.torch_import import (
     collector_at_rest,
     load_libraries,
     load_torch,
@@ -18,7 +18,7 @@ from napari_cellprompt.tasks.inputs.torch_import import (
 
 LOADED_IN_A_THREAD = """
 import json, sys, threading, time
-from napari_cellprompt.tasks.inputs.torch_import import load_libraries
+from napari_cellprompt.core.zoo.torch_import import load_libraries
 
 found = {}
 
@@ -42,7 +42,7 @@ print(json.dumps(found))
 
 COLLECTED = """
 import gc, json
-from napari_cellprompt.tasks.inputs.torch_import import load_torch
+from napari_cellprompt.core.zoo.torch_import import load_torch
 
 started = []
 gc.callbacks.append(lambda phase, info: started.append((phase, info["generation"])))
@@ -63,6 +63,7 @@ def answer(code: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "win32", reason="torch itself does it there")
 def test_other_threads_run_while_the_libraries_are_loaded() -> None:
     found = answer(LOADED_IN_A_THREAD)
@@ -85,10 +86,25 @@ def test_what_torch_brings_is_not_gone_through() -> None:
     assert found["on"] is True
 
 
+def test_whatever_comes_first_loads_the_libraries_first() -> None:
+    """The list of models asks for the GPU, on a thread of its own."""
+    found = answer(
+        "import json, sys\n"
+        "import napari_cellprompt.core.zoo.torch_import as torch_import\n"
+        "from napari_cellprompt.core.inference.precision import gpu_bytes\n"
+        "seen = []\n"
+        "torch_import.load_libraries = lambda: seen.append('torch' in sys.modules)\n"
+        "gpu_bytes()\n"
+        "gpu_bytes()\n"
+        "print(json.dumps({'seen': seen, 'torch': 'torch' in sys.modules}))"
+    )
+    assert found == {"seen": [False], "torch": True}
+
+
 def test_a_second_load_does_nothing() -> None:
     load_torch()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_cellprompt.tasks.inputs.torch_import.load_libraries", None)
+        patch.setattr("napari_cellprompt.core.zoo.torch_import.load_libraries", None)
         load_torch()
 
 
@@ -102,6 +118,7 @@ class Node:
 
 
 def test_older_objects_are_still_collected_afterwards() -> None:
+    frozen = gc.get_freeze_count()
     node = Node()
     node.itself = node
     reference = weakref.ref(node)
@@ -109,7 +126,7 @@ def test_older_objects_are_still_collected_afterwards() -> None:
         assert not gc.isenabled()
         del node
     assert gc.isenabled()
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() == frozen
     gc.collect()
     assert reference() is None
 
