@@ -31,6 +31,7 @@ def test_a_viewer_has_one_owner(viewer) -> None:
 def test_owners_end_with_their_viewers(viewer) -> None:
     from napari_cellprompt.layers import ownership
 
+    gc.collect()  # viewers of earlier tests
     before = len(ownership._known)
     other = ViewerModel()
     ownership_of(other)
