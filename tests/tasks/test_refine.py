@@ -14,8 +14,9 @@ import napari_cellprompt
 from napari_cellprompt.cli.main import main
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.masks.labels import masks_of
 from napari_cellprompt.core.masks.rle import decode_part, encode
-from napari_cellprompt.core.segment.refining import objects_of, refine_plane
+from napari_cellprompt.core.segment.refining import refine_plane
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.io.label_tiff import read_labels
 
@@ -76,7 +77,7 @@ def test_many_objects_go_in_steps_and_nothing_of_an_empty_plane(bright):
 
 def test_objects_of_labels_with_gaps_and_negative_values():
     labels = np.array([[0, 5, 5], [-1, 0, 2**31 - 1]], np.int32)
-    objects = objects_of(labels)
+    objects = dict(masks_of(labels))
     assert sorted(objects) == [5, 2**31 - 1]
     assert objects[5].box == (1, 0, 3, 1)
 

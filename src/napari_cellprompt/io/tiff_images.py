@@ -103,7 +103,7 @@ def read_tiff(
             choice = replace(choice, shape=data.shape, said=f"Z{choice.said[-inner:]}")
         letters = _letters(choice, data.dtype, axes)
         guess = ""
-        if axes is None and not _is_named(choice):
+        if axes is None and not _are_letters(choice.said):
             guess = colours_or_planes(data.shape, letters)
         data, letters = planes_last(data, letters)
         calibration = read_calibration(tif, letters, choice.numbers[0])
@@ -220,11 +220,6 @@ def _are_letters(said: str) -> bool:
     """Whether letters of axes are those that are known, Y and X among them."""
     known = set(said) <= set("TCZYXS") and len(set(said)) == len(said)
     return known and set("YX") <= set(said)
-
-
-def _is_named(choice: _Choice) -> bool:
-    """Whether the file says what all its axes are."""
-    return _are_letters(choice.said)
 
 
 def _is_unnamed(choice: _Choice) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.io.image_files import read_header
 from napari_cellprompt.layers.files import image_file_of
+from napari_cellprompt.layers.images import full_resolution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -101,7 +102,7 @@ def source_of(image: Image) -> ImageSource | None:
     """The file that an image layer was opened from; None without one."""
     if not image.source.path:
         return None
-    data = image.data[0] if image.multiscale else image.data
+    data = full_resolution(image)
     return ImageSource(Path(image.source.path), tuple(data.shape), bool(image.rgb))
 
 

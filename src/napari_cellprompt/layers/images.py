@@ -13,7 +13,7 @@ from napari_cellprompt.core.images.planes import PlaneSource
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.layers import Image
+    from napari.layers import Image, Labels
     from napari.utils.events import Event
 
     from .coordinates import PlaneView
@@ -74,9 +74,9 @@ class ImageRevisions:
         self._disconnect[name] = lambda: emitter.disconnect(changed)
 
 
-def full_resolution(image: Image) -> Any:
-    """The array of an image layer, its finest level where there are several."""
-    return image.data[0] if image.multiscale else image.data
+def full_resolution(layer: Image | Labels) -> Any:
+    """The array of a layer, its finest level where there are several."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def plane_source(

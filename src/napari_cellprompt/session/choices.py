@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CellpromptError
@@ -18,6 +20,7 @@ __all__ = ["Choices", "model_at_start", "read_choices", "remember"]
 
 _log = logging.getLogger(__name__)
 _FILE = "choices.json"
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +54,36 @@ def remember(
     offered: bool | None = None,
     one_per_point: bool | None = None,
 ) -> None:
-    """Change what is remembered; a full disk is no reason to stop anybody's work."""
-    before = after = read_choices()
-    if model is not None:
-        after = replace(after, model=model)
-    if offered is not None:
-        after = replace(after, offered=offered)
-    if one_per_point is not None:
-        after = replace(after, one_per_point=one_per_point)
-    if after == before:
-        return
+    """Change what is said; a full disk is no reason to stop anybody's work."""
+    given = {"model": model, "offered": offered, "one_per_point": one_per_point}
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     folder = data_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / _FILE) as temporary:
-            temporary.write_text(json.dumps(asdict(after)), encoding="utf-8")
-    except (OSError, CellpromptError) as error:
-        _log.warning("What was chosen is not remembered: %s", error)
+    # models are loaded, and offers answered, on threads of their own
+    with _lock:
+        before = read_choices()
+        after = replace(before, **changes)
+        if after == before:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(folder / _FILE) as temporary:
+                temporary.write_text(json.dumps(asdict(after)), encoding="utf-8")
+        except (OSError, CellpromptError) as error:
+            _log.warning("What was chosen is not remembered: %s", error)
 
 
-def model_at_start(wanted: str) -> str:
+def model_at_start(wanted: str, last: str) -> str:
     """The model to begin with.
 
     Parameters
     ----------
     wanted
         As the preferences say; empty: the one used last, where it is still here.
+    last
+        The one used last, from :func:`read_choices`.
     """
     if wanted:
         return wanted
-    last = read_choices().model
     return last if last and _is_here(last) else DEFAULT_MODEL
 
 

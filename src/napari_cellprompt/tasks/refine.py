@@ -74,26 +74,25 @@ def run_refine(request: SegmentRequest, report: Report = SILENT) -> None:
     check_label_file(request.output, inputs, image.grid)
     channel = valid_channel(request.image.name, image, request.channel)
     segmenter = load_model_of(request, report)
-    unfinished = unfinished_of(request, fingerprint(image.data), segmenter)
+    image_id = fingerprint(image.data)
+    unfinished = unfinished_of(request, image_id, segmenter)
     begin(unfinished, report)
     refined = np.zeros(labels.shape, labels.dtype)
-    planes = _positions(labels)
-    done = {}
-    for position in planes:
+    left = []
+    for position in _positions(labels):
         part = unfinished.get(name_of(position))
-        if part is not None:
-            done[position] = part["labels"]
-    left = [position for position in planes if position not in done]
+        if part is None:
+            left.append(position)
+        else:
+            refined[position] = part["labels"]
     kept = 0
     for position, plane, lost in _refined(
-        segmenter, image, labels, left, channel, limits, report
+        segmenter, image, labels, left, channel, limits, report, image_id
     ):
-        done[position] = plane
+        refined[position] = plane
         kept += lost
         if position:
             unfinished.put(name_of(position), {"labels": plane})
-    for position, plane in done.items():
-        refined[position] = plane
     save_labels(request.output, refined, image.grid)
     end(unfinished, report)
     count = len(np.unique(labels[labels > 0]))
@@ -147,7 +146,14 @@ def refine(
     segmenter = loading.load_segmenter(model, device, keep=True)
     refined = np.zeros(array.shape, array.dtype)
     for position, plane, _ in _refined(
-        segmenter, opened, array, _positions(array), chosen, contrast_limits, SILENT
+        segmenter,
+        opened,
+        array,
+        _positions(array),
+        chosen,
+        contrast_limits,
+        SILENT,
+        fingerprint(opened.data),
     ):
         refined[position] = plane
     return refined
@@ -177,9 +183,10 @@ def _refined(
     channel: int | None,
     limits: ContrastLimits,
     report: Report,
+    image_id: str,
 ) -> Iterator[tuple[tuple[int, ...], NDArray[Any], int]]:
     """Position, new labels, and objects left as they were, plane by plane."""
-    letters, image_id = image.grid.axes[:-2], fingerprint(image.data)
+    letters = image.grid.axes[:-2]
     contrast = image_limits(image.data, limits, axes=image.axes, channel=channel)
     for number, position in enumerate(positions):
         plane = PlaneSource.from_image(

@@ -6,8 +6,8 @@ import numpy as np
 from tests.core.fill.test_gap import SHAPE, disc, iou
 
 from napari_cellprompt.core.fill.between import Between
-from napari_cellprompt.core.fill.looking import LookedAt, overlap
-from napari_cellprompt.core.masks.crop import cut_candidate
+from napari_cellprompt.core.fill.looking import LookedAt
+from napari_cellprompt.core.masks.crop import cut_candidate, mask_iou
 from napari_cellprompt.core.masks.rle import decode
 
 
@@ -64,5 +64,5 @@ def test_known_planes_are_not_asked_for():
 
 
 def test_overlap_of_masks_apart_is_0():
-    assert overlap(disc(10, 10, 5), disc(60, 80, 5)) == 0
-    assert overlap(disc(10, 10, 5), disc(10, 10, 5)) == 1
+    assert mask_iou(disc(10, 10, 5), disc(60, 80, 5)) == 0
+    assert mask_iou(disc(10, 10, 5), disc(10, 10, 5)) == 1

@@ -7,21 +7,19 @@ only a model that brings it nearer to the outline that a person drew is listened
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy  # its parts load when they are used
 
-from napari_cellprompt.core.masks.crop import cut_candidate
+from napari_cellprompt.core.masks.crop import cut_candidate, mask_iou, on_rectangle
 from napari_cellprompt.core.masks.rle import encode
-from napari_cellprompt.core.types import Box, CroppedMask, Prompts
+from napari_cellprompt.core.types import CroppedMask, Prompts
 
 from .between import neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from napari_cellprompt.core.images.stack import Stack
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
@@ -91,7 +89,7 @@ class LookedAt:
         if pull <= 0:
             return mask
         answer = self._ask(plane, mask, cancelled)
-        if overlap(answer.mask, mask) < _LEAST:
+        if mask_iou(answer.mask, mask) < _LEAST:
             return mask
         return _pulled(mask, answer, pull)
 
@@ -103,7 +101,7 @@ class LookedAt:
             for known, mask in self.filled.exchanged(plane):
                 truth = self.filled.at(known)
                 answer = self._ask(known, mask, cancelled).mask
-                gains.append(overlap(answer, truth) - overlap(mask, truth))
+                gains.append(mask_iou(answer, truth) - mask_iou(mask, truth))
             gain = float(np.mean(gains)) if gains else 0.0
             self._pull = (ends, min(_PULL * gain, _STRONGEST))
         return self._pull[1]
@@ -116,42 +114,17 @@ class LookedAt:
         return self._segmenter.predict(source, prompts, cancelled=cancelled).best
 
 
-def overlap(one: CroppedMask, other: CroppedMask) -> float:
-    """Intersection over union of two masks of a plane; 0 where one is empty."""
-    first, second = one.box, other.box
-    if first is None or second is None:
-        return 0.0
-    around = first.union(second)
-    ours, theirs = (_on(mask.data, mask.origin, around, False) for mask in (one, other))
-    return float((ours & theirs).sum() / (ours | theirs).sum())
-
-
-def _on(
-    data: NDArray[Any], origin: tuple[int, int], around: Box, outside: Any
-) -> NDArray[Any]:
-    """A rectangle of a plane, with what is known in it of another rectangle."""
-    canvas = np.full((around.height, around.width), outside, data.dtype)
-    height, width = data.shape
-    y0, x0 = max(origin[0], around.y0), max(origin[1], around.x0)
-    y1, x1 = min(origin[0] + height, around.y1), min(origin[1] + width, around.x1)
-    if y0 < y1 and x0 < x1:
-        canvas[y0 - around.y0 : y1 - around.y0, x0 - around.x0 : x1 - around.x0] = data[
-            y0 - origin[0] : y1 - origin[0], x0 - origin[1] : x1 - origin[1]
-        ]
-    return canvas
-
-
 def _pulled(mask: CroppedMask, answer: Candidate, pull: float) -> CroppedMask:
     """Between the filled outline and the model's, both as soft steps."""
     one, other = mask.box, answer.mask.box
     if one is None or other is None:
         return mask
     around = one.union(other)
-    inside = np.pad(_on(mask.data, mask.origin, around, False), 1)
+    inside = np.pad(on_rectangle(mask.data, mask.origin, around, False), 1)
     distance = scipy.ndimage.distance_transform_edt(inside)
     distance -= scipy.ndimage.distance_transform_edt(~inside)
     band = _BAND * np.sqrt(mask.area / np.pi) + 1
-    logits = _on(answer.logits, answer.mask.origin, around, np.float32(_OUTSIDE))
+    logits = on_rectangle(answer.logits, answer.mask.origin, around, np.float32(_OUTSIDE))
     both = np.tanh(distance[1:-1, 1:-1] / band) + pull * np.tanh(logits / 2)
     cut = cut_candidate(
         both.astype(np.float32),

@@ -6,7 +6,7 @@ from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.rle import decode_part
 from napari_cellprompt.core.types import Prompts, Rectangle, points_outside
 
-__all__ = ["check_prompts", "extent_of", "is_outlined"]
+__all__ = ["check_prompts", "extent_of"]
 
 
 def check_prompts(prompts: Prompts, shape: tuple[int, int]) -> None:
@@ -62,8 +62,3 @@ def extent_of(prompts: Prompts) -> Rectangle:
             xs += [found[0], found[2]]
             ys += [found[1], found[3]]
     return min(xs), min(ys), max(xs), max(ys)
-
-
-def is_outlined(prompts: Prompts) -> bool:
-    """Whether the prompts show how large the object is."""
-    return prompts.outlined

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from napari_cellprompt.core.types import Candidate, CroppedMask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["cut_candidate", "shifted"]
+    from napari_cellprompt.core.types import Box
+
+__all__ = ["cut_candidate", "mask_iou", "on_rectangle", "shifted"]
 
 
 def cut_candidate(
@@ -61,3 +63,30 @@ def shifted(mask: CroppedMask, by: tuple[float, float]) -> CroppedMask:
     ]
     origin = (min(max(y0, 0), height), min(max(x0, 0), width))
     return CroppedMask(kept, origin, mask.plane_shape)
+
+
+def mask_iou(one: CroppedMask, other: CroppedMask) -> float:
+    """Intersection over union of two masks of a plane; 0 where one is empty."""
+    first, second = one.box, other.box
+    if first is None or second is None:
+        return 0.0
+    around = first.union(second)
+    ours, theirs = (
+        on_rectangle(mask.data, mask.origin, around, False) for mask in (one, other)
+    )
+    return float((ours & theirs).sum() / (ours | theirs).sum())
+
+
+def on_rectangle(
+    data: NDArray[Any], origin: tuple[int, int], around: Box, outside: Any
+) -> NDArray[Any]:
+    """A rectangle of a plane, with what is known in it of another rectangle."""
+    canvas = np.full((around.height, around.width), outside, data.dtype)
+    height, width = data.shape
+    y0, x0 = max(origin[0], around.y0), max(origin[1], around.x0)
+    y1, x1 = min(origin[0] + height, around.y1), min(origin[1] + width, around.x1)
+    if y0 < y1 and x0 < x1:
+        canvas[y0 - around.y0 : y1 - around.y0, x0 - around.x0 : x1 - around.x0] = data[
+            y0 - origin[0] : y1 - origin[0], x0 - origin[1] : x1 - origin[1]
+        ]
+    return canvas

@@ -1,21 +1,23 @@
-"""From masks of single objects to label images and boxes."""
+"""From masks of single objects to label images and boxes, and back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.errors import ImageError, PromptError
+from napari_cellprompt.core.types import CroppedMask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_cellprompt.core.types import Candidate
 
-__all__ = ["masks_to_boxes", "resolve_overlaps", "smallest_dtype"]
+__all__ = ["masks_of", "masks_to_boxes", "resolve_overlaps", "smallest_dtype"]
 
 
 def smallest_dtype(max_id: int) -> np.dtype[Any]:
@@ -30,6 +32,26 @@ def smallest_dtype(max_id: int) -> np.dtype[Any]:
         if 0 <= max_id <= np.iinfo(dtype).max:
             return np.dtype(dtype)
     raise ImageError(f"Label ids must lie in 0 to {2**32 - 1}: got {max_id}.")
+
+
+def masks_of(labels: NDArray[Any]) -> Iterator[tuple[int, CroppedMask]]:
+    """Id and mask of each object, by rising id; 0 and what is below are background.
+
+    Parameters
+    ----------
+    labels
+        ``(H, W)`` integers.
+    """
+    ids, numbers = np.unique(labels, return_inverse=True)
+    numbers = numbers.reshape(labels.shape).astype(np.int32)
+    # Numbers without gaps: an id of 4 billion must not make a list of that length.
+    for number, where in enumerate(scipy.ndimage.find_objects(numbers + 1)):
+        if where is not None and ids[number] > 0:
+            origin = (int(where[0].start), int(where[1].start))
+            yield (
+                int(ids[number]),
+                CroppedMask(numbers[where] == number, origin, labels.shape),
+            )
 
 
 def resolve_overlaps(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.inference.cancelling import stop_if
-from napari_cellprompt.core.masks.labels import resolve_overlaps
+from napari_cellprompt.core.masks.crop import mask_iou
+from napari_cellprompt.core.masks.labels import masks_of, resolve_overlaps
 from napari_cellprompt.core.masks.rle import encode_part
-from napari_cellprompt.core.types import Box, Candidate, CroppedMask, Prediction, Prompts
+from napari_cellprompt.core.types import Candidate, CroppedMask, Prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .segmenter import PlaneSegmenter
 
-__all__ = ["RefinedPlane", "objects_of", "refine_plane"]
+__all__ = ["RefinedPlane", "refine_plane"]
 
 _TOGETHER = 16
 """Objects asked for in one step: so often clicks are let in between, and Stop is heard."""
@@ -41,20 +41,6 @@ class RefinedPlane:
     total: int
     kept: tuple[int, ...]
     """Ids whose outline was left as it was, since the model found nothing there."""
-
-
-def objects_of(labels: NDArray[Any]) -> dict[int, CroppedMask]:
-    """The mask of each id of a plane ``(H, W)``; 0 and what is below are background."""
-    ids, dense = np.unique(labels, return_inverse=True)
-    numbers = dense.reshape(labels.shape) + 1
-    found = {}
-    for row, where in enumerate(scipy.ndimage.find_objects(numbers)):
-        if where is None or ids[row] <= 0:
-            continue
-        rows, columns = where
-        mask = numbers[where] == row + 1
-        found[int(ids[row])] = CroppedMask(mask, (rows.start, columns.start), labels.shape)
-    return found
 
 
 def refine_plane(
@@ -90,7 +76,7 @@ def refine_plane(
     concurrent.futures.CancelledError
         Where ``cancelled`` said so.
     """
-    objects = objects_of(labels)
+    objects = dict(masks_of(labels))
     ids = list(objects)
     answers: list[Candidate] = []
     kept: list[int] = []
@@ -100,10 +86,11 @@ def refine_plane(
         asked = [_prompts_of(objects[number]) for number in part]
         found = segmenter.predict_many(plane, asked, cancelled=cancelled)
         for number, prediction in zip(part, found, strict=True):
-            best = _same(objects[number], prediction)
-            if best is None:
+            best, given = prediction.best, objects[number]
+            if mask_iou(given, best.mask) < _SAME:
                 kept.append(number)
-            answers.append(best or _as_it_was(objects[number]))
+                best = _as_it_was(given)
+            answers.append(best)
         stop = start + len(part)
         drawn = None
         if stop == len(ids):
@@ -113,26 +100,6 @@ def refine_plane(
 
 def _prompts_of(mask: CroppedMask) -> Prompts:
     return Prompts(mask=encode_part(mask.data, mask.origin, mask.plane_shape))
-
-
-def _same(mask: CroppedMask, prediction: Prediction) -> Candidate | None:
-    """The answer, where it is of the same object."""
-    best = prediction.best
-    given, found = mask.box, best.mask.box
-    if given is None or found is None or not given.meets(found):
-        return None
-    box = given.union(found)
-    first, second = (_in(item, box) for item in (mask, best.mask))
-    shared = np.count_nonzero(first & second) / np.count_nonzero(first | second)
-    return best if shared >= _SAME else None
-
-
-def _in(mask: CroppedMask, box: Box) -> NDArray[np.bool_]:
-    """The part of a mask in a box that holds it."""
-    part = np.zeros((box.height, box.width), dtype=bool)
-    rows, columns = mask.indices()
-    part[rows - box.y0, columns - box.x0] = True
-    return part
 
 
 def _as_it_was(mask: CroppedMask) -> Candidate:

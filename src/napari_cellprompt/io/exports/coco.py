@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.atomic import replacing
+from napari_cellprompt.core.masks.labels import masks_of
 from napari_cellprompt.core.masks.rle import encode_part
 
-from .boxes import masks_of
 from .subject import silent
 
 if TYPE_CHECKING:
@@ -83,17 +83,18 @@ def _annotations(
     subject: ExportSubject, plane: Plane, categories: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
     height, width = (int(n) for n in plane.labels.shape)
-    for object_id, (y, x), mask in masks_of(plane.labels):
+    for object_id, mask in masks_of(plane.labels):
+        y, x = mask.origin
         facts = subject.facts(object_id)
         entry: dict[str, Any] = {
             "object_id": object_id,
             "category_id": categories[facts.class_name],
             "segmentation": {
                 "size": [height, width],
-                "counts": encode_part(mask, (y, x), (height, width)).counts,
+                "counts": encode_part(mask.data, (y, x), (height, width)).counts,
             },
-            "area": int(mask.sum()),
-            "bbox": [x, y, int(mask.shape[1]), int(mask.shape[0])],
+            "area": mask.area,
+            "bbox": [x, y, int(mask.data.shape[1]), int(mask.data.shape[0])],
             "iscrowd": 0,
         }
         said = {

@@ -16,8 +16,8 @@ import skimage  # its parts load when they are used
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.masks.labels import masks_of
 
-from .boxes import masks_of
 from .subject import silent
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def write(
     ):
         bundle.comment = json.dumps(grid).encode()
         for number, plane in enumerate(subject.planes(progress), start=1):
-            for object_id, origin, mask in masks_of(plane.labels):
-                roi = _roi(mask, origin)
+            for object_id, mask in masks_of(plane.labels):
+                roi = _roi(mask.data, mask.origin)
                 if plane.at:
                     roi.position = number
                     roi.c_position = 1
@@ -121,7 +121,7 @@ def write(
                     roi.t_position = plane.at.get("T", 0) + 1
                 y, x = (
                     start + length // 2
-                    for start, length in zip(origin, mask.shape, strict=True)
+                    for start, length in zip(mask.origin, mask.data.shape, strict=True)
                 )
                 roi.name = f"{number:04d}-{y:04d}-{x:04d}-{object_id}"
                 roi.properties = _properties(subject, object_id)

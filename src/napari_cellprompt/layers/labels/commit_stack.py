@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cellprompt.layers.images import full_resolution
+
 from .commit import (
     CommitResult,
     LabelsError,
@@ -171,7 +173,7 @@ def plane_labels(
     LabelsError
         The layer's pixels are not those of the image.
     """
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = full_resolution(layer)
     match = find_grid(layer, view, image)
     key: list[Any] = [slice(None)] * layer.ndim
     for axis, step in match.index.items():

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cellprompt.layers.images import full_resolution
+
 from .commit import LabelsError, find_grid
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class LabelPlanes:
                 f"{stack.axis.name}."
             )
         # The layer itself belongs to the GUI thread; planes are read on another one.
-        self._data: Any = labels.data[0] if labels.multiscale else labels.data
+        self._data: Any = full_resolution(labels)
         self._match = first
         self._axis = moving[0]
         self._start = first.index[moving[0]]

@@ -12,7 +12,7 @@ from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import plane_shape, points_to_plane
 
 from .prompts import POLARITY, read_points, set_signs
-from .shapes import DrawnShape, read_shapes, sign_of
+from .shapes import DrawnShape, read_shapes, signs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import Stroke
     from napari_cellprompt.layers.coordinates import PlaneView
 
-__all__ = ["Drawing", "DrawnObject", "read_objects", "remove_drawn"]
+__all__ = ["Drawing", "DrawnObject", "Mark", "read_clicks", "read_objects", "remove_drawn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +85,10 @@ def read_objects(
     if shapes is None:
         shapes = [] if boxes is None else read_shapes(boxes, image, view)
     height, width = plane_shape(image, view)
-    clicks, numbers = _clicks(points, image, view, (height, width))
+    clicks, numbers = read_clicks(points, image, view, (height, width))
     closed = [shape for shape in shapes if shape.closed]
     marks = clicks + [
-        _Mark(shape.number, _middle(shape.stroke), shape.stroke[1], shape.stroke)
+        Mark(shape.number, _middle(shape.stroke), shape.stroke[1], shape.stroke)
         for shape in shapes
         if shape.stroke is not None
     ]
@@ -146,9 +146,7 @@ class Drawing:
             None if points is None else points.features.copy(),
             () if boxes is None else tuple(np.array(shape) for shape in boxes.data),
             () if boxes is None else tuple(str(kind) for kind in boxes.shape_type),
-            ()
-            if boxes is None
-            else tuple(sign_of(boxes, number) for number in range(len(boxes.data))),
+            () if boxes is None else tuple(signs_of(boxes)),
         )
 
     @property
@@ -209,7 +207,8 @@ class Drawing:
             points.data = self.points if len(self.points) else np.empty((0, points.ndim))
             if len(self.points):
                 points.features = self.features.copy()
-            if POLARITY in default:
+            # napari has none for a layer that was emptied meanwhile
+            if POLARITY in default and isinstance(default[POLARITY].iloc[0], str):
                 points.feature_defaults = {POLARITY: default[POLARITY].iloc[0]}
         if boxes is not None:
             boxes.selected_data = set(range(len(boxes.data)))
@@ -220,8 +219,8 @@ class Drawing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
-    """A click or a line."""
+class Mark:
+    """A click or a line on a plane."""
 
     number: int
     """In its layer."""
@@ -235,10 +234,10 @@ def _middle(stroke: Stroke) -> tuple[float, float]:
     return path[len(path) // 2]
 
 
-def _clicks(
+def read_clicks(
     points: Points | None, image: Image, view: PlaneView, shape: tuple[int, int]
-) -> tuple[list[_Mark], list[int]]:
-    """The clicks inside the image, and the numbers of all on the plane."""
+) -> tuple[list[Mark], list[int]]:
+    """The clicks inside an image of a shape, and the numbers of all on the plane."""
     if points is None or not len(points.data):
         return [], []
     xy, labels = read_points(points, image, view)
@@ -246,7 +245,7 @@ def _clicks(
     numbers = [int(number) for number in np.flatnonzero(on_plane)]
     height, width = shape
     return [
-        _Mark(number, (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)), sign)
+        Mark(number, (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)), sign)
         for number, (x, y), sign in zip(numbers, xy, labels, strict=True)
         if -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
     ], numbers
@@ -268,11 +267,11 @@ def _all_outside(
 
 
 def _shared_out(
-    closed: Sequence[DrawnShape], marks: Sequence[_Mark], one_per_point: bool
+    closed: Sequence[DrawnShape], marks: Sequence[Mark], one_per_point: bool
 ) -> tuple[DrawnObject, ...]:
     """Which marks belong to which closed shape, and which are objects by themselves."""
-    owned: list[list[_Mark]] = [[] for _ in closed]
-    loose: list[_Mark] = []
+    owned: list[list[Mark]] = [[] for _ in closed]
+    loose: list[Mark] = []
     takes_all = len(closed) == 1 and not one_per_point
     for mark in marks:
         around = [
@@ -287,7 +286,7 @@ def _shared_out(
             "There are only negative points on this plane: add a point on the object or "
             "a box around it."
         )
-    groups: list[list[_Mark]] = [loose] if wanted else []
+    groups: list[list[Mark]] = [loose] if wanted else []
     if one_per_point:
         unwanted = [mark for mark in loose if not mark.sign]
         groups = [
@@ -302,7 +301,7 @@ def _shared_out(
     )
 
 
-def _object(marks: Sequence[_Mark], shape: DrawnShape | None) -> DrawnObject:
+def _object(marks: Sequence[Mark], shape: DrawnShape | None) -> DrawnObject:
     clicks = [mark for mark in marks if mark.stroke is None]
     lines = [mark for mark in marks if mark.stroke is not None]
     outlined = shape is not None and shape.mask is None

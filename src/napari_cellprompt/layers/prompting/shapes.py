@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.layers.coordinates import PlaneView
 
-__all__ = ["DrawnShape", "read_shapes", "shapes_note", "sign_of"]
+__all__ = ["DrawnShape", "read_shapes", "shapes_note", "signs_of"]
 
 _LINES = ("line", "path")
 _STRAIGHT = 0.5
@@ -78,25 +78,25 @@ def read_shapes(boxes: Shapes, image: Image, view: PlaneView) -> list[DrawnShape
     """
     shape = plane_shape(image, view)
     found = []
-    for number, (vertices, kind) in enumerate(
-        zip(boxes.data, boxes.shape_type, strict=True)
+    for number, (vertices, kind, sign) in enumerate(
+        zip(boxes.data, boxes.shape_type, signs_of(boxes), strict=True)
     ):
         xy, on_plane = points_to_plane(boxes, image, view, vertices)
         if not on_plane.all():
             continue
         if str(kind) in _LINES:
-            found.append(_line(number, str(kind), xy, sign_of(boxes, number), shape))
+            found.append(_line(number, str(kind), xy, sign, shape))
         else:
             found.append(_closed(number, str(kind), xy, shape))
     return found
 
 
-def sign_of(boxes: Shapes, number: int) -> int:
-    """1 for a shape on the object, 0 for one on background."""
+def signs_of(boxes: Shapes) -> list[int]:
+    """1 for each shape on an object, 0 for each on background."""
     features = boxes.features
-    if POLARITY not in features or number >= len(features):
-        return 1
-    return 0 if str(features[POLARITY].iloc[number]) == NEGATIVE else 1
+    known = features[POLARITY][: len(boxes.data)] if POLARITY in features else ()
+    signs = [0 if str(sign) == NEGATIVE else 1 for sign in known]
+    return signs + [1] * (len(boxes.data) - len(signs))
 
 
 def shapes_note(shapes: Sequence[DrawnShape]) -> str:

@@ -12,9 +12,10 @@ from napari_cellprompt.core.masks.rle import decode_part
 from napari_cellprompt.core.types import CroppedMask
 from napari_cellprompt.layers.coordinates import plane_shape, plane_to_layer
 from napari_cellprompt.layers.grids import match_grid
+from napari_cellprompt.layers.images import full_resolution
 
 from .prompts import set_signs
-from .shapes import sign_of
+from .shapes import signs_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -52,7 +53,7 @@ def outline_of(mask: CroppedMask) -> NDArray[np.float64]:
 
 def add_shapes(boxes: Shapes, image: Image, view: PlaneView, prompts: Prompts) -> None:
     """Draw the box, the mask and the lines of prompts, as they were read from shapes."""
-    signs = [sign_of(boxes, number) for number in range(len(boxes.data))]
+    signs = signs_of(boxes)
     drawn: list[tuple[ArrayLike, str, int]] = []
     if prompts.box is not None:
         x0, y0, x1, y1 = (value - 0.5 for value in prompts.box)
@@ -83,7 +84,7 @@ def labels_of_plane(labels: Labels, image: Image, view: PlaneView) -> NDArray[np
         raise PromptError(match)
     shape = plane_shape(image, view)
     spans = []
-    data = labels.data[0] if labels.multiscale else labels.data
+    data = full_resolution(labels)
     for axis, offset, length in zip(match.axes, match.offset, shape, strict=True):
         first, stop = max(-offset, 0), min(data.shape[axis] - offset, length)
         spans.append((first, max(stop, first), offset))

@@ -12,6 +12,7 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.layers.labels.survey import (
     apply_differences,
     differences,
@@ -184,7 +185,7 @@ class Ledger:
         self._again.stop()
         self._stop.set()
         self._stop = stop = Event()
-        data = labels.data[0] if labels.multiscale else labels.data
+        data = full_resolution(labels)
         records, lost = list(store), dict(self._lost.setdefault(labels, {}))
         size, _ = self.unit
 

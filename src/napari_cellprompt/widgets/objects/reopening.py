@@ -9,13 +9,11 @@ import numpy as np
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of, plane_to_layer
-from napari_cellprompt.layers.labels.commit import place_mask
-from napari_cellprompt.layers.labels.edits import reshape
-from napari_cellprompt.layers.prompting.drawn import remove_drawn
 from napari_cellprompt.layers.prompting.prompts import NEGATIVE, POLARITY, POSITIVE
 from napari_cellprompt.layers.prompting.tracing import add_shapes
 from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.session.objects import ObjectPlane
+from napari_cellprompt.widgets.segment.replacing import replace_object, shown_plane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,28 +142,9 @@ class Reopening:
         if record is None or labels is None or image is None:
             return False
         prompts, candidate = found[-1]
-        box = candidate.mask.box or (0, 0, 0, 0)
-        plane = ObjectPlane(state.plane, prompts, candidate.score, 0, box)
+        plane = shown_plane(prompts, candidate, state)
         self.stop()
-        try:
-            indices = place_mask(labels, candidate.mask, state.view, image)
-            edit = reshape(
-                place.acceptor,
-                labels,
-                plane,
-                record,
-                indices,
-                keep_others=place.overlap != "replace",
-            )
-        except CellpromptError as error:
-            segment.tell(str(error), warn=True)
-            return True
-        chosen = place.chosen
-        remove_drawn(chosen.points, chosen.boxes, list(state.drawn))
-        place.steps.drawing.start(chosen)
-        edit.tell = segment.tell
-        place.steps.history.push(edit.step())
-        segment.refresh()
-        segment.tell(f"Object {record.id} is changed. Ctrl+Z takes that back.")
-        self._tell(f"Object {record.id} is changed.")
+        if replace_object(segment, labels, image, record, plane, candidate, state):
+            segment.tell(f"Object {record.id} is changed. Ctrl+Z takes that back.")
+            self._tell(f"Object {record.id} is changed.")
         return True

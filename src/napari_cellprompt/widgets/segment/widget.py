@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 from psygnal import Signal
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.layers.ownership import plain
@@ -24,7 +22,11 @@ from napari_cellprompt.widgets.segment.choices.image import ImageFollower
 from napari_cellprompt.widgets.segment.choices.model import ModelChoice
 from napari_cellprompt.widgets.segment.choices.official import OfficialModels
 from napari_cellprompt.widgets.shared.body import Body
-from napari_cellprompt.widgets.shared.docks import open_dock
+from napari_cellprompt.widgets.shared.docks import (
+    has_left_dock,
+    open_dock,
+    shut_down_with_window,
+)
 from napari_cellprompt.widgets.shared.keys import KeyBinder, key_table
 from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 from napari_cellprompt.widgets.shared.questions import agrees
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari.viewer
+    from qtpy.QtCore import QEvent
 
 __all__ = ["SegmentWidget"]
 
@@ -71,8 +74,8 @@ class SegmentWidget(QWidget):
         ask: Callable[[QWidget, str], bool] = agrees,
     ) -> None:
         super().__init__()
-        settings = read_settings()
-        name = model_at_start(settings.model)
+        settings, choices = read_settings(), read_choices()
+        name = model_at_start(settings.model, choices.model)
         self._viewer = viewer = plain(viewer)
         self._closed = False
         self._session = session or SegmentSession(
@@ -80,7 +83,7 @@ class SegmentWidget(QWidget):
         )
         self.place = Workplace(viewer, self._session, ask=partial(ask, self))
         """Image, layers and options, for the other widgets too."""
-        self.place.one_per_point = read_choices().one_per_point
+        self.place.one_per_point = choices.one_per_point
         # Children.
         self.form = SegmentForm(
             viewer,
@@ -269,12 +272,9 @@ class SegmentWidget(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """End the session when napari takes the widget out of its dock."""
-        if event is None:
-            return False
-        taken_out = event.type() == QEvent.Type.ParentChange and self.parent() is None
-        if taken_out and not self._closed:
+        if has_left_dock(self, event):
             self.shut_down()
-        return bool(super().event(event))
+        return event is not None and bool(super().event(event))
 
     def shut_down(self, *, remove_layers: bool = True) -> None:
         """Let go of viewer, layers and model; what was accepted stays."""
@@ -304,7 +304,7 @@ class SegmentWidget(QWidget):
         self.filling.changed.connect(self._show)
         self.controller.released.connect(self.follower.look_soon)
         models_changed.connect(self.look_for_models)
-        self.destroyed.connect(partial(_destroyed, weakref.ref(self)))
+        shut_down_with_window(self, remove_layers=False)
 
     def _disconnect(self) -> None:
         models_changed.disconnect(self.look_for_models)
@@ -386,10 +386,3 @@ class SegmentWidget(QWidget):
             filling=self.filling.active,
             one_per_point=self.place.one_per_point,
         )
-
-
-def _destroyed(reference: weakref.ref[SegmentWidget], _: Any = None) -> None:
-    """End the session of a widget whose window was closed."""
-    widget = reference()
-    if widget is not None:
-        widget.shut_down(remove_layers=False)

@@ -20,7 +20,7 @@ from napari_cellprompt.core.images.tiles import (
     tile_for_box,
     touches_border,
 )
-from napari_cellprompt.core.inference.extent import extent_of, is_outlined
+from napari_cellprompt.core.inference.extent import extent_of
 from napari_cellprompt.core.types import Tile
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Aim:
             tile = tile_for_box(shape, self.image_size, level, extent)
             return Look(prompts, extent, tile, size_known=True, earlier=earlier)
         size: float | None = max(extent[2] - extent[0], extent[3] - extent[1])
-        told = is_outlined(prompts)
+        told = prompts.outlined
         if not told and size_hint is not None:
             size = max(size or 0.0, size_hint)
         elif not told and self._level(prompts, size) >= DEFAULT_MAGNIFICATION:
@@ -127,7 +127,7 @@ class Aim:
     ) -> float:
         """The magnification for an object of this size."""
         share = None
-        if not is_outlined(prompts):
+        if not prompts.outlined:
             traits = self.traits
             share = traits.corrected_share if corrected else traits.click_share
         return choose_magnification(size, self.image_size, share=share or TARGET_SHARE)

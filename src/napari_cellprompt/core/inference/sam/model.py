@@ -23,7 +23,6 @@ from napari_cellprompt.core.images.tiles import (
     tile_for_box,
 )
 from napari_cellprompt.core.inference.cancelling import stop_if
-from napari_cellprompt.core.inference.extent import is_outlined
 from napari_cellprompt.core.inference.model import Answer, Query, Shown
 from napari_cellprompt.core.inference.sam.encoding.encoder import PlaneEncoder
 from napari_cellprompt.core.inference.sam.searching.grid import find_by_grid
@@ -381,7 +380,7 @@ def _ranked(
     for row, item in enumerate(prompts):
         several = (output.iou[row, 1:].argsort(descending=True) + 1).tolist()
         single_click = len(item.points) == 1 and not item.strokes
-        several_meant = single_click and not is_outlined(item)
+        several_meant = single_click and not item.outlined
         single = not ambiguous or (bool(stable[row]) and not several_meant)
         ranks.append([0, *several][:3] if single else several)
     return torch.tensor(ranks, device=output.iou.device)

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import plane_to_layer
-from napari_cellprompt.layers.prompting.prompts import (
-    NEGATIVE,
-    POLARITY,
-    POSITIVE,
-    read_points,
-    set_signs,
-)
-from napari_cellprompt.layers.prompting.shapes import read_shapes, sign_of
+from napari_cellprompt.layers.prompting.drawn import Drawing, read_clicks
+from napari_cellprompt.layers.prompting.prompts import NEGATIVE, POLARITY, POSITIVE
+from napari_cellprompt.layers.prompting.shapes import read_shapes
 from napari_cellprompt.layers.prompting.tracing import add_shapes
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from napari.layers import Layer, Points, Shapes
+    from napari.layers import Layer, Points
     from numpy.typing import NDArray
 
     from napari_cellprompt.layers.stacks import LayerStack
 
 __all__ = ["LentPrompts"]
-
-
-@dataclass(slots=True, eq=False)
-class _Saved:
-    """What was in the layers before."""
-
-    points: NDArray[np.float64] | None = None
-    features: Any = None
-    shapes: list[NDArray[np.float64]] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-    signs: list[int] = field(default_factory=list)
 
 
 class LentPrompts:
@@ -51,7 +35,7 @@ class LentPrompts:
     def __init__(self) -> None:
         self._chosen = Chosen()
         self._stack: LayerStack | None = None
-        self._saved = _Saved()
+        self._saved = Drawing.of(None, None)
 
     @property
     def lent(self) -> bool:
@@ -60,15 +44,8 @@ class LentPrompts:
 
     def take(self, chosen: Chosen, stack: LayerStack) -> None:
         """Put away what the layers hold."""
-        saved = _Saved()
-        if chosen.points is not None:
-            saved.points = np.array(chosen.points.data)
-            saved.features = chosen.points.features.copy()
-        if chosen.boxes is not None:
-            saved.shapes = [np.array(vertices) for vertices in chosen.boxes.data]
-            saved.kinds = list(chosen.boxes.shape_type)
-            saved.signs = [sign_of(chosen.boxes, i) for i in range(len(saved.kinds))]
-        self._chosen, self._stack, self._saved = chosen, stack, saved
+        self._chosen, self._stack = chosen, stack
+        self._saved = Drawing.of(chosen.points, chosen.boxes)
 
     def adopt(self, chosen: Chosen, there: Container[Layer]) -> list[Layer]:
         """Use layers that were made since; returns those that are new here.
@@ -91,10 +68,13 @@ class LentPrompts:
         # nothing was put away from a layer that is new
         points = self._chosen.points
         if points is not None and points in new:
-            self._saved.points = np.empty((0, points.ndim), dtype=np.float64)
-            self._saved.features = points.features.iloc[:0].copy()
+            self._saved = replace(
+                self._saved,
+                points=np.empty((0, points.ndim)),
+                features=points.features.iloc[:0].copy(),
+            )
         if self._chosen.boxes in new:
-            self._saved.shapes, self._saved.kinds, self._saved.signs = [], [], []
+            self._saved = replace(self._saved, shapes=(), kinds=(), signs=())
         return new
 
     def show(self, prompts: Mapping[int, Prompts]) -> None:
@@ -111,7 +91,8 @@ class LentPrompts:
                     signs += [POSITIVE if label else NEGATIVE for label in item.labels]
             _set_points(points, np.concatenate(places), signs)
         if boxes is not None:
-            _set_shapes(boxes, [], [])
+            boxes.selected_data = set(range(len(boxes.data)))
+            boxes.remove_selected()
             for plane, item in prompts.items():
                 add_shapes(boxes, stack.image, stack.view_at(plane), item)
 
@@ -127,22 +108,18 @@ class LentPrompts:
         if stack is None:
             return Prompts()
         view = stack.view_at(plane)
-        height, width = stack.shape
-        xy: list[tuple[float, float]] = []
-        labels: list[int] = []
-        if points is not None:
-            for (x, y), label in zip(*read_points(points, stack.image, view), strict=True):
-                if -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5:
-                    xy.append(
-                        (min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0))
-                    )
-                    labels.append(label)
+        clicks, _ = read_clicks(points, stack.image, view, stack.shape)
         shapes = [] if boxes is None else read_shapes(boxes, stack.image, view)
         # a closed shape that is no rectangle counts by the box around it here
         closed = [shape.box for shape in shapes if shape.closed]
         box = closed[-1] if closed else None
         lines = tuple(shape.stroke for shape in shapes if shape.stroke is not None)
-        return Prompts(tuple(xy), tuple(labels), box, strokes=lines)
+        return Prompts(
+            tuple(click.place for click in clicks),
+            tuple(click.sign for click in clicks),
+            box,
+            strokes=lines,
+        )
 
     def give_back(self, *, clear: int | None = None) -> None:
         """Bring back what was put away.
@@ -155,32 +132,17 @@ class LentPrompts:
         chosen, stack, saved = self._chosen, self._stack, self._saved
         if stack is None:
             return
-        if chosen.points is not None and saved.points is not None:
-            _set_points(chosen.points, saved.points)
-            chosen.points.features = saved.features
-        if chosen.boxes is not None:
-            _set_shapes(chosen.boxes, saved.shapes, saved.kinds)
-            set_signs(chosen.boxes, saved.signs)
+        saved.put(chosen.points, chosen.boxes)
         if clear is not None:
             from napari_cellprompt.widgets.segment.canvas.prompt_layers import clear_prompts
 
             clear_prompts(chosen, stack.view_at(clear))
-        self._chosen, self._stack, self._saved = Chosen(), None, _Saved()
+        self._chosen, self._stack, self._saved = Chosen(), None, Drawing.of(None, None)
 
 
-def _set_points(
-    points: Points, places: NDArray[np.float64], signs: list[str] | None = None
-) -> None:
+def _set_points(points: Points, places: NDArray[np.float64], signs: list[str]) -> None:
     points.selected_data = set()
     points.data = places
-    if signs is not None:
-        features = points.features.copy()
-        features[POLARITY] = np.array(signs, dtype=object)
-        points.features = features
-
-
-def _set_shapes(boxes: Shapes, shapes: list[NDArray[np.float64]], kinds: list[str]) -> None:
-    boxes.selected_data = set(range(len(boxes.data)))
-    boxes.remove_selected()
-    if shapes:
-        boxes.add(shapes, shape_type=kinds)
+    features = points.features.copy()
+    features[POLARITY] = np.array(signs, dtype=object)
+    points.features = features

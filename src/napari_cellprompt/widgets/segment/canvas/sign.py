@@ -10,7 +10,7 @@ from napari_cellprompt.layers.prompting.prompts import (
     POSITIVE,
     set_signs,
 )
-from napari_cellprompt.layers.prompting.shapes import sign_of
+from napari_cellprompt.layers.prompting.shapes import signs_of
 from napari_cellprompt.widgets.shared.keys import MODIFIER
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class SignSwitch:
         count = len(layer.data)
         line = str(layer.mode) in _LINES
         positive = not line or self.positive != (MODIFIER in event.modifiers)
-        signs = [sign_of(layer, number) for number in range(count)]
+        signs = signs_of(layer)
         yield
         while event.type == "mouse_move":
             yield

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_cellprompt.layers.grids import layer_kwargs
+from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.layers.previews.mask import preview_metadata
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ModelViewLayer:
         for axis, index in zip(view.other_axes(image.ndim), view.index, strict=True):
             origin[axis] = index
         if view.channel_axis is not None:
-            data = image.data[0] if image.multiscale else image.data
+            data = full_resolution(image)
             span[view.channel_axis] = data.shape[view.channel_axis]
         shape = [1] * image.ndim
         for axis, start, side in zip(

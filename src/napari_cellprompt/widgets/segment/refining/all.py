@@ -13,8 +13,8 @@ from napari_cellprompt.core.errors import CellpromptError, PromptError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.segment.refining import refine_plane
 from napari_cellprompt.layers.coordinates import array_shape, plane_of
-from napari_cellprompt.layers.grids import match_grid
-from napari_cellprompt.layers.images import plane_arguments
+from napari_cellprompt.layers.grids import layer_kwargs, match_grid
+from napari_cellprompt.layers.images import full_resolution, plane_arguments
 from napari_cellprompt.layers.prompting.tracing import labels_of_plane
 from napari_cellprompt.session.thread import Priority
 from napari_cellprompt.widgets.segment.contrast import Pending
@@ -127,7 +127,7 @@ class RefineAll:
         if isinstance(match, str):
             raise PromptError(match)
         lengths = [array_shape(image)[axis] for axis in view.other_axes(image.ndim)]
-        data = labels.data[0] if labels.multiscale else labels.data
+        data = full_resolution(labels)
         job = _Job(
             labels,
             image,
@@ -189,14 +189,8 @@ class RefineAll:
         layer = Labels(
             job.result,
             name=f"{old.name} refined",
-            scale=old.scale,
-            translate=old.translate,
-            rotate=old.rotate,
-            shear=old.shear,
-            affine=old.affine,
-            units=old.units,
-            axis_labels=old.axis_labels,
             metadata=dict(old.metadata),
+            **layer_kwargs(old),
         )
         viewer = segment.place.viewer
         active = viewer.layers.selection.active

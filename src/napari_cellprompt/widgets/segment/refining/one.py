@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.layers.coordinates import plane_of, plane_to_layer
-from napari_cellprompt.layers.labels.commit import place_mask
-from napari_cellprompt.layers.labels.edits import reshape
-from napari_cellprompt.layers.prompting.drawn import remove_drawn
 from napari_cellprompt.layers.prompting.tracing import object_of_plane, outline_of
-from napari_cellprompt.session.objects import ObjectPlane, ObjectRecord
+from napari_cellprompt.session.objects import ObjectRecord
+from napari_cellprompt.widgets.segment.replacing import replace_object, shown_plane
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -93,8 +91,7 @@ class RefineOne:
             return False
         labels, number = opened
         prompts, candidate = found[-1]
-        box = candidate.mask.box or (0, 0, 0, 0)
-        plane = ObjectPlane(state.plane, prompts, candidate.score, 0, box)
+        plane = shown_plane(prompts, candidate, state)
         store = place.acceptor.store(labels)
         record = store.get(number)
         if record is None:
@@ -102,22 +99,6 @@ class RefineOne:
             foreign = replace(plane, prompts=Prompts(), trust=0.0, origin="foreign")
             record = ObjectRecord(number, (foreign,), source="foreign")
             store.amend({number: record})
-        try:
-            edit = reshape(
-                place.acceptor,
-                labels,
-                plane,
-                record,
-                place_mask(labels, candidate.mask, state.view, image),
-                keep_others=place.overlap != "replace",
-            )
-        except CellpromptError as error:
-            segment.tell(str(error), warn=True)
-            return True
-        remove_drawn(place.chosen.points, place.chosen.boxes, list(state.drawn))
-        place.steps.drawing.start(place.chosen)
-        edit.tell = segment.tell
-        place.steps.history.push(edit.step())
-        segment.refresh()
-        segment.tell(f"Object {number} is refined. Ctrl+Z takes that back.")
+        if replace_object(segment, labels, image, record, plane, candidate, state):
+            segment.tell(f"Object {number} is refined. Ctrl+Z takes that back.")
         return True
