@@ -191,6 +191,11 @@ def _layered(scene: _Scene) -> Field:
     return image + scene.uniform(0.0, 0.04) * scene.texture(scene.radius)
 
 
+def _plain(scene: _Scene) -> Field:
+    """Even bodies on an even ground, as a simulation or a thresholded image shows them."""
+    return scene.inside * scene.each(scene.uniform(0.0, 0.3))
+
+
 STYLES: dict[str, Callable[[_Scene], NDArray[np.float32]]] = {
     "fluorescence": _fluorescence,
     "phase contrast": _phase_contrast,
@@ -201,8 +206,11 @@ STYLES: dict[str, Callable[[_Scene], NDArray[np.float32]]] = {
     "textured": _textured,
     "flat": _flat,
     "layered": _layered,
+    "plain": _plain,
 }
-_WEIGHTS = np.array((0.14, 0.22, 0.11, 0.08, 0.1, 0.08, 0.07, 0.15, 0.05))
+_WEIGHTS = np.array((0.13, 0.2, 0.1, 0.07, 0.1, 0.08, 0.07, 0.13, 0.05, 0.07))
+CLEAN = 0.7
+"""Of the plain scenes, those that no camera has spoilt."""
 
 
 def _camera(image: Field, scene: _Scene) -> Field:
@@ -255,7 +263,11 @@ def render(
 
     def layer() -> Field:
         name = style or names[int(rng.choice(len(names), p=_WEIGHTS))]
-        return _camera(STYLES[name](scene), scene)
+        image = STYLES[name](scene)
+        if name == "plain" and rng.random() < CLEAN:
+            noise = rng.standard_normal(image.shape, dtype=np.float32)
+            return image + scene.uniform(0.0, 0.05) * noise
+        return _camera(image, scene)
 
     if rng.random() < 0.85:
         return stretch_to_uint8(layer())
