@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from data import Plane, make_plane
 from looks import render
+from napari_cellprompt.core.training.planes import Plane, make_plane
 from shapes import label_map
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
-from data import make_plane
 from looks import STYLES, render
+from napari_cellprompt.core.training.planes import make_plane
 from scenes import ScenePool, made_up, painted
 from shapes import KINDS, label_map
 

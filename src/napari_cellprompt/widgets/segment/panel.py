@@ -35,11 +35,12 @@ _BUTTONS = (
     ("fill", "Fill between (V)", "Fill the object in, between its planes", False),
     ("view", "What model sees", "Show exactly the pixels that the model gets", True),
     ("propagate", "Propagate ...", "Follow objects through the stack", False),
+    ("adapt", "Adapt model ...", "Train a copy of the model on these objects", False),
     ("export", "Export ...", "Save the objects: TIFF, OME-Zarr, COCO, ROIs, ...", False),
 )
 _TOOLS = ("click", "box", "sign", "each")
 _OBJECT = ("next", "discard", "undo", "redo")
-_FURTHER = ("outline", "view", "fill", "propagate", "export")
+_FURTHER = ("outline", "view", "fill", "propagate", "adapt", "export")
 
 
 class ActionPanel(QWidget):

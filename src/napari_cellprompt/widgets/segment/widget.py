@@ -32,6 +32,7 @@ from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 from napari_cellprompt.widgets.shared.questions import agrees
 from napari_cellprompt.widgets.shared.settings import read_settings
 
+from .adapting import AdaptOffer
 from .controller import SegmentController
 from .export import Exporter
 from .filling.filling import Filling
@@ -109,6 +110,7 @@ class SegmentWidget(QWidget):
             more=self._show_models,
         )
         self.calibration = CalibrationNote(self.place, self.controller.bridge)
+        self._offer = AdaptOffer(self.controller)
         self.sign = SignSwitch()
         self.keeper = SessionKeeper(
             self.controller,
@@ -155,6 +157,7 @@ class SegmentWidget(QWidget):
                 "fill": self.filling.start,
                 "view": self.controller.show_model_view,
                 "propagate": self.propagate,
+                "adapt": self.adapt,
                 "export": self.export,
             }
         )
@@ -192,6 +195,7 @@ class SegmentWidget(QWidget):
             self.filling.accept()
             return
         self.controller.accept()
+        self._offer.look()
         self.sign.reset()
         self._show()
 
@@ -260,6 +264,10 @@ class SegmentWidget(QWidget):
 
     def _show_models(self) -> None:
         open_dock(self._viewer, "Models")
+
+    def adapt(self) -> None:
+        """Open the widget that trains a copy of the model on what was accepted."""
+        open_dock(self._viewer, "Adapt")
 
     def _download(self, name: str) -> None:
         open_dock(self._viewer, "Models").download(name)

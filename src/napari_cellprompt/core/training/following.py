@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clicks import answer_like
 from napari_cellprompt.core.inference.crops import CHANNELS, Crop, crop_around
-from views import View, dense_target, look_at, random_look, warped
-from warps import Warp, random_motion
+
+from .clicks import answer_like
+from .sample import Sample
+from .views import View, dense_target, look_at, random_look, warped
+from .warps import Warp, random_motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from data import Plane, Stack
-    from samples import Sample
+    from .planes import Plane, Stack
 
     Floats = NDArray[np.float32]
 
@@ -261,7 +262,6 @@ class Follower:
     def _sample(
         self, view: View, image: Floats, prompts: Floats, rng: np.random.Generator
     ) -> Sample:
-        from samples import Sample
 
         dense = None
         if rng.random() < self._recipe["dense_share"]:

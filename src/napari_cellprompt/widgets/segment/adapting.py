@@ -1,0 +1,43 @@
+"""Says once, in a sentence, that the model can learn from what was accepted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_cellprompt.session.adapt import can_adapt
+
+if TYPE_CHECKING:
+    from .controller import SegmentController
+
+__all__ = ["OFFERED_FROM", "AdaptOffer"]
+
+OFFERED_FROM = 10
+"""Accepted objects."""
+
+
+class AdaptOffer:
+    """Counts accepted objects and tells of the button Adapt, once in a window.
+
+    Parameters
+    ----------
+    controller : SegmentController
+        Shows the sentence behind its own.
+    """
+
+    def __init__(self, controller: SegmentController) -> None:
+        self._controller = controller
+        self._told = False
+
+    def look(self) -> None:
+        """See whether it is time."""
+        controller = self._controller
+        labels, model = controller.place.chosen.labels, controller.model
+        if self._told or labels is None or model is None or not can_adapt(model):
+            return
+        count = len(controller.place.acceptor.store(labels))
+        if count >= OFFERED_FROM:
+            self._told = True
+            controller.tell(
+                f"{controller.status} {count} objects are accepted: with Adapt model ... a "
+                "copy of the model can learn from them in a minute."
+            )
