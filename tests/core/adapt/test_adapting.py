@@ -116,6 +116,10 @@ def test_a_checkpoint_of_another_run_is_refused(lessons, tmp_path):
     other = replace(SETTINGS, seed=5)
     with pytest.raises(CheckpointError, match="another model, seed or part"):
         adapt_model(small_focus(), lessons, other, checkpoint=checkpoint)
+    image, labels = discs(9)
+    more = Lessons.divided([MarkedPlane(image, labels)], SETTINGS)
+    with pytest.raises(CheckpointError, match="other objects"):
+        adapt_model(small_focus(), more, SETTINGS, checkpoint=checkpoint)
     checkpoint.write_bytes(b"no checkpoint")
     with pytest.raises(CheckpointError, match="delete it to begin anew"):
         adapt_model(small_focus(), lessons, SETTINGS, checkpoint=checkpoint)

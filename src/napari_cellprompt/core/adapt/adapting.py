@@ -122,7 +122,9 @@ class _Run:
         self.step, self.judging = 0, 0.0
         self.curve: list[dict[str, Any]] = []
         self.best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
-        self.key = f"{model_fingerprint(loaded)} {settings.seed} {settings.parts}"
+        self.key = (
+            f"{model_fingerprint(loaded)} {lessons.digest} {settings.seed} {settings.parts}"
+        )
 
     @property
     def seconds(self) -> float:
@@ -234,8 +236,8 @@ class _Run:
             saved = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             if saved["key"] != self.key:
                 raise CheckpointError(
-                    f"{self.checkpoint} is of a run with another model, seed or part: "
-                    "delete it to begin anew."
+                    f"{self.checkpoint} is of a run with other objects, or with another "
+                    "model, seed or part: delete it to begin anew."
                 )
             self.learner.restore(saved["learner"])
         except CheckpointError:

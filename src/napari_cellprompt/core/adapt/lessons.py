@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,6 +62,18 @@ class Lessons:
     """Objects that are learnt from."""
     complete: bool
     """Whether every object on the planes is marked."""
+
+    @property
+    def digest(self) -> str:
+        """Tells other objects, or others held out, apart from these."""
+        digest = hashlib.blake2b(bytes([self.complete]), digest_size=16)
+        for plane in self.planes:
+            digest.update(np.ascontiguousarray(plane.image))
+            digest.update(plane.labels)
+        for case in self.held_out:
+            digest.update(case.labels)
+            digest.update(case.number.to_bytes(8, "little"))
+        return digest.hexdigest()
 
     @classmethod
     def divided(
