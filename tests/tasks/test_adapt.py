@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +125,7 @@ def test_a_process_of_its_own_tells_what_it_does(tmp_path):
         "output": str(tmp_path / "own.safetensors"),
         "images": "discs",
         "settings": {"steps": 1, "seconds": 300, "most_clicks": 2},
+        "nice": 0,
     }
     (folder / JOB).write_text(json.dumps(job))
     done = subprocess.run(
@@ -137,3 +139,28 @@ def test_a_process_of_its_own_tells_what_it_does(tmp_path):
     assert lines[1]["step"] == 0 and lines[1]["judgement"]["objects"] == 3
     assert lines[-1]["steps"] == 1 and not lines[-1]["better"]
     assert (tmp_path / "own.safetensors").is_file()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="weights of sessions are Linux's")
+@pytest.mark.parametrize("own", [True, False], ids=["own session", "a shell's"])
+def test_it_steps_back_without_holding_up_its_shell(own):
+    weight = Path("/proc/self/autogroup")
+    if not weight.exists():
+        pytest.skip("this kernel does not weigh sessions")
+    code = (
+        "import os; from pathlib import Path; "
+        "from napari_cellprompt.tasks.adapt.process import step_back; step_back(15); "
+        f"print(os.nice(0), Path('{weight}').read_text().split()[-1])"
+    )
+    before = weight.read_text()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=own,
+    )
+    nice, of_session = done.stdout.split()
+    assert int(nice) >= 15
+    assert (of_session == "15") == own
+    assert weight.read_text() == before

@@ -55,7 +55,6 @@ class Outcome:
     name: str
     path: Path
     better: bool
-    figures: str
     before: Mapping[str, float]
     after: Mapping[str, float]
 
@@ -69,11 +68,20 @@ class Adaptation:
         What is to be done.
     on_progress
         Told the share that is over, 0 to 1, on another thread.
+    nice
+        How far everything else goes first, 0 to 19; None: far, so that a window stays
+        as fast as before.
     """
 
-    def __init__(self, job: AdaptJob, on_progress: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        job: AdaptJob,
+        on_progress: Callable[[float], None],
+        *,
+        nice: int | None = None,
+    ) -> None:
         self.job = job
-        self._on_progress = on_progress
+        self._on_progress, self._nice = on_progress, nice
         self._stop = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self.future: Future[Outcome] = in_background(self._run, "cellprompt-adapt")
@@ -96,12 +104,14 @@ class Adaptation:
         with tempfile.TemporaryDirectory(prefix="cellprompt-adapt-") as name:
             folder = Path(name)
             save_marked(folder / MARKED, marked)
-            content = {
+            content: dict[str, Any] = {
                 "model": self.job.model,
                 "output": str(output),
                 "images": self.job.images,
                 "settings": dict(self.job.settings),
             }
+            if self._nice is not None:
+                content["nice"] = self._nice
             (folder / JOB).write_text(json.dumps(content), encoding="utf-8")
             return self._follow(folder)
 
@@ -133,7 +143,6 @@ class Adaptation:
             self.job.name,
             Path(last["path"]),
             bool(last["better"]),
-            str(last["figures"]),
             last["before"],
             last["after"],
         )

@@ -91,8 +91,9 @@ def accept(desk: Desk, count: int) -> None:
 
 def outcome_of(tmp_path: Path, job: AdaptJob, better: bool) -> Outcome:
     path = small_focus_file(tmp_path)
-    figures = {"click": 0.7, "box": 0.8, "corrections": 1.0, "objects": 3}
-    return Outcome(job.name, path, better, "click 0.60 before, 0.70 now.", figures, figures)
+    before = {"click": 0.6, "box": 0.75, "corrections": 1.25, "objects": 3}
+    after = {"click": 0.7, "box": 0.8, "corrections": 1.0, "objects": 3}
+    return Outcome(job.name, path, better, before, after)
 
 
 def test_it_is_offered_once_in_a_sentence(desk: Desk) -> None:
@@ -123,7 +124,10 @@ def test_a_better_model_is_used_and_given_back(desk: Desk, tmp_path: Path) -> No
     assert not bench.widget.buttons["adapt"].isEnabled() and not bench.shown("use")
     run.future.set_result(outcome_of(tmp_path, run.job, better=True))
     desk.wait(lambda: bench.shown("use"))
-    assert "click 0.60 before, 0.70 now. Use it?" in bench.text
+    assert "better on these objects. Use it?" in bench.text
+    shown = bench.widget.figures.text()
+    assert "3 objects held out" in shown
+    assert all(figure in shown for figure in ("0.60", "0.70", "0.75", "0.80", "1.2", "1.0"))
     bench.press("use")
     desk.wait(lambda: desk.widget.models.name == "cellprompt-focus-adapted")
     assert "cellprompt-focus-adapted" in user_models()
@@ -148,7 +152,8 @@ def test_a_model_that_nobody_wants_is_deleted(
         bench.press("not_now")
     desk.wait(lambda: not outcome.path.exists())
     assert "cellprompt-focus stays in use" in bench.text
-    assert better or "no better" in bench.text
+    assert better or ("no better" in bench.text and "gains 0.02 of IoU" in bench.text)
+    assert "0.60" in bench.widget.figures.text(), "the figures stay"
     assert not bench.shown("use") and not user_models()
 
 
@@ -197,13 +202,14 @@ def test_a_real_process_learns_while_the_window_goes_on(
     model = str(small_focus_file(tmp_path))
 
     def start(job: AdaptJob, tell: Callable[[float], None]) -> Adaptation:
-        return Adaptation(replace(job, model=model, settings=TINY), tell)
+        return Adaptation(replace(job, model=model, settings=TINY), tell, nice=0)
 
     bench.widget.controller._start = start
     bench.press("adapt")
     assert bench.widget.controller.run is not None
     qtbot.waitUntil(lambda: bench.widget.controller.run is None, timeout=300_000)
-    assert "IoU of a click" in bench.text
+    assert "better" in bench.text
+    assert "3 objects held out" in bench.widget.figures.text()
 
 
 def test_a_real_process_ends_with_stop(desk: Desk, tmp_path: Path, qtbot: Any) -> None:
@@ -214,7 +220,8 @@ def test_a_real_process_ends_with_stop(desk: Desk, tmp_path: Path, qtbot: Any) -
 
     def start(job: AdaptJob, tell: Callable[[float], None]) -> Adaptation:
         settings = {**TINY, "steps": 10**6}
-        started.append(Adaptation(replace(job, model=model, settings=settings), tell))
+        changed = replace(job, model=model, settings=settings)
+        started.append(Adaptation(changed, tell, nice=0))
         return started[-1]
 
     bench.widget.controller._start = start

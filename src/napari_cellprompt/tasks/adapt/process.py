@@ -17,29 +17,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_cellprompt.core.adapt.adapting import Progress
 
-__all__ = ["JOB", "MARKED", "main"]
+__all__ = ["JOB", "MARKED", "NICE", "main", "step_back"]
 
 JOB, MARKED = "job.json", "marked.npz"
-_NICE = 15
+NICE = 15
+"""How far everything else goes first, where the job does not say; 0: not at all."""
 
 
 def _tell(**news: Any) -> None:
     print(json.dumps(news), flush=True)
 
 
-def _step_back() -> None:
-    """Let everything else go first."""
+def step_back(nice: int) -> None:
+    """Let everything else go first: ``nice`` from 0, not at all, to 19."""
+    if not nice:
+        return
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
-            os.nice(_NICE)
-    # on Linux, niceness counts within a session of processes only, and this one is alone
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")
+            os.nice(nice)
+    # Linux may weigh whole sessions of processes and count niceness within each only. That
+    # of a session is set where this process is alone in it, not where it is a shell's.
+    if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(nice), encoding="ascii")
 
 
 def main(folder: Path) -> int:
     """Adapt as the job says; the exit code."""
-    _step_back()
+    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    step_back(int(job.get("nice", NICE)))
     from concurrent.futures import CancelledError
 
     from napari_cellprompt.core.adapt.adapting import adapt_model
@@ -51,7 +57,6 @@ def main(folder: Path) -> int:
     from napari_cellprompt.tasks.adapt.adapting import crop_wise
 
     parent = os.getppid()
-    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     settings = AdaptSettings(**job["settings"])
 
     def progress(state: Progress) -> None:
@@ -83,7 +88,6 @@ def main(folder: Path) -> int:
     _tell(
         path=str(path),
         better=adapted.better,
-        figures=adapted.figures(),
         before=asdict(adapted.before),
         after=asdict(adapted.after),
         steps=adapted.steps,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_cellprompt.core.adapt.settings import AdaptSettings
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.session.adapt import (
     Adaptation,
@@ -62,6 +63,8 @@ class AdaptController:
         """Of the run that is over."""
         self.outcome: Outcome | None = None
         """A better model that waits for an answer."""
+        self.judged: Outcome | None = None
+        """The figures of the last run."""
         self.before = ""
         """The model that was in use before the adapted one."""
         self.message = ""
@@ -102,7 +105,7 @@ class AdaptController:
             collect,
             settings,
         )
-        self.share = 0.0
+        self.share, self.judged = 0.0, None
         self.run = run = self._start(job, self._progressed)
         self._tell("Reading the objects ...")
         self.bridge.deliver(run.future, lambda done: self._done(run, done))
@@ -175,15 +178,16 @@ class AdaptController:
         if problem is not None:
             self._tell(problem or f"Stopped: {self._segment.models.name} stays as it is.")
             return
-        outcome = future.result()
+        outcome = self.judged = future.result()
         if outcome.better:
             self.outcome = outcome
-            self._tell(f"{outcome.figures} Use it?")
+            self._tell("The adapted model is better on these objects. Use it?")
             return
         in_background(lambda: discard(outcome))
         self._tell(
-            f"{outcome.figures} That is no better: {self._segment.models.name} stays in "
-            "use. More objects may help."
+            f"That is no better: {self._segment.models.name} stays in use. A model is "
+            "offered when it needs fewer corrections, or gains "
+            f"{AdaptSettings().margin} of IoU. Objects that you corrected teach most."
         )
 
     def _tell(self, text: str) -> None:

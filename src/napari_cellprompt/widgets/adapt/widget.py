@@ -19,6 +19,7 @@ from napari_cellprompt.widgets.shared.docks import (
 from napari_cellprompt.widgets.shared.looks import Accent, grid_of, push_button, text_line
 
 from .controller import AdaptController
+from .figures import FigureTable
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -65,6 +66,7 @@ class AdaptWidget(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, 100)
         self.bar.setTextVisible(False)
+        self.figures = FigureTable()
         self.status_line = text_line()
         # Layout, state, connections.
         self._accents = Accent(viewer, self.buttons["adapt"], self.buttons["use"])
@@ -75,6 +77,7 @@ class AdaptWidget(QWidget):
         layout.addLayout(form)
         layout.addLayout(grid_of([self.buttons["adapt"], self.buttons["cancel"]]))
         layout.addWidget(self.bar)
+        layout.addWidget(self.figures)
         layout.addWidget(self.status_line)
         layout.addLayout(grid_of([self.buttons["use"], self.buttons["not_now"]]))
         layout.addWidget(self.buttons["back"])
@@ -152,6 +155,7 @@ class AdaptWidget(QWidget):
         self.buttons["back"].setText(f"Back to {controller.before}")
         self.bar.setVisible(running)
         self.bar.setValue(round(100 * controller.share))
+        self.figures.show_outcome(controller.judged)
         self.status_line.setText(controller.message)
 
 
