@@ -105,6 +105,11 @@ def test_it_is_offered_once_in_a_sentence(desk: Desk) -> None:
         desk.object_at((float(columns.mean()), float(rows.mean())))
         said = "10 objects are accepted: with Adapt model ..." in desk.status
         assert said == (number == 10)
+        assert (
+            "it can learn from 10 accepted objects" in desk.widget.panel.model_line.text()
+        )
+    desk.widget.adapt()
+    assert "learn" not in desk.widget.panel.model_line.text()
 
 
 def test_a_better_model_is_used_and_given_back(desk: Desk, tmp_path: Path) -> None:
@@ -125,6 +130,7 @@ def test_a_better_model_is_used_and_given_back(desk: Desk, tmp_path: Path) -> No
     run.future.set_result(outcome_of(tmp_path, run.job, better=True))
     desk.wait(lambda: bench.shown("use"))
     assert "better on these objects. Use it?" in bench.text
+    assert not bench.widget.buttons["adapt"].isEnabled(), "the offer waits for an answer"
     shown = bench.widget.figures.text()
     assert "3 objects held out" in shown
     assert all(figure in shown for figure in ("0.60", "0.70", "0.75", "0.80", "1.2", "1.0"))
@@ -135,6 +141,8 @@ def test_a_better_model_is_used_and_given_back(desk: Desk, tmp_path: Path) -> No
     bench.press("back")
     assert desk.widget.models.name == "cellprompt-focus"
     assert not bench.shown("back")
+    desk.wait(bench.widget.buttons["adapt"].isEnabled)
+    assert "cellprompt-focus-adapted stays in the list" in bench.text
     assert np.array_equal(desk.labels, before), "what was accepted stays as it is"
 
 

@@ -71,9 +71,19 @@ class AdaptController:
 
     @property
     def possible(self) -> bool:
-        """Whether the model in use can learn."""
+        """Whether the model in use can learn; not while it is loaded."""
         model = self._segment.controller.model
         return model is not None and can_adapt(model)
+
+    @property
+    def loading(self) -> bool:
+        """Whether there is no model yet."""
+        return self._segment.controller.model is None
+
+    @property
+    def model(self) -> str:
+        """Name of the model in use."""
+        return self._segment.models.name
 
     @property
     def objects(self) -> int:
@@ -97,7 +107,7 @@ class AdaptController:
             self._tell(str(error))
             return
         image = self._segment.place.chosen.image
-        model = self._segment.models.name
+        model = self.model
         job = AdaptJob(
             model,
             free_name(model),
@@ -122,7 +132,7 @@ class AdaptController:
         if outcome is None:
             return
         self.outcome = None
-        before = self._segment.models.name
+        before = self.model
         self._tell(f"Taking {outcome.name} into the list of models ...")
 
         def kept(future: Future[str]) -> None:
@@ -143,14 +153,14 @@ class AdaptController:
         outcome, self.outcome = self.outcome, None
         if outcome is not None:
             in_background(lambda: discard(outcome))
-            self._tell(f"{self._segment.models.name} stays in use.")
+            self._tell(f"{self.model} stays in use.")
 
     def back(self) -> None:
         """Work with the model before again; the adapted one stays in the list."""
         if self.before:
-            name, self.before = self.before, ""
+            name, self.before, adapted = self.before, "", self.model
             self._segment.models.load(name)
-            self._tell(f"{name} is in use again.")
+            self._tell(f"{name} is in use again; {adapted} stays in the list of models.")
 
     def close(self) -> None:
         """End what runs."""
@@ -176,7 +186,7 @@ class AdaptController:
         self.run = None
         problem = complaint(future)
         if problem is not None:
-            self._tell(problem or f"Stopped: {self._segment.models.name} stays as it is.")
+            self._tell(problem or f"Stopped: {self.model} stays as it is.")
             return
         outcome = self.judged = future.result()
         if outcome.better:
@@ -185,7 +195,7 @@ class AdaptController:
             return
         in_background(lambda: discard(outcome))
         self._tell(
-            f"That is no better: {self._segment.models.name} stays in use. A model is "
+            f"That is no better: {self.model} stays in use. A model is "
             "offered when it needs fewer corrections, or gains "
             f"{AdaptSettings().margin} of IoU. Objects that you corrected teach most."
         )

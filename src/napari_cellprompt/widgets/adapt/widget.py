@@ -144,9 +144,13 @@ class AdaptWidget(QWidget):
             return
         objects, running = controller.objects, controller.run is not None
         offered = controller.outcome is not None
-        self.about.setText(_about(objects, controller.possible))
+        self.about.setText(
+            "The model is being loaded ..."
+            if controller.loading
+            else _about(objects, controller.model, controller.possible)
+        )
         ready = controller.possible and objects >= _LEAST
-        self.buttons["adapt"].setEnabled(ready and not running)
+        self.buttons["adapt"].setEnabled(ready and not running and not offered)
         self.buttons["cancel"].setEnabled(running)
         self.seconds.setEnabled(not running)
         for name in ("use", "not_now"):
@@ -159,16 +163,16 @@ class AdaptWidget(QWidget):
         self.status_line.setText(controller.message)
 
 
-def _about(objects: int, possible: bool) -> str:
+def _about(objects: int, model: str, possible: bool) -> str:
     if not possible:
         return "The model in use cannot be adapted; crop-wise ones can (cellprompt-focus)."
     if objects < _LEAST:
         return (
             f"{objects} of at least {_LEAST} objects are accepted for this image. A copy "
-            "of the model can then learn from them, in a minute."
+            f"of {model} can then learn from them, in a minute."
         )
     return (
-        f"A copy of the model learns from the {objects} objects accepted for this image; "
+        f"A copy of {model} learns from the {objects} objects accepted for this image; "
         "some of them are held out and decide whether it is better. Nothing that was "
         "accepted changes."
     )

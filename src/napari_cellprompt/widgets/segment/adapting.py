@@ -27,6 +27,8 @@ class AdaptOffer:
     def __init__(self, controller: SegmentController) -> None:
         self._controller = controller
         self._told = False
+        self.note = ""
+        """A reminder of it, until the widget was opened."""
 
     def look(self) -> None:
         """See whether it is time."""
@@ -37,7 +39,12 @@ class AdaptOffer:
         count = len(controller.place.acceptor.store(labels))
         if count >= OFFERED_FROM:
             self._told = True
+            self.note = f"can learn from {count} accepted objects"
             controller.tell(
                 f"{controller.status} {count} objects are accepted: with Adapt model ... a "
                 "copy of the model can learn from them in a minute."
             )
+
+    def taken(self) -> None:
+        """Remind of it no longer, and do not offer it again."""
+        self._told, self.note = True, ""

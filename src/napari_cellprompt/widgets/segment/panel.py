@@ -83,8 +83,9 @@ class ActionPanel(QWidget):
         positive: bool,
         filling: bool = False,
         one_per_point: bool = False,
+        note: str = "",
     ) -> None:
-        """Bring everything up to date."""
+        """Bring everything up to date; ``note`` stands behind the model's name."""
         self.buttons["click"].setChecked(clicking)
         self.buttons["box"].setChecked(boxing)
         self.buttons["view"].setChecked(controller.model_view.layer is not None)
@@ -98,7 +99,7 @@ class ActionPanel(QWidget):
         for line, text in (
             (self.status_line, controller.status),
             (self.mask_line, _mask_text(controller)),
-            (self.model_line, _model_text(controller)),
+            (self.model_line, _model_text(controller, note)),
         ):
             if line.text() != text:
                 line.setText(text)
@@ -130,6 +131,8 @@ def _mask_text(controller: SegmentController) -> str:
     )
 
 
-def _model_text(controller: SegmentController) -> str:
+def _model_text(controller: SegmentController, note: str) -> str:
     model = controller.model
-    return "No model is loaded" if model is None else f"{model.name} on {model.device}"
+    if model is None:
+        return "No model is loaded"
+    return f"{model.name} on {model.device}" + (f"; it {note}" if note else "")

@@ -267,7 +267,9 @@ class SegmentWidget(QWidget):
 
     def adapt(self) -> None:
         """Open the widget that trains a copy of the model on what was accepted."""
+        self._offer.taken()
         open_dock(self._viewer, "Adapt")
+        self._show()
 
     def _download(self, name: str) -> None:
         open_dock(self._viewer, "Models").download(name)
@@ -393,4 +395,5 @@ class SegmentWidget(QWidget):
             positive=self.sign.positive,
             filling=self.filling.active,
             one_per_point=self.place.one_per_point,
+            note=self._offer.note,
         )
