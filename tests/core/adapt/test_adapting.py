@@ -96,7 +96,12 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(lessons, tmp_path)
             checkpoint=checkpoint,
         )
     assert checkpoint.is_file()
-    resumed = adapt_model(small_focus(), lessons, SETTINGS, checkpoint=checkpoint)
+    told = []
+    resumed = adapt_model(
+        small_focus(), lessons, SETTINGS, progress=told.append, checkpoint=checkpoint
+    )
+    judged = [one.step for one in told if one.judgement is not None]
+    assert judged == [3], "figures of before are not told as those of now"
     assert resumed.steps == 3 and not checkpoint.exists()
     straight = adapt_model(small_focus(), lessons, SETTINGS)
     assert same(resumed.model.network.state_dict(), straight.model.network.state_dict())

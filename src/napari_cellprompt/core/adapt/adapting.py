@@ -146,7 +146,7 @@ class _Run:
             )
             self.judging = time.monotonic() - started
             self._note(before)
-        self._tell(judgement=before)
+            self._tell(judgement=before)
         try:
             self._train(before)
         except CancelledError:
