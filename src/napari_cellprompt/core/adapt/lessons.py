@@ -68,10 +68,10 @@ class Lessons:
         """Tells other objects, or others held out, apart from these."""
         digest = hashlib.blake2b(bytes([self.complete]), digest_size=16)
         for plane in self.planes:
-            digest.update(np.ascontiguousarray(plane.image))
-            digest.update(plane.labels)
+            digest.update(plane.image.tobytes())
+            digest.update(plane.labels.tobytes())
         for case in self.held_out:
-            digest.update(case.labels)
+            digest.update(case.labels.tobytes())
             digest.update(case.number.to_bytes(8, "little"))
         return digest.hexdigest()
 
