@@ -21,6 +21,7 @@ from napari_cellprompt.widgets.segment.choices.form import SegmentForm
 from napari_cellprompt.widgets.segment.choices.image import ImageFollower
 from napari_cellprompt.widgets.segment.choices.model import ModelChoice
 from napari_cellprompt.widgets.segment.choices.official import OfficialModels
+from napari_cellprompt.widgets.shared.ahead import when_imported
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import (
     has_left_dock,
@@ -326,7 +327,12 @@ class SegmentWidget(QWidget):
     def _image_taken(self, free: bool) -> None:
         """Get ready for another image; ``free`` hands do not lose their tool."""
         self.sign.reset()
-        if free and self.place.chosen.image is not None:
+        if free:
+            # the first Points layer of a session would hold the window for that
+            when_imported("pandas", self.controller.bridge, self._be_ready)
+
+    def _be_ready(self) -> None:
+        if self.place.chosen.image is not None:
             self.start()
 
     def _channel_axis_picked(self, _: Any = None) -> None:
