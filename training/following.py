@@ -8,6 +8,7 @@ import numpy as np
 
 from clicks import answer_like
 from napari_cellprompt.core.inference.crops import CHANNELS, Crop, crop_around
+from scenes import StackPool
 from views import View, dense_target, look_at, random_look, warped
 from warps import Warp, random_motion
 
@@ -51,11 +52,7 @@ class Follower:
         self._size = int(recipe["size"])
         weights = np.array([recipe["stacks"].get(stack.dataset, 1.0) for stack in stacks])
         self._shares = weights / weights.sum()
-        # objects that are on at least two planes
-        self._objects = [
-            [number for number, planes in stack.present.items() if len(planes) > 1]
-            for stack in stacks
-        ]
+        self._painted = StackPool(stacks)
 
     def draw(self, rng: np.random.Generator) -> Sample | None:
         """A sample; None where the attempt came to nothing."""
@@ -64,8 +61,10 @@ class Follower:
         return self._from_plane(rng)
 
     def _from_stack(self, rng: np.random.Generator) -> Sample | None:
-        which = int(rng.choice(len(self._stacks), p=self._shares))
-        stack, numbers = self._stacks[which], self._objects[which]
+        stack = self._stacks[int(rng.choice(len(self._stacks), p=self._shares))]
+        if rng.random() < self._recipe["painted_stacks"]:
+            stack = self._painted.draw(rng)
+        numbers = [number for number, planes in stack.present.items() if len(planes) > 1]
         number = numbers[int(rng.integers(len(numbers)))]
         present = stack.present[number]
         direction = 1 if rng.random() < 0.5 else -1
