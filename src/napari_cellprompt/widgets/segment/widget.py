@@ -110,7 +110,7 @@ class SegmentWidget(QWidget):
             more=self._show_models,
         )
         self.calibration = CalibrationNote(self.place, self.controller.bridge)
-        self.sign = SignSwitch()
+        self.sign = SignSwitch(self._box_tapped)
         self.keeper = SessionKeeper(
             self.controller,
             settings=self._choices,
@@ -216,6 +216,10 @@ class SegmentWidget(QWidget):
         """Let the next clicks mark the background, or the object again."""
         self.sign.toggle()
         self._show()
+
+    def _box_tapped(self) -> None:
+        self.controller.refresh()
+        self.controller.tell("Drag to draw a box, or press G and click.")
 
     def toggle_one_per_point(self) -> None:
         """Let each click on an object mean one of its own, or all of them one together."""
