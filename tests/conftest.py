@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
+# the widget waits for it before it makes its layers; tests look at these at once
+import pandas as pd  # noqa: F401
 import pytest
 from tests.leaks import no_leaks, pytest_terminal_summary
 

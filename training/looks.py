@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Field = NDArray[np.float32]
 
-__all__ = ["STYLES", "render"]
+__all__ = ["STYLES", "render", "render_planes", "typical_radius"]
 
 
 class _Scene:
@@ -33,10 +33,23 @@ class _Scene:
         ``(h, w)`` ids, 0 where nothing is.
     rng
         Random numbers.
+    grain
+        Random numbers of noise and texture.
+    count
+        The highest id there may be.
+    radius
+        Of a typical object, pixels; that of these objects where it is left out.
     """
 
-    def __init__(self, labels: NDArray[np.uint16], rng: np.random.Generator) -> None:
-        self.labels, self.rng = labels, rng
+    def __init__(
+        self,
+        labels: NDArray[np.uint16],
+        rng: np.random.Generator,
+        grain: np.random.Generator,
+        count: int,
+        radius: float | None = None,
+    ) -> None:
+        self.labels, self.rng, self.grain, self.count = labels, rng, grain, count
         self.inside = (labels > 0).astype(np.float32)
         edge = np.zeros(labels.shape, dtype=bool)
         below, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
@@ -46,11 +59,7 @@ class _Scene:
         edge[:, :-1] |= right
         self.depth = ndimage.distance_transform_edt(~edge).astype(np.float32)
         """Pixels to the nearest outline, inside of objects as outside."""
-        area = np.bincount(labels.ravel())[1:]
-        area = area[area > 0]
-        typical = float(np.median(area)) if len(area) else 400.0
-        self.radius = max(float(np.sqrt(typical / np.pi)), 2.0)
-        """Of a typical object, pixels."""
+        self.radius = typical_radius(labels) if radius is None else radius
 
     def uniform(self, low: float, high: float) -> float:
         """A random number."""
@@ -58,7 +67,7 @@ class _Scene:
 
     def each(self, spread: float) -> Field:
         """A factor around 1 for each object, drawn over its area; 1 outside."""
-        table = np.exp(self.rng.normal(0.0, spread, int(self.labels.max()) + 1))
+        table = np.exp(self.rng.normal(0.0, spread, self.count + 1))
         table[0] = 1.0
         return table.astype(np.float32)[self.labels]
 
@@ -68,7 +77,7 @@ class _Scene:
         # made small and enlarged: filters of many pixels are slow
         step = max(scale / 2.0, 1.0)
         shape = (int(height / step) + 4, int(width / step) + 4)
-        noise = self.rng.standard_normal(shape, dtype=np.float32)
+        noise = self.grain.standard_normal(shape, dtype=np.float32)
         noise = ndimage.gaussian_filter(noise, scale / step / 2)
         if step > 1.0:
             noise = ndimage.zoom(noise, step, order=1)
@@ -234,13 +243,47 @@ def _camera(image: Field, scene: _Scene) -> Field:
         )
     photons = float(np.exp(rng.uniform(np.log(60), np.log(4000))))
     image = np.clip(image, 0, None)
-    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    noise = scene.grain.standard_normal(image.shape, dtype=np.float32)
     noisy: Field = image + np.sqrt(image / photons + 1e-5) * noise
     return noisy
 
 
+def typical_radius(labels: NDArray[np.uint16]) -> float:
+    """Of the object of median area, pixels; at least 2."""
+    area = np.bincount(labels.ravel())[1:]
+    area = area[area > 0]
+    typical = float(np.median(area)) if len(area) else 400.0
+    return max(float(np.sqrt(typical / np.pi)), 2.0)
+
+
+def render_planes(
+    labels: NDArray[np.uint16], rng: np.random.Generator
+) -> list[NDArray[np.uint8]]:
+    """Make up the planes of a stack: one look for all, noise and texture of each its own.
+
+    Parameters
+    ----------
+    labels
+        ``(N, h, w)`` ids that stay the same from plane to plane.
+    rng
+        Random numbers.
+    """
+    seed, count = int(rng.integers(2**32)), int(labels.max())
+    radius = typical_radius(labels[len(labels) // 2])
+    return [
+        render(plane, np.random.default_rng(seed), grain=rng, count=count, radius=radius)
+        for plane in labels
+    ]
+
+
 def render(
-    labels: NDArray[np.uint16], rng: np.random.Generator, *, style: str | None = None
+    labels: NDArray[np.uint16],
+    rng: np.random.Generator,
+    *,
+    style: str | None = None,
+    grain: np.random.Generator | None = None,
+    count: int | None = None,
+    radius: float | None = None,
 ) -> NDArray[np.uint8]:
     """Make up an image of the objects of a label map.
 
@@ -252,6 +295,10 @@ def render(
         Random numbers.
     style
         One of ``STYLES``; None for a random one.
+    grain
+        Draws noise and texture; ``rng`` where it is left out.
+    count, radius
+        The highest id and the typical radius where other planes of a stack share them.
 
     Returns
     -------
@@ -259,13 +306,19 @@ def render(
         ``(h, w)``, sometimes ``(h, w, 3)``, uint8, contrast stretched as real images are.
     """
     names = list(STYLES)
-    scene = _Scene(labels, rng)
+    scene = _Scene(
+        labels,
+        rng,
+        rng if grain is None else grain,
+        int(labels.max()) if count is None else count,
+        radius,
+    )
 
     def layer() -> Field:
         name = style or names[int(rng.choice(len(names), p=_WEIGHTS))]
         image = STYLES[name](scene)
         if name == "plain" and rng.random() < CLEAN:
-            noise = rng.standard_normal(image.shape, dtype=np.float32)
+            noise = scene.grain.standard_normal(image.shape, dtype=np.float32)
             return image + scene.uniform(0.0, 0.05) * noise
         return _camera(image, scene)
 

@@ -27,7 +27,7 @@ from napari_cellprompt.core.training.losses import loss_of
 from napari_cellprompt.core.training.planes import make_plane, make_stack
 from napari_cellprompt.core.training.rounds import answer_chains, correct
 from napari_cellprompt.core.training.samples import BatchStream, Sampler
-from scenes import ScenePool
+from scenes import ScenePool, StackPool
 from simulate import divisions, nuclei_3d
 from weights import Average, export, load_imagenet, read_start
 
@@ -186,6 +186,7 @@ class Run:
             self.stacks,
             self.recipe["samples"],
             ScenePool(self.planes).draw,
+            StackPool(self.stacks).draw,
         )
         stream = BatchStream(
             sampler, self.settings["batch"], self.options.seed * 10**6 + self.step

@@ -177,3 +177,18 @@ def test_the_choice_is_there_at_the_next_start(
     again = window.open_widget(SegmentSession(thread=thread, loader=fake.load))
     assert again.place.one_per_point
     assert again.panel.buttons["each"].isChecked()
+
+
+def test_a_tap_draws_no_box(desk: Any, fake: FakeSegmenter) -> None:
+    window, layer = desk
+    boxes = draw(window, "add_rectangle")
+    window.click(layer, (30, 40))
+    window.wait(lambda: "Drag to draw a box" in said(window))
+    assert len(boxes.data) == 0 and not window.widget.panel.buttons["accept"].isEnabled()
+    window.drag(layer, (17, 27), (43, 53))
+    window.see_mask()
+    assert len(boxes.data) == 1 and window.widget.panel.buttons["accept"].isEnabled()
+    window.key(Qt.Key.Key_Z, CONTROL)
+    window.key(Qt.Key.Key_Z, CONTROL)
+    window.wait(lambda: "nothing to undo" in said(window))
+    assert len(boxes.data) == 0

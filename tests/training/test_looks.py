@@ -10,9 +10,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
-from looks import STYLES, render
-from napari_cellprompt.core.training.planes import make_plane
-from scenes import ScenePool, made_up, painted
+from looks import STYLES, render, render_planes
+from napari_cellprompt.core.training.planes import make_plane, make_stack
+from scenes import (
+    MOST_PLANES,
+    ScenePool,
+    StackPool,
+    made_up,
+    painted,
+    painted_stack,
+    wandering,
+)
 from shapes import KINDS, label_map
 
 
@@ -83,3 +91,53 @@ def test_scenes_are_used_again_and_replaced():
     rng = np.random.default_rng(0)
     seen = [id(pool.draw(rng)) for _ in range(24)]
     assert 3 < len(set(seen)) < 20
+
+
+def test_planes_of_a_made_up_stack_share_their_look():
+    labels = np.zeros((3, 96, 96), np.uint16)
+    labels[:, 20:70, 25:60] = 1
+    labels[1:, 74:90, 10:80] = 2
+    correlations = []
+    for seed in range(6):
+        first, second, third = (
+            plane.astype(float).reshape(96, 96, -1).mean(axis=2)
+            for plane in render_planes(labels, np.random.default_rng(seed))
+        )
+        assert not np.array_equal(second, third)  # noise of its own
+        correlations.append(np.corrcoef(second.ravel(), third.ravel())[0, 1])
+        assert first.std() > 5
+    assert np.median(correlations) > 0.6
+
+
+def test_objects_of_a_made_up_movie_move_and_some_come_or_go():
+    rng = np.random.default_rng(4)
+    ends, moved = 0, []
+    for _ in range(4):
+        movie = wandering(rng, 96)
+        assert movie is not None and len(movie.planes) == MOST_PLANES
+        for number, present in movie.present.items():
+            ends += len(present) < MOST_PLANES
+            boxes = [movie.planes[p].boxes[movie.planes[p].row(number)] for p in present]
+            moved.append(np.abs(np.array(boxes[-1]) - boxes[0]).max())
+    assert ends > 0 and max(moved) > 3
+
+
+def test_painted_stacks_keep_the_outlines_of_the_stack():
+    y, x = np.mgrid[:80, :80]
+    planes = []
+    for radius in (6, 12, 14, 9):
+        labels = ((y - 40) ** 2 + (x - 40) ** 2 < radius**2).astype(np.uint16) * 5
+        planes.append(make_plane("stack", "kind", labels * 10, labels))
+    stack = make_stack(planes)
+    painted = painted_stack(stack, np.random.default_rng(0))
+    assert painted is not None and list(painted.present) == [1]
+    areas = [int(plane.areas[0]) for plane in painted.planes]
+    ratios = np.array(areas) / areas[1] * 12**2
+    assert np.allclose(ratios, (36, 144, 196, 81), rtol=0.25)
+
+
+def test_the_pool_of_stacks_draws_from_what_it_keeps():
+    pool = StackPool([], size=2, uses=1e9)
+    rng = np.random.default_rng(2)
+    drawn = {id(pool.draw(rng)) for _ in range(12)}
+    assert len(drawn) == 2

@@ -15,6 +15,7 @@ from napari_cellprompt.tasks.following import Seed, Span, follow_planes, prompt_
 
 from .runs import Changes, Known, PlaneChange, Progress, RunState, RunSummary
 from .thread import Priority
+from .trust import KnownTrust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -83,7 +84,7 @@ class PropagationRun:
         self._last = Span()
         self._plan = 0
         self._before: dict[int, TrackedObject] | None = None
-        self._confidence: dict[tuple[int, int], PlaneConfidence] = {}
+        self._trust = KnownTrust()
         self._rejected: set[tuple[int, int]] = set()
         self.parents: dict[int, int] = {}
         """Id of the parent by id of the daughter, of accepted divisions."""
@@ -100,7 +101,7 @@ class PropagationRun:
 
         def job(engine: StackPropagator) -> int:
             cast("LoggedPropagator", engine).go_on(objects, calls)
-            self._note_all(engine)
+            self._trust.note_all(engine)
             self._last = Span(None, **limits)
             return engine.count(**limits)
 
@@ -207,7 +208,7 @@ class PropagationRun:
                 self.parents = dict(state.parents)
                 self._rejected = set(state.rejected)
                 self._before = None
-                self._note_all(engine)
+                self._trust.note_all(engine)
             return now
 
         return self._ask(job)
@@ -219,7 +220,7 @@ class PropagationRun:
             if self._before is not None:
                 engine.restore(self._before)
                 self._before = None
-                self._note_all(engine)
+                self._trust.note_all(engine)
 
         return self._ask(job)
 
@@ -246,7 +247,7 @@ class PropagationRun:
 
         def job(engine: StackPropagator) -> PlaneOutcome:
             outcome = engine.prompt(seed.id, seed.plane, seed.prompts)
-            self._note(engine, [outcome])
+            self._trust.note(engine, [outcome])
             return outcome
 
         return self._ask(job)
@@ -260,7 +261,7 @@ class PropagationRun:
 
         def job(engine: StackPropagator) -> PlaneOutcome | None:
             outcome = engine.unlock(object_id, plane)
-            self._note_all(engine, object_id)
+            self._trust.note_all(engine, object_id)
             return outcome
 
         return self._ask(job)
@@ -274,7 +275,7 @@ class PropagationRun:
 
         def job(engine: StackPropagator) -> None:
             engine.remove(object_id)
-            self._note_all(engine, object_id)
+            self._trust.note_all(engine, object_id)
 
         return self._ask(job)
 
@@ -299,7 +300,7 @@ class PropagationRun:
             engine.split(division, daughters)
             for daughter in daughters:
                 self.parents[daughter] = division.id
-            self._note_all(engine)
+            self._trust.note_all(engine)
             return daughters
 
         return self._ask(job)
@@ -316,11 +317,7 @@ class PropagationRun:
 
     def confidence(self, object_id: int) -> list[PlaneConfidence]:
         """How far each plane of an object can be trusted, in order of planes."""
-        engine = self._engine
-        if engine is None or object_id not in engine.ids:
-            return []
-        places = [(object_id, plane) for plane in engine.planes(object_id)]
-        return [self._confidence[p] for p in places if p in self._confidence]
+        return self._trust.of(self._engine, object_id)
 
     def worst_plane(self, object_id: int, after: int | None = None) -> int | None:
         """The plane most worth a look; with ``after``, the next one in that ranking."""
@@ -409,7 +406,7 @@ class PropagationRun:
             return False
         run.seconds += step.seconds
         run.done += step.tracked
-        self._note(engine, step.outcomes)
+        self._trust.note(engine, step.outcomes)
         if run.on_plane is not None:
             run.on_plane(step.plane, step.outcomes)
         if run.on_progress is not None:
@@ -459,7 +456,7 @@ class PropagationRun:
     ) -> Future[PlaneOutcome]:
         def noted(engine: StackPropagator) -> PlaneOutcome:
             outcome = job(engine)
-            self._note_all(engine, outcome.id)
+            self._trust.note_all(engine, outcome.id)
             return outcome
 
         return self._ask(noted)
@@ -472,27 +469,10 @@ class PropagationRun:
         new = [s for s in seeds if engine.prompts_at(s.id, s.plane) != s.prompts]
         for plane, outcomes in prompt_seeds(engine, new):
             missing += [item.id for item in outcomes if item.mask is None]
-            self._note(engine, outcomes)
+            self._trust.note(engine, outcomes)
             if on_plane is not None:
                 on_plane(plane, tuple(outcomes))
         return missing
-
-    def _note(self, engine: StackPropagator, outcomes: Sequence[PlaneOutcome]) -> None:
-        """Keep the confidence of planes that are new."""
-        for item in outcomes:
-            found = engine.confidence_at(item.id, item.plane)
-            if found is not None:
-                self._confidence[item.id, item.plane] = found
-
-    def _note_all(self, engine: StackPropagator, object_id: int | None = None) -> None:
-        """Keep the confidence of all planes of one object, or of all objects."""
-        for place in list(self._confidence):
-            if object_id in (None, place[0]):
-                del self._confidence[place]
-        for owner in engine.ids:
-            if object_id in (None, owner):
-                for item in engine.confidence(owner):
-                    self._confidence[owner, item.plane] = item
 
     def _differences(self) -> tuple[PlaneChange, ...]:
         """The planes that look different from before."""

@@ -187,6 +187,7 @@ def _recipe(size: int, lessons: Lessons, settings: AdaptSettings) -> dict[str, A
         "made_up": 0.0,
         "dense_share": 0.0,
         "real_neighbours": 0.6 if lessons.stacks else 0.0,
+        "painted_stacks": 0.0,
         "ends": 0.0,
         "both_sides": 0.2,
         "looks_ahead": 0.15,

@@ -39,6 +39,9 @@ class Follower:
         Section ``samples`` of ``recipe.json``.
     draw_plane
         Hands out single planes.
+    paint_stack
+        Makes up a stack, for the share ``painted_stacks`` of the recipe; at least one of
+        its objects is on two planes. None where that is 0.
     """
 
     def __init__(
@@ -46,17 +49,14 @@ class Follower:
         stacks: list[Stack],
         recipe: dict[str, Any],
         draw_plane: Callable[[np.random.Generator, float], Plane],
+        paint_stack: Callable[[np.random.Generator], Stack] | None = None,
     ) -> None:
         self._stacks, self._recipe = stacks, recipe
         self._draw_plane = draw_plane
         self._size = int(recipe["size"])
         weights = np.array([recipe["stacks"].get(stack.dataset, 1.0) for stack in stacks])
         self._shares = weights / weights.sum()
-        # objects that are on at least two planes
-        self._objects = [
-            [number for number, planes in stack.present.items() if len(planes) > 1]
-            for stack in stacks
-        ]
+        self._paint_stack = paint_stack
 
     def draw(self, rng: np.random.Generator) -> Sample | None:
         """A sample; None where the attempt came to nothing."""
@@ -65,8 +65,10 @@ class Follower:
         return self._from_plane(rng)
 
     def _from_stack(self, rng: np.random.Generator) -> Sample | None:
-        which = int(rng.choice(len(self._stacks), p=self._shares))
-        stack, numbers = self._stacks[which], self._objects[which]
+        stack = self._stacks[int(rng.choice(len(self._stacks), p=self._shares))]
+        if rng.random() < self._recipe["painted_stacks"] and self._paint_stack is not None:
+            stack = self._paint_stack(rng)
+        numbers = [number for number, planes in stack.present.items() if len(planes) > 1]
         number = numbers[int(rng.integers(len(numbers)))]
         present = stack.present[number]
         direction = 1 if rng.random() < 0.5 else -1

@@ -58,6 +58,8 @@ class Sampler:
         Section ``samples`` of ``training/recipe.json``.
     paint
         Makes up a plane, for the share ``made_up`` of the recipe; None where that is 0.
+    paint_stack
+        Makes up a stack, for the share ``painted_stacks``; likewise.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Sampler:
         stacks: list[Stack],
         recipe: dict[str, Any],
         paint: Callable[[np.random.Generator], Plane] | None = None,
+        paint_stack: Callable[[np.random.Generator], Stack] | None = None,
     ) -> None:
         self.recipe = recipe
         self.size = int(recipe["size"])
@@ -84,7 +87,7 @@ class Sampler:
         self._kinds = list(recipe["kinds"])
         kinds = np.array([recipe["kinds"][name] for name in self._kinds])
         self._kind_shares = kinds / kinds.sum()
-        self._follower = Follower(stacks, recipe, self.draw_plane)
+        self._follower = Follower(stacks, recipe, self.draw_plane, paint_stack)
 
     def draw_plane(self, rng: np.random.Generator, made_up: float) -> Plane:
         """A plane, a share ``made_up`` of them painted."""

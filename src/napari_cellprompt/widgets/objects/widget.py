@@ -193,6 +193,7 @@ class ObjectsWidget(QWidget):
         there = bool(ledger.rows)
         for button in self.buttons.values():
             button.setEnabled(there)
-        count = f"{len(ledger.rows)} objects. " if there else ""
+        number = len(ledger.rows)
+        count = f"{number} object{'s' * (number != 1)}. " if there else ""
         reading = "Reading the layer ... " if ledger.reading else ""
         self.status_line.setText(f"{count}{reading}{self.controller.status}")

@@ -94,7 +94,9 @@ class PropagateController:
             self.review.object_chosen()
             self.desk.unfinished = remaining
             text = "Back from the session. "
-            text += f"{remaining} planes are left: press Resume." if remaining else ""
+            if remaining:
+                what = "1 plane is" if remaining == 1 else f"{remaining} planes are"
+                text += f"{what} left: press Resume."
             self.desk.enter("review", text.strip())
             self.review.ready(divisions=False)
             self.desk.draw(run.engine.outcomes().values())

@@ -109,7 +109,10 @@ class ActionPanel(QWidget):
         there = controller.place.chosen.image is not None
         masks = there and not controller.held and controller.prediction is not None
         possible = dict.fromkeys(self.buttons, there)
-        possible["accept"] = masks or filling or (there and controller.waiting)
+        acceptable = any(one.mask.box is not None for _, one in controller.proposals.shown)
+        possible["accept"] = (
+            (masks and acceptable) or filling or (there and controller.waiting)
+        )
         possible["next"] = masks
         possible["discard"] = there and not controller.held
         possible["fill"] = there and not controller.held and not filling
@@ -122,7 +125,7 @@ class ActionPanel(QWidget):
 
 def _mask_text(controller: SegmentController) -> str:
     candidate, prediction = controller.candidate, controller.prediction
-    if candidate is None or prediction is None:
+    if candidate is None or prediction is None or not candidate.mask.area:
         return ""
     return (
         f"Mask {controller.candidate_number + 1} of {len(prediction.candidates)}: "

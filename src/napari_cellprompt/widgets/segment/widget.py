@@ -21,6 +21,7 @@ from napari_cellprompt.widgets.segment.choices.form import SegmentForm
 from napari_cellprompt.widgets.segment.choices.image import ImageFollower
 from napari_cellprompt.widgets.segment.choices.model import ModelChoice
 from napari_cellprompt.widgets.segment.choices.official import OfficialModels
+from napari_cellprompt.widgets.shared.ahead import when_imported
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import (
     has_left_dock,
@@ -111,7 +112,7 @@ class SegmentWidget(QWidget):
         )
         self.calibration = CalibrationNote(self.place, self.controller.bridge)
         self._offer = AdaptOffer(self.controller)
-        self.sign = SignSwitch()
+        self.sign = SignSwitch(self._box_tapped)
         self.keeper = SessionKeeper(
             self.controller,
             settings=self._choices,
@@ -219,6 +220,10 @@ class SegmentWidget(QWidget):
         """Let the next clicks mark the background, or the object again."""
         self.sign.toggle()
         self._show()
+
+    def _box_tapped(self) -> None:
+        self.controller.refresh()
+        self.controller.tell("Drag to draw a box, or press G and click.")
 
     def toggle_one_per_point(self) -> None:
         """Let each click on an object mean one of its own, or all of them one together."""
@@ -336,7 +341,12 @@ class SegmentWidget(QWidget):
     def _image_taken(self, free: bool) -> None:
         """Get ready for another image; ``free`` hands do not lose their tool."""
         self.sign.reset()
-        if free and self.place.chosen.image is not None:
+        if free:
+            # the first Points layer of a session would hold the window for that
+            when_imported("pandas", self.controller.bridge, self._be_ready)
+
+    def _be_ready(self) -> None:
+        if self.place.chosen.image is not None:
             self.start()
 
     def _channel_axis_picked(self, _: Any = None) -> None:

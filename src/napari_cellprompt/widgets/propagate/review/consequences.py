@@ -167,7 +167,8 @@ class Consequences:
             desk.strip_changed.emit()
             self._used()
 
-        desk.enter("review", f"{len(planes)} planes were replaced.")
+        what = "1 plane was" if len(planes) == 1 else f"{len(planes)} planes were"
+        desk.enter("review", f"{what} replaced.")
         self._work.start(draw(), drawn)
 
     def drop(self) -> None:

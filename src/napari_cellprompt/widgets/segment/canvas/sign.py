@@ -1,8 +1,12 @@
-"""Whether the next click or line belongs to the object or to the background."""
+"""What is drawn next: on the object or on the background, a box or only a tap."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QTimer
 
 from napari_cellprompt.layers.prompting.prompts import (
     NEGATIVE,
@@ -14,20 +18,30 @@ from napari_cellprompt.layers.prompting.shapes import signs_of
 from napari_cellprompt.widgets.shared.keys import MODIFIER
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari.layers import Points, Shapes
 
 __all__ = ["SignSwitch"]
 
 _LINES = ("add_line", "add_path", "add_polyline")
+_DRAGGED = ("add_rectangle", "add_ellipse")
+_TAP = 4
+"""Screen pixels: a shape of a shorter drag is none, though napari adds one."""
 
 
 class SignSwitch:
-    """Sets the sign of new points and lines: by its state, and by the modifier of each."""
+    """Sets the sign of new points and lines: by its state, and by the modifier of each.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tapped : callable
+        Called after a box or an ellipse was only tapped, and taken away again.
+    """
+
+    def __init__(self, tapped: Callable[[], None] = lambda: None) -> None:
         self.positive = True
+        self._tapped = tapped
         self._points: Points | None = None
         self._boxes: Shapes | None = None
 
@@ -77,7 +91,8 @@ class SignSwitch:
 
     def _drawn(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
         count = len(layer.data)
-        line = str(layer.mode) in _LINES
+        line, dragged = str(layer.mode) in _LINES, str(layer.mode) in _DRAGGED
+        start = np.array(event.pos)
         positive = not line or self.positive != (MODIFIER in event.modifiers)
         signs = signs_of(layer)
         yield
@@ -86,6 +101,16 @@ class SignSwitch:
         added = len(layer.data) - count
         if added > 0:
             set_signs(layer, [*signs, *[int(positive)] * added])
+        if dragged and added == 1 and np.abs(np.array(event.pos) - start).max() < _TAP:
+            # napari has still to finish the shape
+            QTimer.singleShot(0, partial(self._take_away, layer, count))
+
+    def _take_away(self, layer: Shapes, number: int) -> None:
+        """Remove a shape that nobody has drawn."""
+        if layer == self._boxes and len(layer.data) == number + 1:
+            layer.selected_data = {number}
+            layer.remove_selected()
+            self._tapped()
 
     def _set(self, positive: bool) -> None:
         points = self._points
