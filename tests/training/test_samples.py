@@ -52,6 +52,23 @@ def test_every_kind_is_drawn_and_well_formed(sampler):
     }
 
 
+def test_stacks_are_made_up_by_who_hands_them_out(stack, recipe):
+    from napari_cellprompt.core.training.samples import Sampler
+
+    asked = []
+
+    def paint(rng):
+        asked.append(rng)
+        return stack
+
+    always = recipe["samples"] | {"real_neighbours": 1.0, "painted_stacks": 1.0}
+    painting = Sampler(stack.planes, [stack], always, paint_stack=paint)
+    assert all(sample.kind == "follow" for sample in drawn(painting, "follow", 5))
+    assert len(asked) >= 5
+    never = Sampler(stack.planes, [stack], always)
+    assert len(drawn(never, "follow", 3)) == 3
+
+
 def test_clicks_are_on_their_object_at_every_zoom(sampler):
     shares = []
     for sample in drawn(sampler, "click", 80):
