@@ -17,6 +17,7 @@ from tests.widgets.conftest import Desk
 from napari_cellprompt.core.zoo.traits import CROP_WISE
 from napari_cellprompt.core.zoo.user_models import user_models
 from napari_cellprompt.session.adapt import Adaptation, AdaptJob, Outcome
+from napari_cellprompt.session.choices import read_choices, remember
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
 from napari_cellprompt.widgets.adapt.collecting import collector_of
@@ -105,10 +106,17 @@ def test_it_is_offered_once_in_a_sentence(desk: Desk) -> None:
         desk.object_at((float(columns.mean()), float(rows.mean())))
         said = "10 objects are accepted: with Adapt model ..." in desk.status
         assert said == (number == 10)
-        assert (
-            "it can learn from 10 accepted objects" in desk.widget.panel.model_line.text()
-        )
+        reminder = desk.widget.panel.model_line.text()
+        assert reminder.endswith("it can learn from 10 accepted objects")
+    desk.wait(lambda: read_choices().adapt_offered)
     desk.widget.adapt()
+    assert "learn" not in desk.widget.panel.model_line.text()
+
+
+def test_it_is_not_offered_again_another_day(desk: Desk) -> None:
+    remember(adapt_offered=True)
+    accept(desk, 10)
+    assert "Object 10" in desk.status and "Adapt" not in desk.status
     assert "learn" not in desk.widget.panel.model_line.text()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.session.adapt import can_adapt
+from napari_cellprompt.session.choices import read_choices, remember
+from napari_cellprompt.session.zoo import in_background
 
 if TYPE_CHECKING:
     from .controller import SegmentController
@@ -16,7 +18,7 @@ OFFERED_FROM = 10
 
 
 class AdaptOffer:
-    """Counts accepted objects and tells of the button Adapt, once in a window.
+    """Counts accepted objects and tells of the button Adapt, once for good.
 
     Parameters
     ----------
@@ -37,8 +39,11 @@ class AdaptOffer:
         if self._told or labels is None or model is None or not can_adapt(model):
             return
         count = len(controller.place.acceptor.store(labels))
-        if count >= OFFERED_FROM:
-            self._told = True
+        if count < OFFERED_FROM:
+            return
+        self._told = True
+        if not read_choices().adapt_offered:
+            in_background(lambda: remember(adapt_offered=True))
             self.note = f"can learn from {count} accepted objects"
             controller.tell(
                 f"{controller.status} {count} objects are accepted: with Adapt model ... a "
