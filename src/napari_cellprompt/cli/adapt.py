@@ -58,7 +58,11 @@ def add_adapt(commands: Commands, shared: argparse.ArgumentParser) -> None:
         help="what learns (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=default_of(AdaptSettings, "seed"), metavar="N"
+        "--seed",
+        type=int,
+        default=default_of(AdaptSettings, "seed"),
+        metavar="N",
+        help="chooses what is held out and what is drawn (default: %(default)d)",
     )
     parser.add_argument(
         "--partial", action="store_true", help="there are objects that are not labelled"
