@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from data import load_planes
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.masks.simulated import iou
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.objects import Case, KnownPlane, pick_cases
-from napari_cellprompt.evaluation.prompts import iou
 
 MARGINS = (0.0, 0.05, 0.1, 0.2)
 SLIP = 0.05

@@ -21,9 +21,9 @@ import torch
 import history
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.inference.cache import FeatureCache
+from napari_cellprompt.core.masks.simulated import iou
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-from napari_cellprompt.evaluation.prompts import iou
 from napari_cellprompt.evaluation.stacks import KnownStack, prompt_of, tracks_of
 from napari_cellprompt.tasks.following import Seed, follow_objects, prompt_seeds
 from propagation import STACKS, load

@@ -25,12 +25,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 import history
-from data import Plane, load_raw
+from data import load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.core.everything.finding import EverythingSettings
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.inference.searching import GridSettings, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
+from napari_cellprompt.core.training.planes import Plane
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.everything import PlaneScore, find_all
 from napari_cellprompt.evaluation.objects import KnownPlane

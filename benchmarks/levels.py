@@ -28,8 +28,8 @@ from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.images.tiles import LEVELS, read_tile, tile_for_box
 from napari_cellprompt.core.inference.sam.decoding import decode_prompts
 from napari_cellprompt.core.inference.sam.encoding.preprocess import normalise
+from napari_cellprompt.core.masks.simulated import innermost
 from napari_cellprompt.core.types import Tile
-from napari_cellprompt.evaluation.prompts import innermost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

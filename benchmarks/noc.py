@@ -20,10 +20,10 @@ import torch
 
 import history
 from napari_cellprompt import PlaneSegmenter, load_model
+from napari_cellprompt.core.masks.simulated import correction, iou
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.user_models import models_here
 from napari_cellprompt.evaluation.objects import Case, pick_cases
-from napari_cellprompt.evaluation.prompts import correction, iou
 from quality import by_kind, load_raw
 
 if TYPE_CHECKING:

@@ -22,11 +22,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 import history
-from data import Plane, load_raw
+from data import load_raw
 from napari_cellprompt import PlaneSegmenter, load_model
 from napari_cellprompt.cli.evaluate import format_table
 from napari_cellprompt.cli.printing import printed_report
 from napari_cellprompt.core.images.planes import PlaneSource
+from napari_cellprompt.core.training.planes import Plane
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.evaluation.data import KnownSet
 from napari_cellprompt.evaluation.measuring import measure_sets

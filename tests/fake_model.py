@@ -33,7 +33,9 @@ class FakeModel:
         tile = seen if isinstance(seen, Tile) else Tile(1.0, 0, 0, SIDE)
         return Shown(read_tile(plane, tile, SIDE), tile)
 
-    def find(self, plane, settings, *, region=None, progress=None, cancelled=None):
+    def find(
+        self, plane, settings, *, region=None, progress=None, arrived=None, cancelled=None
+    ):
         found = [(place, candidate(regions(plane) == place)) for place in ids(plane)]
         tile = Tile(1.0, 0, 0, max(plane.shape))
         return [

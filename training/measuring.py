@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from data import Plane, Stack
+    from napari_cellprompt.core.training.planes import Plane, Stack
 
     Mask = NDArray[np.bool_]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from data import Plane, Stack, make_plane, make_stack
 from looks import render, render_planes
+from napari_cellprompt.core.training.planes import Plane, Stack, make_plane, make_stack
 from shapes import label_map
 
 if TYPE_CHECKING:

@@ -19,14 +19,15 @@ import numpy as np
 import torch
 
 from asking import Asker
-from clicks import correction
-from data import load_raw, make_plane, make_stack, stretch_to_uint8
-from losses import loss_of
+from data import load_raw, stretch_to_uint8
 from measuring import choose, choose_runs, measure, measure_runs
-from napari_cellprompt.core.inference.crops import CHANNELS, Crop, draw_points
 from napari_cellprompt.core.inference.precision import computes_bfloat16
 from napari_cellprompt.core.networks.focus import FocusNet
-from samples import BatchStream, Sampler
+from napari_cellprompt.core.training.losses import loss_of
+from napari_cellprompt.core.training.planes import make_plane, make_stack
+from napari_cellprompt.core.training.rounds import answer_chains, correct
+from napari_cellprompt.core.training.samples import BatchStream, Sampler
+from scenes import ScenePool, StackPool
 from simulate import divisions, nuclei_3d
 from weights import Average, export, load_imagenet, read_start
 
@@ -180,7 +181,13 @@ class Run:
 
     def train(self) -> None:
         """Train until the time is up."""
-        sampler = Sampler(self.planes, self.stacks, self.recipe["samples"])
+        sampler = Sampler(
+            self.planes,
+            self.stacks,
+            self.recipe["samples"],
+            ScenePool(self.planes).draw,
+            StackPool(self.stacks).draw,
+        )
         stream = BatchStream(
             sampler, self.settings["batch"], self.options.seed * 10**6 + self.step
         )
@@ -229,11 +236,11 @@ class Run:
         self.optimizer.param_groups[1]["lr"] = settings["rate"] * share
         for name in ("image", "prompts"):
             batch[name] = batch[name].contiguous(memory_format=torch.channels_last)
-        self._answer_chains(batch)
+        answer_chains(self.network, batch)
         if self.rng.random() < settings["corrected_share"]:
             rounds = 1 + int(self.rng.choice(len(settings["rounds"]), p=settings["rounds"]))
             for _ in range(rounds):
-                self._correct(batch)
+                correct(self.network, batch, self.rng)
         output = self.network(batch["image"], batch["prompts"], dense="dense" in batch)
         loss, log = loss_of(output, batch, settings["losses"])
         self.optimizer.zero_grad(set_to_none=True)
@@ -249,53 +256,6 @@ class Run:
         self.optimizer.step()
         self.average.update(self.network)
         return {"loss": float(loss.detach()), "norm": float(norm), **log}
-
-    @torch.no_grad()
-    def _answer_chains(self, batch: dict[str, Any]) -> None:
-        """Answer the planes between, one after another, and hand the hard answers on."""
-        chains = batch["chains"]
-        longest = max((len(images) for _, images, _ in chains), default=0)
-        self.network.eval()
-        for left in range(longest, 0, -1):
-            some = [chain for chain in chains if len(chain[1]) >= left]
-            images = torch.stack([images[-left] for _, images, _ in some])
-            prompts = torch.stack([prompts[-left] for _, _, prompts in some])
-            output = self.network(
-                images.contiguous(memory_format=torch.channels_last),
-                prompts.contiguous(memory_format=torch.channels_last),
-            )
-            for answer, (row, _, steps) in zip(output.logits > 0, some, strict=True):
-                following = batch["prompts"][row] if left == 1 else steps[1 - left]
-                if answer.any():
-                    following[CHANNELS["before_mask"]] = answer.float()
-        self.network.train()
-
-    @torch.no_grad()
-    def _correct(self, batch: dict[str, Any]) -> None:
-        """Add a click into the largest error of each answer, and the answer itself."""
-        self.network.eval()
-        output = self.network(batch["image"], batch["prompts"])
-        self.network.train()
-        frame = Crop(0.0, 0.0, float(self.size), self.size)
-        for row, kind in enumerate(batch["kind"]):
-            if kind in ("dense", "nothing") or float(batch["whole"][row]) == 0:
-                continue
-            logits = output.logits[row]
-            fix = correction(
-                (logits > 0).numpy(), (batch["cover"][row] > 0.5).numpy(), self.rng
-            )
-            if fix is None:
-                continue
-            if self.rng.random() < 0.15:
-                # a second look, without another click
-                batch["prompts"][row, CHANNELS["previous"]] = torch.sigmoid(logits)
-                continue
-            x, y, label = fix
-            plane = batch["prompts"][row, CHANNELS["positive" if label else "negative"]]
-            drawn = torch.from_numpy(draw_points([(x, y)], frame))
-            plane.copy_(torch.maximum(plane, drawn))
-            if self.rng.random() < 0.85:
-                batch["prompts"][row, CHANNELS["previous"]] = torch.sigmoid(logits)
 
 
 def _rounded(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.predictors.sam import Predictor
     from napari_cellprompt.predictors.sam2_image import SAM2Predictor
     from napari_cellprompt.predictors.sam2_video import SAM2VideoPredictor
+    from napari_cellprompt.tasks.adapt.adapting import adapt
     from napari_cellprompt.tasks.everything import everything
     from napari_cellprompt.tasks.fewshot import fewshot
     from napari_cellprompt.tasks.fill import fill
@@ -29,6 +30,7 @@ __all__ = [
     "SAM2Predictor",
     "SAM2VideoPredictor",
     "__version__",
+    "adapt",
     "everything",
     "fewshot",
     "fill",
@@ -45,6 +47,7 @@ _HOMES = {
     "SAM2DynamicInteractivePredictor": ".predictors.dynamic",
     "SAM2Predictor": ".predictors.sam2_image",
     "SAM2VideoPredictor": ".predictors.sam2_video",
+    "adapt": ".tasks.adapt.adapting",
     "everything": ".tasks.everything",
     "fewshot": ".tasks.fewshot",
     "fill": ".tasks.fill",

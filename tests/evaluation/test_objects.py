@@ -9,6 +9,13 @@ import pytest
 
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.rle import decode
+from napari_cellprompt.core.masks.simulated import (
+    correction,
+    ellipse_iou,
+    innermost,
+    iou,
+    moved,
+)
 from napari_cellprompt.core.types import (
     Box,
     Candidate,
@@ -27,13 +34,6 @@ from napari_cellprompt.evaluation.objects import (
     pick_cases,
 )
 from napari_cellprompt.evaluation.picture import contact_sheet
-from napari_cellprompt.evaluation.prompts import (
-    correction,
-    ellipse_iou,
-    innermost,
-    iou,
-    moved,
-)
 from napari_cellprompt.evaluation.table import calibration_error, summarise
 
 

@@ -21,6 +21,8 @@ def test_each_choice_is_kept_by_itself() -> None:
     remember(model="sam_vit_b")
     remember(offered=True)
     assert read_choices() == Choices("sam_vit_b", True)
+    remember(adapt_offered=True)
+    assert read_choices() == Choices("sam_vit_b", True, adapt_offered=True)
     assert [file.name for file in data_folder().iterdir()] == ["choices.json"]
 
 

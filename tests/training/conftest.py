@@ -24,7 +24,7 @@ def recipe() -> dict:
 @pytest.fixture(scope="session")
 def stack():
     """Three bright discs that move through eight planes; the second ends early."""
-    from data import make_plane, make_stack
+    from napari_cellprompt.core.training.planes import make_plane, make_stack
 
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:90, :110]

@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
-from data import make_plane, make_stack
 from looks import STYLES, render, render_planes
+from napari_cellprompt.core.training.planes import make_plane, make_stack
 from scenes import (
     MOST_PLANES,
     ScenePool,

@@ -13,7 +13,7 @@ from napari_cellprompt.core.inference.crops import CHANNELS, Crop, crop_around
 
 @pytest.fixture(scope="module")
 def sampler(stack, recipe):
-    from samples import Sampler
+    from napari_cellprompt.core.training.samples import Sampler
 
     return Sampler(stack.planes, [stack], recipe["samples"])
 
@@ -50,6 +50,23 @@ def test_every_kind_is_drawn_and_well_formed(sampler):
         "nothing",
         "dense",
     }
+
+
+def test_stacks_are_made_up_by_who_hands_them_out(stack, recipe):
+    from napari_cellprompt.core.training.samples import Sampler
+
+    asked = []
+
+    def paint(rng):
+        asked.append(rng)
+        return stack
+
+    always = recipe["samples"] | {"real_neighbours": 1.0, "painted_stacks": 1.0}
+    painting = Sampler(stack.planes, [stack], always, paint_stack=paint)
+    assert all(sample.kind == "follow" for sample in drawn(painting, "follow", 5))
+    assert len(asked) >= 5
+    never = Sampler(stack.planes, [stack], always)
+    assert len(drawn(never, "follow", 3)) == 3
 
 
 def test_clicks_are_on_their_object_at_every_zoom(sampler):
@@ -108,7 +125,7 @@ def test_dense_samples_have_no_prompt_and_three_targets(sampler):
 
 
 def test_batches_say_which_rows_have_more(sampler):
-    from samples import collate
+    from napari_cellprompt.core.training.sample import collate
 
     rng = np.random.default_rng(1)
     batch = collate([sampler.draw(rng) for _ in range(200)])
@@ -121,7 +138,7 @@ def test_batches_say_which_rows_have_more(sampler):
 
 
 def test_workers_draw_differently_and_seeds_repeat(sampler):
-    from samples import BatchStream
+    from napari_cellprompt.core.training.samples import BatchStream
 
     first = next(iter(BatchStream(sampler, 2, 5)))["prompts"]
     assert torch.equal(first, next(iter(BatchStream(sampler, 2, 5)))["prompts"])
@@ -129,7 +146,7 @@ def test_workers_draw_differently_and_seeds_repeat(sampler):
 
 
 def test_relative_depth_is_one_in_the_middle_of_each_object():
-    from views import dense_target
+    from napari_cellprompt.core.training.views import dense_target
 
     ids = np.zeros((40, 40), np.int32)
     ids[4:15, 4:15], ids[4:25, 15:36] = 3, 7
@@ -140,9 +157,9 @@ def test_relative_depth_is_one_in_the_middle_of_each_object():
 
 
 def test_motion_moves_image_and_mask_together():
-    from data import make_plane
-    from views import look_at, warped
-    from warps import Warp, random_motion
+    from napari_cellprompt.core.training.planes import make_plane
+    from napari_cellprompt.core.training.views import look_at, warped
+    from napari_cellprompt.core.training.warps import Warp, random_motion
 
     labels = np.zeros((120, 120), np.uint16)
     labels[50:74, 40:70] = 1
@@ -161,7 +178,7 @@ def test_motion_moves_image_and_mask_together():
 
 
 def test_answers_of_the_network_are_imitated_near_the_truth():
-    from clicks import answer_like, rough
+    from napari_cellprompt.core.training.clicks import answer_like, rough
 
     y, x = np.ogrid[:64, :64]
     cover = (np.hypot(y - 30, x - 34) < 12).astype(np.float32)
@@ -176,7 +193,7 @@ def test_answers_of_the_network_are_imitated_near_the_truth():
 
 
 def test_corrections_go_where_most_is_wrong():
-    from clicks import correction
+    from napari_cellprompt.core.training.clicks import correction
 
     truth = np.zeros((64, 64), bool)
     truth[20:40, 20:40] = True
@@ -192,7 +209,7 @@ def test_corrections_go_where_most_is_wrong():
 
 
 def test_strokes_stay_inside():
-    from clicks import stroke
+    from napari_cellprompt.core.training.clicks import stroke
 
     mask = np.zeros((64, 64), bool)
     mask[10:50, 25:35] = True
@@ -202,7 +219,7 @@ def test_strokes_stay_inside():
 
 
 def test_looks_leave_what_is_outside(stack):
-    from views import look_at, random_look
+    from napari_cellprompt.core.training.views import look_at, random_look
 
     view = look_at(stack.planes[0], 1, crop_around((0, 0, 20, 20), 0.4, 64))
     outside = view.image == 0

@@ -44,7 +44,7 @@ def run(tmp_path, monkeypatch, stack, recipe):
 
 
 def batch_of(run, count: int = 4):
-    from samples import BatchStream, Sampler
+    from napari_cellprompt.core.training.samples import BatchStream, Sampler
 
     sampler = Sampler(run.planes, run.stacks, run.recipe["samples"])
     return next(iter(BatchStream(sampler, count, 0)))
@@ -108,7 +108,7 @@ def test_the_rate_rises_and_falls(run):
 
 
 def test_iou_is_that_of_the_whole_object():
-    from losses import whole_iou
+    from napari_cellprompt.core.training.losses import whole_iou
 
     cover = torch.zeros(3, 32, 32)
     cover[:, 8:24, 8:24] = 1
@@ -118,7 +118,7 @@ def test_iou_is_that_of_the_whole_object():
 
 
 def test_a_better_mask_costs_less():
-    from losses import mask_loss
+    from napari_cellprompt.core.training.losses import mask_loss
 
     cover = torch.zeros(1, 32, 32)
     cover[:, 8:24, 8:24] = 1
@@ -250,11 +250,11 @@ def test_what_is_shipped_is_checked(run, tmp_path):
     assert written.exists()
 
 
-def test_answers_along_a_chain_are_handed_on(run):
+def test_answers_along_a_chain_are_handed_on():
     from napari_cellprompt.core.inference.crops import CHANNELS
     from napari_cellprompt.core.networks.focus import FocusOutput
+    from napari_cellprompt.core.training.rounds import answer_chains
 
-    one = run()
     asked = []
 
     def network(image, prompts):
@@ -264,8 +264,8 @@ def test_answers_along_a_chain_are_handed_on(run):
         nothing = torch.zeros(len(image))
         return FocusOutput((mask - 0.5) * 10, nothing, nothing, None)
 
-    network.eval = network.train = lambda: None
-    one.network = network
+    network.training = False
+    network.eval = network.train = lambda mode=True: None
     prompts = torch.zeros(2, 11, 64, 64)
     prompts[:, CHANNELS["before_mask"], 8, 8] = 1
     first = prompts[:1].repeat(3, 1, 1, 1)
@@ -273,7 +273,7 @@ def test_answers_along_a_chain_are_handed_on(run):
         (0, torch.zeros(3, 3, 64, 64), first),
         (1, torch.zeros(1, 3, 64, 64), prompts[1:].clone()),
     ]
-    one._answer_chains({"chains": chains, "prompts": prompts})
+    answer_chains(network, {"chains": chains, "prompts": prompts})
     assert asked == [1, 1, 2]
     assert prompts[0, CHANNELS["before_mask"], 8].argmax() == 11
     assert prompts[1, CHANNELS["before_mask"], 8].argmax() == 9

@@ -26,6 +26,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "cellprompt fill every_fifth_plane.tif -o filled.tif",
         "cellprompt fill drawn.tif --image stack.tif -o filled.tif",
     ),
+    "adapt": (
+        "cellprompt adapt folder_with_truth -o my_cells.safetensors",
+        "cellprompt adapt folder --partial --seconds 3600 --parts all -o mine.safetensors",
+    ),
     "export": (
         "cellprompt export labels.tif --to ctc -o 01_RES",
         "cellprompt export labels.tif --image cells.tif --to csv -o measured.csv",

@@ -12,6 +12,7 @@ import napari_cellprompt
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.tasks.requests import ModelRequest
 
+from .adapt import add_adapt
 from .batch import add_batch
 from .completion import add_completion
 from .demo import add_demo
@@ -131,6 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_fill(commands, shared)
     add_everything(commands, shared)
     add_fewshot(commands, shared)
+    add_adapt(commands, shared)
 
     add_export(commands, common)
     add_import(commands, common)

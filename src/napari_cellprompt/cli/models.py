@@ -128,6 +128,7 @@ def model_facts(name: str) -> str:
         return (
             f"{mine.name}\n  imported from  {mine.path}\n  family         "
             f"{_FAMILIES[mine.family]}\n  input          {mine.image_size} pixels"
+            + (f"\n  came           {mine.origin}" if mine.origin else "")
         )
     spec = get_spec(name)
     found = local_file(spec)

@@ -95,7 +95,7 @@ def _interruptible(event: threading.Event) -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         if event.is_set():
             raise KeyboardInterrupt
-        say("interrupted: finishing this plane, then writing (again to stop at once)")
+        say("interrupted: finishing this step, then writing (again to stop at once)")
         event.set()
 
     signal.signal(signal.SIGINT, stop)

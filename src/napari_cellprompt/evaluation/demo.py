@@ -14,13 +14,13 @@ from napari_cellprompt import _sample_data
 from napari_cellprompt.core.errors import SaveError
 from napari_cellprompt.core.images.planes import PlaneSource
 from napari_cellprompt.core.masks.labels import resolve_overlaps
+from napari_cellprompt.core.masks.simulated import iou
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.io.label_tiff import write_labels
 from napari_cellprompt.tasks.inputs import loading
 from napari_cellprompt.tasks.report import SILENT, Report, counted
 
 from .overlay import draw_overlay, save_png
-from .prompts import iou
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,15 @@ import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt.core.masks.rle import encode
+from napari_cellprompt.core.masks.simulated import (
+    correction,
+    ellipse_iou,
+    innermost,
+    iou,
+    loosened,
+    moved,
+)
 from napari_cellprompt.core.types import Box, Prompts
-
-from .prompts import correction, ellipse_iou, innermost, iou, loosened, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

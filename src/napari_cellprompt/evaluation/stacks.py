@@ -17,12 +17,12 @@ import numpy as np
 from scipy import ndimage, stats
 
 from napari_cellprompt.core.masks.rle import encode
+from napari_cellprompt.core.masks.simulated import iou
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.tasks.following import Seed, follow_objects, prompt_seeds
 
 from .objects import SMALLEST_AREA, renumbered
-from .prompts import iou
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

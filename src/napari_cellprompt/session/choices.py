@@ -33,6 +33,8 @@ class Choices:
     """Whether the user has answered the offer of the official models."""
     one_per_point: bool = False
     """Whether each click on an object is an object of its own."""
+    adapt_offered: bool = False
+    """Whether it was said that the model can learn from accepted objects."""
 
 
 def read_choices() -> Choices:
@@ -40,7 +42,12 @@ def read_choices() -> Choices:
     try:
         known = json.loads((data_folder() / _FILE).read_text(encoding="utf-8"))
         model, offered = str(known["model"]), bool(known["offered"])
-        return Choices(model, offered, bool(known.get("one_per_point", False)))
+        return Choices(
+            model,
+            offered,
+            bool(known.get("one_per_point", False)),
+            bool(known.get("adapt_offered", False)),
+        )
     except FileNotFoundError:
         return Choices()
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -53,9 +60,15 @@ def remember(
     model: str | None = None,
     offered: bool | None = None,
     one_per_point: bool | None = None,
+    adapt_offered: bool | None = None,
 ) -> None:
     """Change what is said; a full disk is no reason to stop anybody's work."""
-    given = {"model": model, "offered": offered, "one_per_point": one_per_point}
+    given = {
+        "model": model,
+        "offered": offered,
+        "one_per_point": one_per_point,
+        "adapt_offered": adapt_offered,
+    }
     changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     folder = data_folder()
     # models are loaded, and offers answered, on threads of their own

@@ -138,7 +138,7 @@ def model_rows() -> list[ModelRow]:
                 here=True,
                 kind="yours",
                 licence="",
-                good_for=f"your own file, input {model.image_size} pixels",
+                good_for=model.origin or f"your own file, input {model.image_size} pixels",
                 path=model.path,
                 url="",
                 fit=fit_here(_size_of(model.path), gpu),

@@ -14,12 +14,14 @@ from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_cellprompt.core.adapt.settings import AdaptSettings
     from napari_cellprompt.core.inference.searching import Mode
     from napari_cellprompt.core.masks.found import FilterSettings
     from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "AdaptRequest",
     "EverythingRequest",
     "ExportRequest",
     "FewshotRequest",
@@ -195,3 +197,19 @@ class FillRequest(ImageRequest):
     """The objects that are wanted; none named: all."""
     largest_gap: int | None = None
     """Planes in a row without an object up to which they are filled; None: any number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptRequest(ModelRequest):
+    """A crop-wise model is to learn from the objects of a folder."""
+
+    folder: Path
+    """Holds ``NAME_img.tif`` and ``NAME_lab.tif``."""
+    output: Path
+    """The adapted model, ``.safetensors``; it is imported under the file's name."""
+    settings: AdaptSettings | None = None
+    """How long and how; None: as the class says."""
+    partial: bool = False
+    """Whether there are objects that are not labelled."""
+    always: bool = False
+    """Write the model also where it is no better."""

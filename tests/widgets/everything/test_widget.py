@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,41 @@ def test_stop_keeps_what_was_found(search) -> None:
     desk.press("discard")
     assert desk.controller.preview.layer is None
     assert not desk.labels.any()
+
+
+def test_stop_keeps_what_a_plane_gave_so_far(search, monkeypatch) -> None:
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(image)
+    shown = threading.Event()
+    find = type(desk.segmenter.model).find
+
+    def slowly(self: Any, plane: Any, settings: Any, **options: Any) -> Any:
+        found = find(self, plane, settings, region=options["region"])
+        options["arrived"](found[:2])
+        assert shown.wait(30)
+        assert options["cancelled"]()
+        raise CancelledError
+
+    monkeypatch.setattr(type(desk.segmenter.model), "find", slowly)
+    desk.press("run")
+    desk.window.wait(lambda: desk.controller.preview.layer.data.any(), 30)
+    assert desk.controller.running, "objects are seen before the plane is done"
+    desk.press("cancel")
+    shown.set()
+    desk.settle()
+    assert desk.controller.arrangement.count > 0
+    desk.press("commit")
+    desk.window.wait(lambda: desk.labels.any(), 30)
+
+
+def test_the_size_is_that_of_accepted_objects(search) -> None:
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(image)
+    assert desk.controller.accepted_size is None
+    desk.find()
+    desk.press("commit")
+    desk.window.wait(lambda: len(np.unique(desk.labels)) > 3, 30)
+    assert desk.controller.accepted_size == pytest.approx(17, abs=2)
 
 
 def test_filters_that_cannot_be_are_said(search) -> None:

@@ -65,6 +65,7 @@ def find_on_plane(
     *,
     region: tuple[int, int, int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    arrived: Callable[[Sequence[FoundObject]], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
     """Candidates of one plane; see :meth:`Model.find`.
@@ -79,7 +80,12 @@ def find_on_plane(
                 f"{plane.shape[0]} pixels."
             )
     return segmenter.model.find(
-        plane, settings.search, region=region, progress=progress, cancelled=cancelled
+        plane,
+        settings.search,
+        region=region,
+        progress=progress,
+        arrived=arrived,
+        cancelled=cancelled,
     )
 
 

@@ -125,11 +125,13 @@ class Model(Protocol):
         *,
         region: tuple[int, int, int, int] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        arrived: Callable[[Sequence[FoundObject]], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[FoundObject]:
         """Find all objects of a plane, or of ``x0, y0, x1, y1`` of it; none is chosen yet.
 
-        ``progress`` is called with the number of parts done and of all parts.
+        ``progress`` is called with the number of parts done and of all parts, ``arrived``
+        with the objects of each part as soon as they are there.
         """
 
     def describe(

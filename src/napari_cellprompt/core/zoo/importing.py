@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_cellprompt.core.errors import CheckpointError
 
-from .load import load_model
+from .load import load_model, origin_in
 from .registry import find_spec
 from .user_models import UserModel, user_models, write_user_models
 from .verify import digest_of
@@ -48,7 +48,12 @@ def import_model(
         raise CheckpointError(f"A model cannot be named {name!r}.")
     loaded = load_model(path, image_size=image_size, device="cpu")
     model = UserModel(
-        name, str(path), loaded.spec.family, loaded.spec.image_size, digest_of(path)
+        name,
+        str(path),
+        loaded.spec.family,
+        loaded.spec.image_size,
+        digest_of(path),
+        origin_in(path),
     )
     write_user_models({**user_models(), name: model})
     return model

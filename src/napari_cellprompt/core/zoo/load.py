@@ -32,10 +32,12 @@ __all__ = [
     "cache_folder",
     "choose_device",
     "load_model",
+    "origin_in",
     "save_checkpoint",
 ]
 
 
+_LONGEST_ORIGIN = 200
 _COUNTER = ".num_batches_tracked"
 
 
@@ -175,6 +177,13 @@ def load_model(
     if mine is not None:
         spec = replace(spec, name=mine.name)
     return LoadedModel(network.eval().to(chosen_device), spec, place.path)
+
+
+def origin_in(path: Path) -> str:
+    """From what a model came, as its file says it; empty where it does not."""
+    training = read_state_dict(path)[1].get("training")
+    origin = training.get("origin") if isinstance(training, dict) else None
+    return origin[:_LONGEST_ORIGIN] if isinstance(origin, str) else ""
 
 
 def _load_file(

@@ -29,6 +29,8 @@ class Traits:
     """Whether outlines are drawn towards ellipses where the predicted IoU is low."""
     corrects_locally: bool = False
     """Whether a corrective click changes only what it is about."""
+    adapts: bool = False
+    """Whether it can learn from accepted objects."""
     refines_by_box: bool = True
     """Whether automatic mode asks once more with the box of what a click found."""
     lean: float = 0.0
@@ -58,5 +60,11 @@ DRAWN_PROMPTS = Traits(
 )
 """Of small models that take their prompts as a drawing, such as the bundled SAM 2."""
 
-CROP_WISE = Traits(ambiguous=False, refines_by_box=False, best_of_three=False, certain=0.7)
+CROP_WISE = Traits(
+    ambiguous=False,
+    refines_by_box=False,
+    best_of_three=False,
+    certain=0.7,
+    adapts=True,
+)
 """Of models that look at a crop zoomed to one object: one answer, made for it."""

@@ -40,6 +40,8 @@ class UserModel:
     """Side of the input in pixels."""
     digest: str = ""
     """Of the file when it was imported, ``xxh128:...``."""
+    origin: str = ""
+    """From what it came, for people to read; empty where its file does not say."""
 
 
 def user_models() -> dict[str, UserModel]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError
@@ -15,7 +16,7 @@ from napari_cellprompt.widgets.found.target import Target, target_of
 from napari_cellprompt.widgets.shared.bridge import complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from napari.components import ViewerModel
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EverythingController"]
 
+FEWEST_SIZES = 3
+"""Accepted objects from which on their size is that of what is looked for."""
+
 
 @dataclass(slots=True)
 class _Run:
@@ -37,11 +41,19 @@ class _Run:
     region: tuple[int, int, int, int] | None
     settings: EverythingSettings
     found: dict[int, list[FoundObject]]
+    """Of planes that are done."""
     stop: threading.Event
     size: float | None = None
     """Of objects in pixels; None until it was chosen, or found out on a plane."""
     trouble: str = ""
     """What ended it too early."""
+    partial: dict[int, list[FoundObject]] = field(default_factory=dict)
+    """What came so far of the plane that is looked at."""
+
+    def all_found(self) -> dict[int, list[FoundObject]]:
+        """What there is to show."""
+        begun = {number: list(some) for number, some in self.partial.items()}
+        return {**begun, **self.found}
 
 
 class EverythingController(FoundController):
@@ -91,6 +103,16 @@ class EverythingController(FoundController):
         self.preview.open(run.target.image, run.target.view, run.target.axis)
         self.running = True
         self._next()
+
+    @property
+    def accepted_size(self) -> float | None:
+        """Longer side of the objects accepted for the image; None for fewer than three."""
+        image = self._place.chosen.image
+        labels = None if image is None else self._place.labels_of(image)
+        if labels is None:
+            return None
+        sizes = [record.size for record in self._place.acceptor.store(labels)]
+        return float(median(sizes)) if len(sizes) >= FEWEST_SIZES else None
 
     def cancel(self) -> None:
         """Stop soon; what was found so far stays."""
@@ -175,6 +197,7 @@ class EverythingController(FoundController):
                 progress=lambda done, tiles: self._bridge.post(
                     self._advance, (run, number * 1000 + 1000 * done // tiles, total * 1000)
                 ),
+                arrived=lambda some: self._bridge.post(self._came, (run, number, some)),
                 cancelled=lambda: run.stop.is_set() or context.cancelled(),
             )
             if run.size is None:
@@ -193,6 +216,15 @@ class EverythingController(FoundController):
         if run is self._run:
             self.progress = (done, total)
             self.changed.emit()
+
+    def _came(self, news: tuple[_Run, int, Sequence[FoundObject]]) -> None:
+        """Show some objects of a plane before it is done."""
+        run, number, some = news
+        if run is self._run and number not in run.found:
+            run.partial.setdefault(number, []).extend(some)
+            # a stack is drawn as a whole, which takes longer than a part of a plane
+            if len(run.target.planes) == 1:
+                self._sort_out()
 
     def _arrived(self, run: _Run, number: int, future: Future[Any]) -> None:
         if run is not self._run:
@@ -214,7 +246,7 @@ class EverythingController(FoundController):
         run, filters = self._run, self._filters
         if run is None or filters is None:
             return
-        found, shape = dict(run.found), run.target.shape
+        found, shape = run.all_found(), run.target.shape
 
         def work() -> Arrangement:
             from napari_cellprompt.session.found import arrange

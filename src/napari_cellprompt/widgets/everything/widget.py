@@ -102,7 +102,8 @@ class EverythingWidget(QWidget):
             return
         settings = EverythingSettings(
             search=SearchSettings(
-                mode=self.form.mode.value, size=self.form.size.value or None
+                mode=self.form.mode.value,
+                size=self.form.size.value or self.controller.accepted_size,
             ),
             filters=filters,
         )

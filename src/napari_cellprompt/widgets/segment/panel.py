@@ -35,11 +35,12 @@ _BUTTONS = (
     ("fill", "Fill between (V)", "Fill the object in, between its planes", False),
     ("view", "What model sees", "Show exactly the pixels that the model gets", True),
     ("propagate", "Propagate ...", "Follow objects through the stack", False),
+    ("adapt", "Adapt model ...", "Train a copy of the model on these objects", False),
     ("export", "Export ...", "Save the objects: TIFF, OME-Zarr, COCO, ROIs, ...", False),
 )
 _TOOLS = ("click", "box", "sign", "each")
 _OBJECT = ("next", "discard", "undo", "redo")
-_FURTHER = ("outline", "view", "fill", "propagate", "export")
+_FURTHER = ("outline", "view", "fill", "propagate", "adapt", "export")
 
 
 class ActionPanel(QWidget):
@@ -82,8 +83,9 @@ class ActionPanel(QWidget):
         positive: bool,
         filling: bool = False,
         one_per_point: bool = False,
+        note: str = "",
     ) -> None:
-        """Bring everything up to date."""
+        """Bring everything up to date; ``note`` stands behind the model's name."""
         self.buttons["click"].setChecked(clicking)
         self.buttons["box"].setChecked(boxing)
         self.buttons["view"].setChecked(controller.model_view.layer is not None)
@@ -97,7 +99,7 @@ class ActionPanel(QWidget):
         for line, text in (
             (self.status_line, controller.status),
             (self.mask_line, _mask_text(controller)),
-            (self.model_line, _model_text(controller)),
+            (self.model_line, _model_text(controller, note)),
         ):
             if line.text() != text:
                 line.setText(text)
@@ -132,6 +134,8 @@ def _mask_text(controller: SegmentController) -> str:
     )
 
 
-def _model_text(controller: SegmentController) -> str:
+def _model_text(controller: SegmentController, note: str) -> str:
     model = controller.model
-    return "No model is loaded" if model is None else f"{model.name} on {model.device}"
+    if model is None:
+        return "No model is loaded"
+    return f"{model.name} on {model.device}" + (f"; it {note}" if note else "")

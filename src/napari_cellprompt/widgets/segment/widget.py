@@ -33,6 +33,7 @@ from napari_cellprompt.widgets.shared.looks import Accent, Section, key_label
 from napari_cellprompt.widgets.shared.questions import agrees
 from napari_cellprompt.widgets.shared.settings import read_settings
 
+from .adapting import AdaptOffer
 from .controller import SegmentController
 from .export import Exporter
 from .filling.filling import Filling
@@ -110,6 +111,7 @@ class SegmentWidget(QWidget):
             more=self._show_models,
         )
         self.calibration = CalibrationNote(self.place, self.controller.bridge)
+        self._offer = AdaptOffer(self.controller)
         self.sign = SignSwitch(self._box_tapped)
         self.keeper = SessionKeeper(
             self.controller,
@@ -156,6 +158,7 @@ class SegmentWidget(QWidget):
                 "fill": self.filling.start,
                 "view": self.controller.show_model_view,
                 "propagate": self.propagate,
+                "adapt": self.adapt,
                 "export": self.export,
             }
         )
@@ -193,6 +196,7 @@ class SegmentWidget(QWidget):
             self.filling.accept()
             return
         self.controller.accept()
+        self._offer.look()
         self.sign.reset()
         self._show()
 
@@ -265,6 +269,12 @@ class SegmentWidget(QWidget):
 
     def _show_models(self) -> None:
         open_dock(self._viewer, "Models")
+
+    def adapt(self) -> None:
+        """Open the widget that trains a copy of the model on what was accepted."""
+        self._offer.taken()
+        open_dock(self._viewer, "Adapt")
+        self._show()
 
     def _download(self, name: str) -> None:
         open_dock(self._viewer, "Models").download(name)
@@ -395,4 +405,5 @@ class SegmentWidget(QWidget):
             positive=self.sign.positive,
             filling=self.filling.active,
             one_per_point=self.place.one_per_point,
+            note=self._offer.note,
         )

@@ -35,6 +35,7 @@ WIDGETS = {
     "Everything": f"{_WIDGETS}.everything.widget:EverythingWidget",
     "Few-shot": f"{_WIDGETS}.fewshot.widget:FewshotWidget",
     "Objects": f"{_WIDGETS}.objects.widget:ObjectsWidget",
+    "Adapt": f"{_WIDGETS}.adapt.widget:AdaptWidget",
     "Series": f"{_WIDGETS}.series:SeriesWidget",
     "Models": f"{_WIDGETS}.models:ModelsWidget",
 }

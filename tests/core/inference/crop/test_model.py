@@ -18,6 +18,7 @@ from napari_cellprompt.core.inference.crops import Crop
 from napari_cellprompt.core.inference.model import Query
 from napari_cellprompt.core.inference.opening import open_model
 from napari_cellprompt.core.inference.searching import SearchSettings
+from napari_cellprompt.core.masks.found import FoundObject
 from napari_cellprompt.core.masks.rle import encode
 from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
 from napari_cellprompt.core.types import CroppedMask, Prompts
@@ -267,6 +268,26 @@ def around(image: np.ndarray, place: tuple[int, int, int]) -> np.ndarray:
     window = np.s_[y - radius - 2 : y + radius + 3, x - radius - 2 : x + radius + 3]
     truth[window] = image[window] > 1100
     return truth
+
+
+def test_objects_are_handed_on_as_they_come(model: CropModel) -> None:
+    places = [(40 + 70 * i, 45 + 70 * j, 16) for i in range(6) for j in range(5)]
+    plane = source(disks((390, 450), places))
+    parts: list[list[FoundObject]] = []
+    found = model.find(
+        plane, SearchSettings(size=33), arrived=lambda some: parts.append(list(some))
+    )
+    assert len(parts) > 1 and max(map(len, parts)) <= model.dense.together
+    assert [item for part in parts for item in part] == found
+    seen: list[FoundObject] = []
+    with pytest.raises(CancelledError):
+        model.find(
+            plane,
+            SearchSettings(size=33),
+            arrived=seen.extend,
+            cancelled=lambda: bool(seen),
+        )
+    assert 0 < len(seen) <= model.dense.together
 
 
 def test_the_size_of_the_objects_is_found(model: CropModel) -> None:

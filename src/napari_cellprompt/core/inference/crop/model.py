@@ -164,11 +164,18 @@ class CropModel:
         *,
         region: tuple[int, int, int, int] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        arrived: Callable[[Sequence[FoundObject]], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[FoundObject]:
         """Find all objects; see :mod:`.search`."""
         return find_objects(
-            self, plane, settings, region=region, progress=progress, cancelled=cancelled
+            self,
+            plane,
+            settings,
+            region=region,
+            progress=progress,
+            arrived=arrived,
+            cancelled=cancelled,
         )
 
     def describe(

@@ -84,6 +84,7 @@ def find_objects(
     *,
     region: Region | None = None,
     progress: Callable[[int, int], None] | None = None,
+    arrived: Callable[[Sequence[FoundObject]], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[FoundObject]:
     """Find what may be objects; nothing is chosen yet.
@@ -100,6 +101,8 @@ def find_objects(
         ``x0, y0, x1, y1``: only objects whose middle lies in it; None: the whole plane.
     progress
         Called with the number of tiles done and of all tiles.
+    arrived
+        Called with what was found so far of each batch of places, as it comes.
     cancelled
         Asked before each batch.
 
@@ -128,7 +131,14 @@ def find_objects(
             progress(number, len(tiles))
         stop_if(cancelled)
         peaks = _peaks(model, plane, crop, core)
-        found += _looked_at(model, plane, peaks, settings, cancelled)
+        # the clearest first, a few at a time: something is seen early, and a stop is heard
+        peaks.sort(key=lambda peak: -peak.strength)
+        for start in range(0, len(peaks), model.dense.together):
+            some = peaks[start : start + model.dense.together]
+            objects = _looked_at(model, plane, some, settings, cancelled)
+            found += objects
+            if arrived is not None and objects:
+                arrived(objects)
     if progress is not None:
         progress(len(tiles), len(tiles))
     return found

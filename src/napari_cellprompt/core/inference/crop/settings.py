@@ -76,6 +76,8 @@ class DenseSettings:
     """Deviation of the Gaussian over the map, network pixels."""
     apart: float = 0.12
     """Least distance of two peaks, as a share of the objects' size."""
+    together: int = 16
+    """Peaks that are looked at before what was found is handed on; two batches."""
     least_height: float = 0.15
     """Of a peak: foreground times relative distance to the boundary."""
     foreground: float = 0.5

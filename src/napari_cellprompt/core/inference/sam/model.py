@@ -143,15 +143,21 @@ class SamModel(PlaneEncoder):
         *,
         region: tuple[int, int, int, int] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        arrived: Callable[[Sequence[FoundObject]], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[FoundObject]:
         """Find all objects; see :mod:`.searching.search`, or ``grid`` there."""
         if settings.mode == "grid":
             masks = whole_image(self.loaded).mask_model()
-            return find_by_grid(masks, plane, settings.grid, region, cancelled)
-        return find_candidates(
-            self, plane, settings, region=region, progress=progress, cancelled=cancelled
-        )
+            found = find_by_grid(masks, plane, settings.grid, region, cancelled)
+        else:
+            found = find_candidates(
+                self, plane, settings, region=region, progress=progress, cancelled=cancelled
+            )
+        if arrived is not None:
+            # its candidates are chosen among those of all tiles
+            arrived(found)
+        return found
 
     # -- comparing objects -----------------------------------------------------
     def describe(

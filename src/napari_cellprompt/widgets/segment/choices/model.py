@@ -53,6 +53,11 @@ class ModelChoice:
         self._more = more
         self._name = ""
 
+    @property
+    def name(self) -> str:
+        """The model that was loaded last, or its file."""
+        return self._name
+
     def load(self, name: str) -> None:
         """Load a model by name or path."""
         self._name = name

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clicks import answer_like
 from napari_cellprompt.core.inference.crops import CHANNELS, Crop, crop_around
-from scenes import StackPool
-from views import View, dense_target, look_at, random_look, warped
-from warps import Warp, random_motion
+
+from .clicks import answer_like
+from .sample import Sample
+from .views import View, dense_target, look_at, random_look, warped
+from .warps import Warp, random_motion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from data import Plane, Stack
-    from samples import Sample
+    from .planes import Plane, Stack
 
     Floats = NDArray[np.float32]
 
@@ -39,6 +39,9 @@ class Follower:
         Section ``samples`` of ``recipe.json``.
     draw_plane
         Hands out single planes.
+    paint_stack
+        Makes up a stack, for the share ``painted_stacks`` of the recipe; at least one of
+        its objects is on two planes. None where that is 0.
     """
 
     def __init__(
@@ -46,13 +49,14 @@ class Follower:
         stacks: list[Stack],
         recipe: dict[str, Any],
         draw_plane: Callable[[np.random.Generator, float], Plane],
+        paint_stack: Callable[[np.random.Generator], Stack] | None = None,
     ) -> None:
         self._stacks, self._recipe = stacks, recipe
         self._draw_plane = draw_plane
         self._size = int(recipe["size"])
         weights = np.array([recipe["stacks"].get(stack.dataset, 1.0) for stack in stacks])
         self._shares = weights / weights.sum()
-        self._painted = StackPool(stacks)
+        self._paint_stack = paint_stack
 
     def draw(self, rng: np.random.Generator) -> Sample | None:
         """A sample; None where the attempt came to nothing."""
@@ -62,8 +66,8 @@ class Follower:
 
     def _from_stack(self, rng: np.random.Generator) -> Sample | None:
         stack = self._stacks[int(rng.choice(len(self._stacks), p=self._shares))]
-        if rng.random() < self._recipe["painted_stacks"]:
-            stack = self._painted.draw(rng)
+        if rng.random() < self._recipe["painted_stacks"] and self._paint_stack is not None:
+            stack = self._paint_stack(rng)
         numbers = [number for number, planes in stack.present.items() if len(planes) > 1]
         number = numbers[int(rng.integers(len(numbers)))]
         present = stack.present[number]
@@ -260,7 +264,6 @@ class Follower:
     def _sample(
         self, view: View, image: Floats, prompts: Floats, rng: np.random.Generator
     ) -> Sample:
-        from samples import Sample
 
         dense = None
         if rng.random() < self._recipe["dense_share"]:

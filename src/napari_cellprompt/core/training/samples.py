@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from clicks import (
-    answer_like,
-    correction,
-    inner_click,
-    loosened,
-    rough,
-    stroke,
-    wrong_answer,
-)
-from following import Follower
 from napari_cellprompt.core.inference.crops import (
     CHANNELS,
     Crop,
@@ -26,63 +15,36 @@ from napari_cellprompt.core.inference.crops import (
     draw_points,
     draw_stroke,
 )
-from scenes import ScenePool
-from views import View, dense_target, look_at, random_look, warped
-from warps import random_turn
+
+from .clicks import (
+    answer_like,
+    correction,
+    inner_click,
+    loosened,
+    rough,
+    stroke,
+    wrong_answer,
+)
+from .following import Follower
+from .sample import Sample, collate, turned
+from .views import View, dense_target, look_at, random_look, warped
+from .warps import random_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from data import Plane, Stack
+    from .planes import Plane, Stack
 
     Floats = NDArray[np.float32]
 
-__all__ = ["BatchStream", "Sample", "Sampler", "collate"]
+__all__ = ["BatchStream", "Sampler"]
 
 WIDE = 1.5
 """How much larger a crop is read when it is turned or bent afterwards."""
 UNLABELLED = frozenset(("electron microscopy", "neurites", "neurons"))
 """Kinds of image in which there are objects that nobody outlined."""
-
-
-@dataclass(slots=True, eq=False)
-class Sample:
-    """One crop with prompts and the right answers."""
-
-    image: Floats
-    """``(3, S, S)``."""
-    prompts: Floats
-    """``(11, S, S)``."""
-    cover: Floats
-    """``(S, S)``, the share of each pixel that the object covers."""
-    whole: float
-    """Area of the whole object in pixels of the crop; 0 where it is absent."""
-    kind: str
-    dense: Floats | None = None
-    """``(3, S, S)``; None where it is not trained."""
-    chain_image: Floats | None = None
-    """``(K, 3, S, S)``, planes between the one where the object is known and the asked."""
-    chain_prompts: Floats | None = None
-    """``(K, 11, S, S)``; the answer to each replaces ``before_mask`` of what follows."""
-    weight: float = 1.0
-    """Of the mask in the loss."""
-
-
-def turned(sample: Sample, rng: np.random.Generator) -> Sample:
-    """Flip and turn everything by quarters."""
-    quarter, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
-
-    def change(array: Floats | None) -> Floats | None:
-        if array is None:
-            return None
-        array = np.rot90(array, quarter, axes=(-2, -1))
-        return np.ascontiguousarray(array[..., ::-1] if flip else array)
-
-    for name in ("image", "prompts", "cover", "dense", "chain_image", "chain_prompts"):
-        setattr(sample, name, change(getattr(sample, name)))
-    return sample
 
 
 class Sampler:
@@ -93,11 +55,20 @@ class Sampler:
     planes, stacks
         The training part of the data.
     recipe
-        Section ``samples`` of ``recipe.json``.
+        Section ``samples`` of ``training/recipe.json``.
+    paint
+        Makes up a plane, for the share ``made_up`` of the recipe; None where that is 0.
+    paint_stack
+        Makes up a stack, for the share ``painted_stacks``; likewise.
     """
 
     def __init__(
-        self, planes: list[Plane], stacks: list[Stack], recipe: dict[str, Any]
+        self,
+        planes: list[Plane],
+        stacks: list[Stack],
+        recipe: dict[str, Any],
+        paint: Callable[[np.random.Generator], Plane] | None = None,
+        paint_stack: Callable[[np.random.Generator], Stack] | None = None,
     ) -> None:
         self.recipe = recipe
         self.size = int(recipe["size"])
@@ -112,16 +83,16 @@ class Sampler:
         for name, some in self._planes.items():
             number = np.sqrt([len(plane.ids) for plane in some])
             self._counts[name] = number / number.sum()
-        self._scenes = ScenePool(planes)
+        self._paint = paint
         self._kinds = list(recipe["kinds"])
         kinds = np.array([recipe["kinds"][name] for name in self._kinds])
         self._kind_shares = kinds / kinds.sum()
-        self._follower = Follower(stacks, recipe, self.draw_plane)
+        self._follower = Follower(stacks, recipe, self.draw_plane, paint_stack)
 
     def draw_plane(self, rng: np.random.Generator, made_up: float) -> Plane:
         """A plane, a share ``made_up`` of them painted."""
-        if rng.random() < made_up:
-            return self._scenes.draw(rng)
+        if rng.random() < made_up and self._paint is not None:
+            return self._paint(rng)
         name = self._modalities[int(rng.choice(len(self._modalities), p=self._shares))]
         planes = self._planes[name]
         return planes[int(rng.choice(len(planes), p=self._counts[name]))]
@@ -172,7 +143,7 @@ class Sampler:
         share = float(np.clip(np.exp(rng.normal(np.log(0.47), 0.15)), 0.3, 0.75))
         prompts = self._empty()
         if rng.random() < 0.6:
-            box = loosened(tuple(float(v) for v in plane.boxes[row]), rng)
+            box = loosened(plane.boxes[row], rng)
             crop = crop_around(box, share, self.size)
             crop = self._shifted(crop, rng, 0.03)
             view = look_at(plane, int(plane.ids[row]), crop)
@@ -183,7 +154,7 @@ class Sampler:
             if len(rows) < 4:
                 return None
             exact = (columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1.0)
-            box = loosened(tuple(float(v) for v in exact), rng)
+            box = loosened(exact, rng)
             prompts[CHANNELS["box"]] = draw_box(box, self._frame())
         if rng.random() < 0.08:
             click = inner_click(view.cover > 0.5, rng)
@@ -384,32 +355,6 @@ class Sampler:
             dense=dense,
             weight=weight,
         )
-
-
-def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Samples as tensors; what only some have comes with the rows that it belongs to."""
-
-    def stacked(arrays: Sequence[Floats]) -> torch.Tensor:
-        return torch.from_numpy(np.stack(arrays))
-
-    batch: dict[str, Any] = {
-        "image": stacked([s.image for s in samples]),
-        "prompts": stacked([s.prompts for s in samples]),
-        "cover": stacked([s.cover for s in samples]),
-        "whole": torch.tensor([s.whole for s in samples], dtype=torch.float32),
-        "weight": torch.tensor([s.weight for s in samples], dtype=torch.float32),
-        "kind": [s.kind for s in samples],
-    }
-    rows = [i for i, s in enumerate(samples) if s.dense is not None]
-    if rows:
-        batch["dense_rows"] = torch.tensor(rows)
-        batch["dense"] = stacked([samples[i].dense for i in rows])  # type: ignore[misc]
-    batch["chains"] = [
-        (row, torch.from_numpy(s.chain_image), torch.from_numpy(s.chain_prompts))
-        for row, s in enumerate(samples)
-        if s.chain_image is not None and s.chain_prompts is not None
-    ]
-    return batch
 
 
 class BatchStream(torch.utils.data.IterableDataset[dict[str, Any]]):

@@ -9,12 +9,13 @@ import numpy as np
 from scipy import ndimage
 
 from napari_cellprompt.core.inference.crops import Crop, image_planes, read
-from warps import Warp, apply
+
+from .warps import Warp, apply
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from data import Plane
+    from .planes import Plane
 
     Floats = NDArray[np.float32]
 

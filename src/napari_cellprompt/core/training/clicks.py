@@ -5,14 +5,16 @@ Everything is in pixels of the crop, centres at integers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
-from warps import Warp, apply, random_motion
+from .warps import Warp, apply, random_motion
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
@@ -32,6 +34,10 @@ WORST_ANSWER = 0.4
 """IoU of the poorest mask that is taken for an answer of the network."""
 WORST_PAINTED = 0.2
 """The same of a painted mask."""
+
+
+def _floats(values: NDArray[Any]) -> Floats:
+    return np.asarray(values, dtype=np.float32)
 
 
 def _depth(mask: Mask) -> NDArray[np.float64]:
@@ -82,12 +88,12 @@ def stroke(mask: Mask, rng: np.random.Generator) -> Floats | None:
 
 
 def loosened(
-    box: tuple[float, float, float, float], rng: np.random.Generator
+    box: Sequence[float], rng: np.random.Generator
 ) -> tuple[float, float, float, float]:
     """A box as drawn: half of them exact, others 10 % too small to 25 % too large."""
-    x0, y0, x1, y1 = box
+    x0, y0, x1, y1 = (float(value) for value in box)
     if rng.random() < 0.45:
-        return box
+        return x0, y0, x1, y1
     width, height = x1 - x0, y1 - y0
     growth = float(rng.uniform(-0.1, 0.25)) / 2
     sides = growth + rng.normal(0.0, 0.025, 4)
@@ -151,7 +157,7 @@ def answer_like(
     if (hard & truth).sum() < WORST_ANSWER * (hard | truth).sum():
         # nobody would hand this on
         hard = truth
-    return hard.astype(np.float32)
+    return _floats(hard)
 
 
 def wrong_answer(
@@ -194,7 +200,7 @@ def wrong_answer(
     sure = float(rng.uniform(4, 10))
     probability: Floats = 1 / (1 + np.exp(-sure * (soft - 0.5)))
     low = 1 / (1 + np.exp(0.5 * sure))
-    return np.clip((probability - low) / (1 - 2 * low), 0, 1).astype(np.float32)
+    return _floats(np.clip((probability - low) / (1 - 2 * low), 0, 1))
 
 
 def rough(cover: Floats, rng: np.random.Generator) -> Floats:
@@ -213,16 +219,16 @@ def rough(cover: Floats, rng: np.random.Generator) -> Floats:
         shift = rng.normal(0.0, 0.06, 2) * extent
         away = ((y - rows.mean() - shift[0]) / max(height * size[0] / 2, 1)) ** 2
         away = away + ((x - columns.mean() - shift[1]) / max(width * size[1] / 2, 1)) ** 2
-        return (away <= 1).astype(np.float32)
+        return _floats(away <= 1)
     if kind < 0.6:
         blurred = ndimage.gaussian_filter(cover, float(rng.uniform(0.05, 0.18)) * extent)
-        return (blurred > rng.uniform(0.25, 0.7) * blurred.max()).astype(np.float32)
+        return _floats(blurred > rng.uniform(0.25, 0.7) * blurred.max())
     centre = (rows.mean() - (side - 1) / 2, columns.mean() - (side - 1) / 2)
     warp: Warp = random_motion(rng, extent, 1.0)
     moved = apply(warp, cover[None], side, centre=centre)[0][0] > 0.5
     if (moved & mask).sum() < WORST_PAINTED * (moved | mask).sum():
         moved = mask
-    return moved.astype(np.float32)
+    return _floats(moved)
 
 
 def correction(

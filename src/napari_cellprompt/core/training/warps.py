@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,14 +112,3 @@ def apply(
         nearest = F.grid_sample(plane, grid, mode="nearest", align_corners=False)
         moved = nearest[0, 0].numpy().astype(np.int32)
     return out[0].numpy(), moved
-
-
-def halved(warp: Warp) -> Warp:
-    """Half of a motion: the plane between."""
-    return replace(
-        warp,
-        angle=warp.angle / 2,
-        scale=(warp.scale[0] ** 0.5, warp.scale[1] ** 0.5),
-        shift=(warp.shift[0] / 2, warp.shift[1] / 2),
-        bend=None if warp.bend is None else warp.bend / 2,
-    )

@@ -1,0 +1,1 @@
+"""A crop-wise model that learns from a few objects that its user accepted."""

@@ -1,0 +1,1 @@
+"""What a crop-wise network learns from: samples with simulated prompts, and losses."""

@@ -1,0 +1,1 @@
+"""A model learns from labelled objects: for a notebook, a folder or a window."""

@@ -1,0 +1,1 @@
+"""A model that learns from the objects accepted in Segment."""
