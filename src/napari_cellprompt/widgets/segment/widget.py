@@ -16,6 +16,7 @@ from napari_cellprompt.session.zoo import models_changed
 from napari_cellprompt.widgets.segment.canvas.peek import Peek
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import drop_unused, start_tool
 from napari_cellprompt.widgets.segment.canvas.sign import SignSwitch
+from napari_cellprompt.widgets.segment.channels.panel import ChannelPanel
 from napari_cellprompt.widgets.segment.choices.calibration import CalibrationNote
 from napari_cellprompt.widgets.segment.choices.form import SegmentForm
 from napari_cellprompt.widgets.segment.choices.image import ImageFollower
@@ -125,6 +126,8 @@ class SegmentWidget(QWidget):
         )
         self.filling = Filling(self.controller)
         self.refining = RefinePanel(viewer, self.controller)
+        self.channels = ChannelPanel(self.place)
+        self._channels = Section("Channels", self.channels)
         self.keys = KeyBinder(
             {
                 "accept": self.accept,
@@ -163,6 +166,7 @@ class SegmentWidget(QWidget):
         layout = Body(self).rows
         layout.addWidget(self.offer)
         layout.addWidget(self.form.top)
+        layout.addWidget(self._channels)
         layout.addWidget(self.official)
         layout.addWidget(self.calibration)
         layout.addWidget(self.panel)
@@ -286,6 +290,7 @@ class SegmentWidget(QWidget):
         self._disconnect()
         self.filling.close()
         self.refining.close_down()
+        self.channels.close_down()
         self.controller.close(remove_layers=remove_layers)
         if remove_layers:
             self.form.close()
@@ -300,6 +305,7 @@ class SegmentWidget(QWidget):
             box.changed.connect(self._option_picked)
         form.model.changed.connect(self.models.pick)
         self.place.chosen_changed.connect(self._use_layers)
+        self.channels.changed.connect(self._channels_chosen)
         self.controller.changed.connect(self._show)
         self.filling.changed.connect(self._show)
         self.controller.released.connect(self.follower.look_soon)
@@ -331,7 +337,14 @@ class SegmentWidget(QWidget):
 
     def _channel_axis_picked(self, _: Any = None) -> None:
         self.form.channel_axis_changed()
+        self.place.composition = ()
         self._option_picked()
+        self.channels.look()
+
+    def _channels_chosen(self) -> None:
+        """Show the model other channels than before."""
+        self.controller.follow()
+        self._show()
 
     def _option_picked(self, _: Any = None) -> None:
         place, form = self.place, self.form
@@ -350,6 +363,7 @@ class SegmentWidget(QWidget):
             "contrast": form.contrast.value,
             "channel_axis": form.channel_axis.value,
             "channel": form.channel.value,
+            "channels": self.channels.written(),
         }
 
     def _choose(self, choices: dict[str, Any]) -> None:
@@ -358,6 +372,8 @@ class SegmentWidget(QWidget):
             box = getattr(self.form, name)
             if name in choices and choices[name] in box.choices:
                 box.value = choices[name]
+        if choices.get("channels"):
+            self.channels.restore(choices["channels"], on=True)
         model = str(choices.get("model", ""))
         if model in self.form.model.choices and model != self.form.model.value:
             self.models.load(model)
@@ -378,6 +394,9 @@ class SegmentWidget(QWidget):
         """Bring buttons and texts up to date."""
         active = self._viewer.layers.selection.active
         chosen = self.place.chosen
+        self._channels.rename(self.channels.title)
+        for box in (self.form.channel, self.form.contrast):
+            box.enabled = not self.place.composition
         self.panel.show_state(
             self.controller,
             clicking=active is not None and active == chosen.points,
