@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChannelRow"]
 
+_WIDTH = 34
+"""Pixels for a number of four digits."""
+
 
 class ChannelRow(QWidget):
     """What is made of a channel, and how it is prepared where something is made of it.
@@ -136,6 +139,7 @@ def _number(least: float, most: float, decimals: int, tip: str) -> QDoubleSpinBo
     box.setSingleStep(0.1 if most > 20 else 0.5)
     box.setKeyboardTracking(False)
     box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-    box.setFixedWidth(42)
+    # napari's own style makes room for buttons, which would widen the dock
+    box.setStyleSheet(f"min-width: {_WIDTH}px; max-width: {_WIDTH}px; padding: 1px 3px;")
     box.setToolTip(tip)
     return box
