@@ -330,6 +330,7 @@ class SegmentController:
                 return
             source = plane_source(chosen.image, state.view, **pixels.arguments)
         except CellpromptError as error:
+            self._look.close()
             self._forget_state()
             self.tell(str(error))
             return

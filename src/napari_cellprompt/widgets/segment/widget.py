@@ -373,7 +373,7 @@ class SegmentWidget(QWidget):
             if name in choices and choices[name] in box.choices:
                 box.value = choices[name]
         if choices.get("channels"):
-            self.channels.restore(choices["channels"], on=True)
+            self.channels.restore(choices["channels"])
         model = str(choices.get("model", ""))
         if model in self.form.model.choices and model != self.form.model.value:
             self.models.load(model)

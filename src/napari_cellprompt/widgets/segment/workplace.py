@@ -128,9 +128,11 @@ class Workplace:
     def channel_note(self, image: Image) -> str:
         """Which channel the model sees; empty where there is nothing to choose."""
         used = [choice for choice in self.composition if choice.use != "off"]
+        if len(self.beside) < len({choice.layer for choice in used} - {""}):
+            return ""
         if used:
             names = [
-                f"{choice.use} {title_of(self.viewer, image, choice)}" for choice in used
+                f"{title_of(self.viewer, image, choice)} as {choice.use}" for choice in used
             ]
             return f"The model sees {', '.join(names)}."
         if self.channel_axis is not None and self.chosen_channel is None:

@@ -24,7 +24,7 @@ from napari_cellprompt.widgets.shared.looks import text_line
 from .row import ChannelRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from napari.layers import Image
 
@@ -93,8 +93,10 @@ class ChannelPanel(QWidget):
     @property
     def title(self) -> str:
         """Of the section, so that it says how things stand while it is folded."""
-        used = len(self._place.composition)
-        return f"Channels: {used} of {len(self.rows)}, together" if used else "Channels"
+        if not self._place.composition:
+            return "Channels"
+        used = sum(choice.use != "off" for choice in self.choices)
+        return f"Channels: {used} of {len(self.rows)}, together"
 
     def look(self, event: Any = None) -> None:
         """List the channels that there are now."""
@@ -110,15 +112,24 @@ class ChannelPanel(QWidget):
         self._set_on(bool(self._place.composition))
         self._say()
 
-    def restore(self, kept: Iterable[Mapping[str, Any]], *, on: bool) -> None:
-        """Choose what was chosen in a session."""
+    def restore(self, kept: Sequence[Mapping[str, Any]]) -> None:
+        """Choose what was chosen in a session, and switch it on if all of it is there."""
         if self._image is None:
             return
         found = read_rows(self._viewer, self._image, self._offered, kept)
         for row, choice in zip(self.rows, found, strict=True):
             row.choose(choice)
-        self._set_on(on)
+        wanted = [str(one.get("layer")) for one in kept if one.get("use", "off") != "off"]
+        there = sum(choice.use != "off" for choice in found)
+        self._set_on(there == len(wanted))
         self._use()
+        if there < len(wanted):
+            names = {row.title.text() for row in self.rows}
+            gone = ", ".join(f"'{name}'" for name in wanted if name not in names)
+            self._tell(
+                f"The session had further channels ({gone or 'of another axis'}): open "
+                "them, then switch the channels on."
+            )
 
     def written(self) -> list[dict[str, Any]]:
         """What is chosen, as it is kept; empty while it is switched off."""
@@ -182,8 +193,11 @@ class ChannelPanel(QWidget):
         if image is not None:
             problems = unfit(self._viewer, image, self._place.channel_axis)
             text = " ".join([text, *problems[:2]])
-        self.line.setText(text.strip())
-        self.line.setVisible(bool(text.strip()))
+        self._tell(text.strip())
+
+    def _tell(self, text: str) -> None:
+        self.line.setText(text)
+        self.line.setVisible(bool(text))
 
     def _several(self) -> bool:
         """Whether channels share a colour."""
