@@ -134,8 +134,8 @@ def test_all_widgets_see_the_same_picture(open_desk: Make) -> None:
     stack, _ = read_stack(desk.viewer, desk.controller, choices)
     np.testing.assert_array_equal(read(stack.plane(2)), seen)
     assert not np.array_equal(read(stack.plane(0)), seen)
-    labels = desk.viewer.add_labels(np.zeros((3, 60, 80), int), name="given")
-    labels.data[2, 12:28, 12:48] = 4
+    labels = desk.viewer.add_labels(np.zeros((3, 1, 60, 80), int), name="given")
+    labels.data[2, 0, 12:28, 12:48] = 4
     desk.widget.refining.all.start(labels)
     data, arguments = desk.widget.refining.all._job.pixels
     np.testing.assert_array_equal(data[2, 0, 0:60, 0:80, 0:3], seen)
