@@ -361,19 +361,34 @@ class SegmentWidget(QWidget):
             "model": form.model.value,
             "overlap": form.overlap.value,
             "contrast": form.contrast.value,
+            **self.chosen_channels(),
+        }
+
+    def chosen_channels(self) -> dict[str, Any]:
+        """Which channels the model sees, for the session and for the next image."""
+        form = self.form
+        return {
             "channel_axis": form.channel_axis.value,
             "channel": form.channel.value,
             "channels": self.channels.written(),
         }
 
-    def _choose(self, choices: dict[str, Any]) -> None:
-        """Choose what was chosen in a session; what there is no more is left as it is."""
-        for name in ("overlap", "contrast", "channel_axis", "channel"):
+    def choose_channels(self, choices: dict[str, Any]) -> None:
+        """Choose what :meth:`chosen_channels` gave, as far as the image has it."""
+        for name in ("channel_axis", "channel"):
             box = getattr(self.form, name)
             if name in choices and choices[name] in box.choices:
                 box.value = choices[name]
         if choices.get("channels"):
             self.channels.restore(choices["channels"])
+
+    def _choose(self, choices: dict[str, Any]) -> None:
+        """Choose what was chosen in a session; what there is no more is left as it is."""
+        for name in ("overlap", "contrast"):
+            box = getattr(self.form, name)
+            if name in choices and choices[name] in box.choices:
+                box.value = choices[name]
+        self.choose_channels(choices)
         model = str(choices.get("model", ""))
         if model in self.form.model.choices and model != self.form.model.value:
             self.models.load(model)
