@@ -70,23 +70,25 @@ class ChannelChoice:
 
 
 def offered(
-    viewer: ViewerModel, image: Image, channel_axis: int | None
+    viewer: ViewerModel,
+    image: Image,
+    channel_axis: int | None,
+    percentiles: tuple[float, float] = (0.1, 99.9),
 ) -> list[ChannelChoice]:
     """All channels that a picture of an image can be made of, none in use yet.
 
     Those along its axis of channels; else its red, green and blue; else the image and
     all others whose pixels coincide with its.
     """
+    low, high = percentiles
+    count = len(_SAMPLES) if image.rgb else 0
     if channel_axis is not None and channel_axis < image.ndim:
         count = array_shape(image)[channel_axis]
-        return [ChannelChoice(number) for number in range(count)]
-    if image.rgb:
-        return [ChannelChoice(number) for number in range(len(_SAMPLES))]
+    if count:
+        return [ChannelChoice(number, low=low, high=high) for number in range(count)]
     others = [one for one in _others(viewer, image) if not other_grid(image, one)]
-    return [
-        ChannelChoice(),
-        *(ChannelChoice(layer=str(one.unique_id)) for one in others),
-    ]
+    names = ["", *(str(one.unique_id) for one in others)]
+    return [ChannelChoice(layer=name, low=low, high=high) for name in names]
 
 
 def unfit(viewer: ViewerModel, image: Image, channel_axis: int | None) -> list[str]:

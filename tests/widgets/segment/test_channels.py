@@ -15,10 +15,12 @@ from tests.fakes import FakeSegmenter
 from tests.widgets.conftest import Desk
 
 from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.types import ImageFile, MixedChannel
 from napari_cellprompt.io.session_file import read_session, write_session
 from napari_cellprompt.layers.composing import kind_of
 from napari_cellprompt.layers.images import Pixels
 from napari_cellprompt.session.choices import read_choices
+from napari_cellprompt.session.describe import describe, methods
 from napari_cellprompt.session.replay import replay
 from napari_cellprompt.session.saved_images import open_beside, open_image_of
 from napari_cellprompt.session.segment import SegmentSession
@@ -58,6 +60,7 @@ def open_desk(
 def compose(desk: Desk, *uses: str, **options: Any) -> None:
     """Choose what the channels are, all of them prepared alike."""
     panel = desk.widget.channels
+    panel.on.setChecked(False)
     for row, use in zip(panel.rows, uses, strict=True):
         row.choose(replace(row.choice, use=use, **options))
     panel.on.setChecked(True)
@@ -266,6 +269,9 @@ def test_a_session_goes_on_and_replays_with_its_channels(
     [step] = found.steps
     assert [one.colour for one in step.plane.channels] == ["red", "green"]
     assert step.plane.channel_axis == 0
+    told = "cells channel 0 as red (0 to 3000, smoothed by 0.5 pixels), cells channel 1"
+    assert any(told in line for line in describe(found))
+    assert told in methods(found)
     result = replay(found, image=image, segmenter_of=lambda number: FakeSegmenter())
     assert (result.asked, result.differing) == (1, [])
     np.testing.assert_array_equal(result.labels[0], desk.labels)
@@ -310,3 +316,54 @@ def test_a_session_of_several_layers_replays_where_all_files_are(
     result = replay(found, image=image, beside={}, segmenter_of=lambda _: fake)
     assert result.asked == 0
     np.testing.assert_array_equal(result.labels[0], desk.labels)
+
+
+def test_the_line_of_text_does_not_flicker_between_clicks(open_desk: Make) -> None:
+    desk = open_desk(np.stack(halves()), axis_labels=("c", "y", "x"))
+    compose(desk, "red", "green")
+    assert "The model sees" in desk.status
+    desk.click(INSIDE, (0,))
+    desk.see()
+    told: list[str] = []
+    desk.controller.changed.connect(lambda: told.append(desk.controller.status))
+    desk.controller.refresh()
+    assert told == []
+    assert "The model sees" not in desk.status
+
+
+def test_one_colour_of_a_picture(open_desk: Make) -> None:
+    picture = np.zeros((60, 80, 3), np.uint8)
+    picture[LEFT] = (0, 200, 40)
+    picture[RIGHT] = (200, 0, 40)
+    desk = open_desk(picture, rgb=True)
+    titles = [row.title.text() for row in desk.widget.channels.rows]
+    assert titles == ["red", "green", "blue"]
+    compose(desk, "off", "grey", "off")
+    assert not desk.controller._source.is_rgb
+    desk.object_at(INSIDE)
+    assert np.count_nonzero(desk.labels == 1) == 20 * 20
+    compose(desk, "off", "off", "green")
+    target = target_of(desk.viewer, desk.widget.place, whole_stack=False)
+    pixels = read(target.planes[0])
+    assert tuple(pixels[20, 40]) == (0, 255, 0)
+    assert tuple(pixels[50, 40]) == (0, 0, 0)
+
+
+def test_a_channel_of_a_session_that_is_not_open_is_asked_for(open_desk: Make) -> None:
+    desk = open_desk(halves()[0])
+    panel = desk.widget.channels
+    panel.restore([{"layer": "cells", "use": "red"}, {"layer": "membrane", "use": "green"}])
+    assert not panel.on.isChecked()
+    assert "further channels ('membrane')" in panel.line.text()
+    assert desk.widget.place.composition == ()
+    with pytest.raises(ImageError, match="Open 'membrane' first"):
+        desk.widget.place.composer.again(
+            desk.widget.place.chosen.image,
+            [
+                MixedChannel(
+                    "red",
+                    (0.0, 1.0),
+                    image=ImageFile("f", (60, 80), "uint16", name="membrane"),
+                )
+            ],
+        )

@@ -102,9 +102,9 @@ class SegmentController:
             viewer, self.bridge, changed=self.refresh, view_rested=self._prepare
         )
         self._image: Image | None = None
-        self._loading = self._text = self._note = ""
+        self._loading = self._text = self._note = self._channels = ""
         """What is loaded, until it is there; what was told; which image is meant, while
-        another one is seen."""
+        another one is seen; which channels the model sees."""
         place.chosen_changed.connect(self.follow)
 
     # --- what the widget tells ---------------------------------------------------
@@ -131,7 +131,8 @@ class SegmentController:
 
     def tell(self, text: str, warn: bool = False) -> None:
         """Show a message; one that must not be missed is also a notification."""
-        self._text, self.status = text, f"{text} {self._note}".strip()
+        self._text = text
+        self.status = f"{text} {self._note or self._channels}".strip()
         if warn:
             self._warn(text)
         self.changed.emit()
@@ -314,7 +315,7 @@ class SegmentController:
         chosen = self.place.chosen
         self.place.steps.drawing.look(chosen)
         if chosen.image is None:
-            self._note = ""
+            self._note = self._channels = ""
             self._forget_state()
             self.tell(NO_IMAGE)
             return
@@ -331,6 +332,7 @@ class SegmentController:
             source = plane_source(chosen.image, state.view, **pixels.arguments)
         except CellpromptError as error:
             self._look.close()
+            self._channels = ""
             self._forget_state()
             self.tell(str(error))
             return
@@ -345,10 +347,11 @@ class SegmentController:
         drawn = None if state is None or state.prompts.is_empty else state.drawn
         at = None if state is None or not drawn else (state.view, drawn[-1].spot)
         note = note_on(self._viewer, image, at, channel_axis=self.place.channel_axis)
-        if not note and at is None:
-            note = self.place.channel_note(image)
-        if note != self._note:
-            self._note = note
+        channels = self._channels
+        if state is not None:
+            channels = "" if drawn else self.place.channel_note(image)
+        if (note, channels) != (self._note, self._channels):
+            self._note, self._channels = note, channels
             self.tell(self._text)
 
     def _resolve(self, pixels: Pixels) -> SegmentState:

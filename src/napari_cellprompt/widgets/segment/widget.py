@@ -126,7 +126,7 @@ class SegmentWidget(QWidget):
         )
         self.filling = Filling(self.controller)
         self.refining = RefinePanel(viewer, self.controller)
-        self.channels = ChannelPanel(self.place)
+        self.channels = ChannelPanel(self.place, percentiles=settings.percentiles)
         self._channels = Section("Channels", self.channels)
         self.keys = KeyBinder(
             {

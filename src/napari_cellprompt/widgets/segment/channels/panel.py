@@ -48,14 +48,19 @@ class ChannelPanel(QWidget):
     ----------
     place : Workplace
         Takes what is chosen.
+    percentiles : tuple of float
+        Which become black and white at first.
     """
 
     changed = Signal()
     """The model is to be shown something else."""
 
-    def __init__(self, place: Workplace) -> None:
+    def __init__(
+        self, place: Workplace, *, percentiles: tuple[float, float] = (0.1, 99.9)
+    ) -> None:
         super().__init__()
         self._place = place
+        self._percentiles = percentiles
         self._viewer = place.viewer
         self._image: Image | None = None
         self._offered: list[ChannelChoice] = []
@@ -104,8 +109,10 @@ class ChannelPanel(QWidget):
         if image is not None and axis is not None and axis >= image.ndim:
             axis = None
         self._image = image
-        rows = [] if image is None else offered(self._viewer, image, axis)
-        names = [title_of(self._viewer, image, row) for row in rows] if image else []
+        rows, names = [], []
+        if image is not None:
+            rows = offered(self._viewer, image, axis, self._percentiles)
+            names = [title_of(self._viewer, image, row) for row in rows]
         if rows != self._offered or names != [row.title.text() for row in self.rows]:
             self._offered = rows
             self._list(names, self._known(rows))
