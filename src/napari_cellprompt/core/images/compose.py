@@ -164,17 +164,25 @@ class ComposedArray:
             number = channel.number
             one = isinstance(inner[self._axis], slice)
             key[self._axis] = slice(number, number + 1) if one else number
-        values = np.asarray(source[tuple(key)]).astype(np.float64)
-        missing = np.isnan(values)
+        stored = np.asarray(source[tuple(key)])
+        # of 16 bits none is lost, and half as much memory is twice as fast
+        values: NDArray[Any] = stored.astype(
+            np.float32 if stored.dtype.itemsize < 4 else np.float64
+        )
         low, high = channel.limits
         values -= low
         values *= 255.0 / (high - low)
-        np.nan_to_num(values, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
         np.clip(values, 0.0, 255.0, out=values)
+        missing: NDArray[np.bool_] | None = None
+        if stored.dtype.kind == "f":
+            missing = np.isnan(values)
+            values[missing] = 0.0
         if any(sigma):
             # beyond the image its outermost pixels go on
             values = gaussian_filter(values, sigma, mode="nearest", truncate=_TRUNCATE)
         if channel.invert:
-            values = np.where(missing, 0.0, 255.0 - values)
+            np.subtract(255.0, values, out=values)
+            if missing is not None:
+                values[missing] = 0.0
         part: NDArray[np.uint8] = np.rint(values[tuple(cut)]).astype(np.uint8)
         return part
