@@ -323,6 +323,7 @@ class SegmentController:
         try:
             pixels = self.place.pixels_of(chosen.image)
             if isinstance(pixels, Pending):
+                self._channels = ""
                 self.tell("Looking at the grey values of the whole image ...")
                 return
             state = self._resolve(pixels)
