@@ -34,9 +34,9 @@ def movie(
 ) -> tuple[Window, Any, Any]:
     """A cell that moves by more than its size, and the widget."""
     window = open_window()
-    image = np.zeros(SHAPE, np.uint8)
+    image = np.zeros(SHAPE, np.uint16)
     for z in range(len(image)):
-        image[z][disc(*place(z), 9)] = 220
+        image[z][disc(*place(z), 9)] = 2200
     layer = window.viewer.add_image(image, name="movie")
     window.viewer.dims.set_current_step(0, 0)
     widget = window.open_widget(SegmentSession(thread=thread, loader=FakeSegmenter().load))

@@ -59,3 +59,16 @@ def test_the_start_is_with_the_model_used_last_where_it_is_still_here(
     assert start() == DEFAULT_MODEL
     mine.write_bytes(b"")
     assert start() == str(mine)
+
+
+def test_channels_are_kept_by_kind_of_image_and_the_oldest_forgotten() -> None:
+    row = {"number": 0, "layer": "", "use": "red"}
+    remember(channels=("2 channels", [row]))
+    remember(model="sam_vit_b")
+    assert read_choices() == Choices("sam_vit_b", channels={"2 channels": [row]})
+    for number in range(60):
+        remember(channels=(f"layers {number}", [row]))
+    kinds = list(read_choices().channels)
+    assert len(kinds) == 50
+    assert kinds[-1] == "layers 59"
+    assert "2 channels" not in kinds

@@ -183,3 +183,26 @@ def test_finished_images_are_reviewed_with_their_labels(desk, folder: Path) -> N
     assert desk.segment.form.chosen.image.name == "im2"
     desk.press("skip")
     assert "no image after this one" in desk.status
+
+
+def test_the_next_image_is_shown_with_the_same_channels(desk, tmp_path: Path) -> None:
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 999, (2, 40, 50))
+        tifffile.imwrite(
+            tmp_path / f"im{number}.tif",
+            pixels.astype(np.uint16),
+            imagej=True,
+            metadata={"axes": "CYX"},
+        )
+    desk.open(tmp_path)
+    desk.segment.form.channel_axis.value = 0
+    panel = desk.segment.channels
+    panel.on.setChecked(True)
+    panel.rows[1].smooth.setValue(1.0)
+    desk.window.wait(lambda: desk.segment.place.composition[1].smooth == 1.0)
+    chosen = desk.segment.place.composition
+    desk.press("skip")
+    assert desk.segment.form.chosen.image.name == "im1"
+    assert desk.segment.form.channel_axis.value == 0
+    assert desk.segment.place.composition == chosen
+    assert panel.on.isChecked()

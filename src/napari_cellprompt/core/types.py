@@ -8,8 +8,8 @@ with ``x0, y0`` inclusive and ``x1, y1`` exclusive.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Box",
     "Candidate",
+    "Colour",
     "CroppedMask",
+    "ImageFile",
     "MaskRLE",
+    "MixedChannel",
     "PlaneKey",
     "Prediction",
     "Prompts",
@@ -220,6 +223,42 @@ def box_outside(box: Sequence[float], shape: tuple[int, int]) -> bool:
     return bool(x1 <= 0 or y1 <= 0 or x0 >= shape[1] or y0 >= shape[0])
 
 
+Colour = Literal["red", "green", "blue", "grey"]
+"""What a channel becomes in a picture of several; grey is part of all three colours."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image beside the one that is worked on; equal are those with equal pixels."""
+
+    fingerprint: str
+    """``content_fingerprint`` of its pixels."""
+    shape: tuple[int, ...]
+    dtype: str
+    """As NumPy writes it, such as ``uint16``."""
+    name: str = field(default="", compare=False)
+    """As people call it."""
+    path: str | None = field(default=None, compare=False)
+    """The file that it was read from; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixedChannel:
+    """One channel of the picture that a model is shown, see ``ComposedArray``."""
+
+    colour: Colour
+    limits: tuple[float, float]
+    """Grey values that become 0 and 255."""
+    number: int | None = None
+    """Index along the image's axis of channels; None where it has none."""
+    image: ImageFile | None = None
+    """Another image on the same grid; None: the one that is worked on."""
+    invert: bool = False
+    """Whether dark becomes bright."""
+    smooth: float = 0.0
+    """Standard deviation in pixels of a Gaussian along rows and columns; 0: none."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlaneKey:
     """Names one plane of one image as the model sees it; the key of cached features."""
@@ -234,6 +273,8 @@ class PlaneKey:
     """The chosen channel; None when there is none or the image is RGB."""
     limits: tuple[float, float] | None
     """Grey values mapped to 0 and 255; None when uint8 data is taken as it is."""
+    channels: tuple[MixedChannel, ...] = ()
+    """Those that the plane is composed of; empty where it is shown as it is stored."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from napari_cellprompt.core.types import Prompts
+from napari_cellprompt.core.types import MixedChannel, Prompts
 
 __all__ = [
     "FORMAT",
@@ -136,6 +136,8 @@ class PlaneEntry:
     channel_axis: int | None = None
     limits: tuple[float, float] | None = None
     """Grey values that became 0 and 255; None where uint8 was taken as it is."""
+    channels: tuple[MixedChannel, ...] = ()
+    """Those that the picture was composed of; empty where there was no such picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .coordinates import PlaneView
 
-__all__ = ["GridMatch", "layer_kwargs", "match_grid"]
+__all__ = ["GridMatch", "layer_kwargs", "match_grid", "other_grid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,34 @@ def match_grid(image: Image, target: Layer, view: PlaneView) -> GridMatch | str:
             return f"'{target.name}' {target_shape} does not reach the plane on screen."
     rows, columns = (axis - lead for axis in view.axes)
     return GridMatch((rows, columns), index, (offsets[rows], offsets[columns]))
+
+
+def other_grid(image: Image, other: Image) -> str:
+    """A sentence on how the pixels of two images differ; empty where they coincide.
+
+    In contrast to :func:`match_grid` neither may be a part of the other.
+    """
+    shape, others = array_shape(image), array_shape(other)
+    if shape != others:
+        return (
+            f"'{other.name}' has the shape {others}, '{image.name}' has {shape}: only "
+            "images with the same pixels can be channels of one picture."
+        )
+    if tuple(image.units) != tuple(other.units):
+        own, foreign = (", ".join(map(str, one.units)) for one in (image, other))
+        return (
+            f"'{other.name}' is in {foreign} and '{image.name}' in {own}: give both the "
+            "same units."
+        )
+    corners = np.diag([float(max(length - 1, 0)) for length in shape])
+    corners = np.concatenate([np.zeros((1, len(shape))), corners])
+    there = to_data(other, to_world(image, corners, None), None)
+    if np.abs(there - corners).max() >= 0.5:
+        return (
+            f"The pixels of '{other.name}' do not lie on those of '{image.name}': give "
+            "both the same scale and translation."
+        )
+    return ""
 
 
 def _relative_matrix(image: Image, target: Layer, view: PlaneView) -> NDArray[np.float64]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
+from napari_cellprompt.core.images.compose import ComposedArray
 from napari_cellprompt.core.images.contrast import percentile_limits
 from napari_cellprompt.core.images.planes import PlaneSource
 
@@ -16,10 +18,13 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.utils.events import Event
 
+    from napari_cellprompt.core.types import MixedChannel
+
     from .coordinates import PlaneView
 
 __all__ = [
     "ImageRevisions",
+    "Pixels",
     "full_resolution",
     "lacks_limits",
     "layer_limits",
@@ -27,6 +32,33 @@ __all__ = [
     "plane_source",
     "stack_limits",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """How the pixels of an image layer are shown to a model."""
+
+    image_id: str
+    """Identity of the pixels, of all layers that they come from."""
+    channel: int | None = None
+    """As for ``plane_source``."""
+    limits: tuple[float, float] | None = None
+    """Grey values that become 0 and 255; None where uint8 is taken as it is."""
+    channels: tuple[MixedChannel, ...] = ()
+    """What the picture is composed of; empty: one channel, or colours as they are."""
+    sources: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+    """The array of each of these channels."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of ``plane_source``, ``plane_arguments`` and ``LayerStack``."""
+        return {
+            "image_id": self.image_id,
+            "channel": self.channel,
+            "limits": self.limits,
+            "channels": self.channels,
+            "sources": self.sources,
+        }
 
 
 class ImageRevisions:
@@ -86,6 +118,8 @@ def plane_source(
     image_id: str,
     channel: int | None = None,
     limits: tuple[float, float] | None = None,
+    channels: tuple[MixedChannel, ...] = (),
+    sources: tuple[Any, ...] = (),
 ) -> PlaneSource:
     """The plane ``view`` of an image layer; nothing is read before it is needed.
 
@@ -103,6 +137,8 @@ def plane_source(
     limits : tuple of float, optional
         Grey values that become 0 and 255, from ``layer_limits`` or ``stack_limits``.
         None leaves uint8 as it is.
+    channels, sources : tuple
+        See ``Pixels``; they stand instead of ``channel`` and ``limits``.
 
     Raises
     ------
@@ -110,7 +146,13 @@ def plane_source(
         The channel does not exist, or the pixels are not real numbers.
     """
     data, arguments = plane_arguments(
-        image, view, image_id=image_id, channel=channel, limits=limits
+        image,
+        view,
+        image_id=image_id,
+        channel=channel,
+        limits=limits,
+        channels=channels,
+        sources=sources,
     )
     return PlaneSource(data, index=view.index, **arguments)
 
@@ -122,6 +164,8 @@ def plane_arguments(
     image_id: str,
     channel: int | None = None,
     limits: tuple[float, float] | None = None,
+    channels: tuple[MixedChannel, ...] = (),
+    sources: tuple[Any, ...] = (),
 ) -> tuple[Any, dict[str, Any]]:
     """The array of an image layer, and all that ``PlaneSource`` needs but ``index``.
 
@@ -129,6 +173,22 @@ def plane_arguments(
     """
     data = full_resolution(image)
     channel_axis = view.channel_axis
+    if channels:
+        composed = ComposedArray(
+            channels,
+            sources,
+            plane=view.axes,
+            channel_axis=channel_axis,
+            rgb=bool(image.rgb),
+        )
+        return composed, {
+            "axes": view.axes,
+            "channel": None if channel_axis is None else 0,
+            "channel_axis": channel_axis,
+            "rgb": composed.coloured,
+            "image_id": image_id,
+            "channels": channels,
+        }
     if channel is None and channel_axis is not None:
         raise ImageError(f"Choose a channel of '{image.name}'.")
     if channel is not None and channel_axis is None:

@@ -99,12 +99,14 @@ def plane_entry(key: PlaneKey, channel_axis: int | None, image: Image) -> PlaneE
     """A plane as the model saw it."""
     if key.channel is not None and channel_axis is None:
         channel_axis = full_resolution(image).ndim - 1
+    counted = key.channel is not None or bool(key.channels)
     return PlaneEntry(
         index=key.index,
         axes=key.axes,
         channel=key.channel,
-        channel_axis=channel_axis if key.channel is not None else None,
+        channel_axis=channel_axis if counted else None,
         limits=key.limits,
+        channels=key.channels,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from .images import plane_arguments
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
+
+    from napari_cellprompt.core.types import MixedChannel
 
     from .coordinates import PlaneView
 
@@ -85,6 +87,8 @@ class LayerStack:
         As for ``images.plane_source``.
     limits : tuple of float, optional
         Grey values that become 0 and 255, the same on all planes.
+    channels, sources : tuple
+        As for ``images.plane_source``.
 
     Raises
     ------
@@ -101,6 +105,8 @@ class LayerStack:
         image_id: str,
         channel: int | None = None,
         limits: tuple[float, float] | None = None,
+        channels: tuple[MixedChannel, ...] = (),
+        sources: tuple[Any, ...] = (),
     ) -> None:
         self.image = image
         self.axis = axis
@@ -108,7 +114,13 @@ class LayerStack:
         self._place = view.other_axes(image.ndim).index(axis.axis)
         # The layer itself belongs to the GUI thread; planes are read on another one.
         self._data, self._arguments = plane_arguments(
-            image, view, image_id=image_id, channel=channel, limits=limits
+            image,
+            view,
+            image_id=image_id,
+            channel=channel,
+            limits=limits,
+            channels=channels,
+            sources=sources,
         )
         self.shape = self.plane(0).shape
         """Rows and columns of each plane."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ __all__ = ["Choices", "model_at_start", "read_choices", "remember"]
 
 _log = logging.getLogger(__name__)
 _FILE = "choices.json"
+_MOST_KINDS = 50
+"""Kinds of images whose channels are remembered."""
 _lock = threading.Lock()
 
 
@@ -35,6 +37,8 @@ class Choices:
     """Whether each click on an object is an object of its own."""
     adapt_offered: bool = False
     """Whether it was said that the model can learn from accepted objects."""
+    channels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """How channels were put together last, by kind of image; see ``layers.composing``."""
 
 
 def read_choices() -> Choices:
@@ -42,11 +46,16 @@ def read_choices() -> Choices:
     try:
         known = json.loads((data_folder() / _FILE).read_text(encoding="utf-8"))
         model, offered = str(known["model"]), bool(known["offered"])
+        channels = known.get("channels", {})
         return Choices(
             model,
             offered,
             bool(known.get("one_per_point", False)),
             bool(known.get("adapt_offered", False)),
+            {
+                str(kind): [row for row in rows if isinstance(row, dict)]
+                for kind, rows in dict(channels).items()
+            },
         )
     except FileNotFoundError:
         return Choices()
@@ -61,6 +70,7 @@ def remember(
     offered: bool | None = None,
     one_per_point: bool | None = None,
     adapt_offered: bool | None = None,
+    channels: tuple[str, list[dict[str, Any]]] | None = None,
 ) -> None:
     """Change what is said; a full disk is no reason to stop anybody's work."""
     given = {
@@ -75,6 +85,12 @@ def remember(
     with _lock:
         before = read_choices()
         after = replace(before, **changes)
+        if channels is not None:
+            kind, rows = channels
+            kept = {name: known for name, known in before.channels.items() if name != kind}
+            kept[kind] = rows
+            last = list(kept)[-_MOST_KINDS:]
+            after = replace(after, channels={name: kept[name] for name in last})
         if after == before:
             return
         try:

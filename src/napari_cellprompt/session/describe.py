@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.io.session_types import Accept, Change, Propagate
 
+from .saved_images import seen_by
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_cellprompt.core.types import MixedChannel
     from napari_cellprompt.io.session_types import Session
 
 __all__ = ["describe", "methods"]
@@ -27,6 +32,8 @@ def describe(session: Session) -> list[str]:
     ]
     for model in dict.fromkeys(session.models):
         lines.append(f"model     {model.name} on {model.device}, hash {model.hash or '?'}")
+    for channels in dict.fromkeys(_pictures(session)):
+        lines.append(f"channels  {_mixed(channels, image.name)}")
     for number, layer in enumerate(session.layers):
         own = [entry for entry in session.objects if entry.layer == number]
         gone = ", removed" if layer.removed else ""
@@ -80,6 +87,8 @@ def methods(session: Session) -> str:
             f"({total / len(accepted):.1f} prompts per object)."
         )
     text += _followed(session)
+    for channels in dict.fromkeys(_pictures(session)):
+        text += f" The model was shown a picture of {_mixed(channels, session.image.name)}."
     kinds = _kinds(session)
     mended = {
         word: kinds.get(word, 0)
@@ -93,6 +102,27 @@ def methods(session: Session) -> str:
     if minutes:
         text += f" This took {minutes:.0f} min of work."
     return text
+
+
+def _pictures(session: Session) -> Iterator[tuple[MixedChannel, ...]]:
+    """What pictures of several channels were composed of, of each step with one."""
+    for step in session.steps:
+        plane = seen_by(step)
+        if plane is not None and plane.channels:
+            yield plane.channels
+
+
+def _mixed(channels: tuple[MixedChannel, ...], name: str) -> str:
+    """Channels and what was done to them, in words."""
+    texts = []
+    for one in channels:
+        text = name if one.image is None else one.image.name
+        text += "" if one.number is None else f" channel {one.number}"
+        text += f" as {one.colour} ({one.limits[0]:g} to {one.limits[1]:g}"
+        text += ", inverted" if one.invert else ""
+        text += f", smoothed by {one.smooth:g} pixels" if one.smooth else ""
+        texts.append(f"{text})")
+    return ", ".join(texts)
 
 
 def _followed(session: Session) -> str:

@@ -13,34 +13,27 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_cellprompt.core.errors import CellpromptError, ImageError
-from napari_cellprompt.core.images.fingerprint import content_fingerprint
-from napari_cellprompt.core.images.planes import PlaneSource
-from napari_cellprompt.io.image_files import read_image
+from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.io.session_file import SessionFileError, read_session
 from napari_cellprompt.io.session_masks import unpack_mask
 from napari_cellprompt.io.session_types import Accept, Propagate
 from napari_cellprompt.tasks.report import SILENT, counted
 
 from .canvas import Canvas
+from .saved_images import SavedStack, open_beside, open_image_of, plane_of, seen_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
+    from napari_cellprompt.core.images.planes import PlaneSource
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.core.types import CroppedMask, Prediction
-    from napari_cellprompt.io.session_types import (
-        MaskEntry,
-        ModelEntry,
-        PlaneEntry,
-        Session,
-        StackEntry,
-    )
+    from napari_cellprompt.io.session_types import MaskEntry, ModelEntry, Session
     from napari_cellprompt.tasks.report import Report
 
-__all__ = ["ReplayRequest", "Replayed", "open_image_of", "replay", "run", "stored_labels"]
+__all__ = ["ReplayRequest", "Replayed", "replay", "run", "stored_labels"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +87,10 @@ def run(request: ReplayRequest, report: Report = SILENT) -> Replayed:
     check_label_file(request.output, (request.session, request.image))
     number = _layer_number(session, request.layer)
     _warn_of_version(session, report)
-    image = None
+    image, beside = None, {}
     if not request.no_model:
         image = open_image_of(session, request.image, request.session.parent)
+        beside = open_beside(session, request.session.parent, report)
     segmenters: dict[int, Any] = {}
 
     def segmenter_of(number: int) -> Any:
@@ -107,6 +101,7 @@ def run(request: ReplayRequest, report: Report = SILENT) -> Replayed:
     found = replay(
         session,
         image=image,
+        beside=beside,
         segmenter_of=segmenter_of,
         report=report,
     )
@@ -142,6 +137,7 @@ def replay(
     session: Session,
     *,
     image: Any = None,
+    beside: Mapping[str, Any] | None = None,
     segmenter_of: Callable[[int], Any] | None = None,
     report: Report = SILENT,
 ) -> Replayed:
@@ -153,6 +149,9 @@ def replay(
         From a file.
     image
         The array of the whole image; None: no model is asked.
+    beside
+        Arrays of the other images whose channels the model saw, by fingerprint. Where one
+        is not there, what was made with it is taken as it was accepted.
     segmenter_of
         The model of a number in ``session.models``; None where it cannot be had.
     report
@@ -165,20 +164,26 @@ def replay(
     """
     canvas = Canvas(session.layers)
     found = Replayed(canvas.arrays)
+    arrays = beside or {}
     for step in session.steps:
-        if image is not None and segmenter_of is not None and not _is_change(step):
+        if image is not None and segmenter_of is not None and _is_there(step, arrays):
             model = getattr(step, "model", None)
             segmenter = None if model is None else segmenter_of(model)
             if segmenter is not None and isinstance(step, Accept):
-                _check_accept(session, image, step, segmenter, found, report)
+                _check_accept(session, image, step, segmenter, found, report, arrays)
             elif segmenter is not None and isinstance(step, Propagate):
-                _check_propagation(session, image, step, segmenter, found, report)
+                _check_propagation(session, image, step, segmenter, found, report, arrays)
         canvas.apply(step)
     return found
 
 
-def _is_change(step: Any) -> bool:
-    return not isinstance(step, Accept | Propagate)
+def _is_there(step: Any, beside: Mapping[str, Any]) -> bool:
+    """Whether a model was asked for a step, and all channels that it saw are there."""
+    plane = seen_by(step)
+    if plane is None:
+        return False
+    others = [one.image for one in plane.channels if one.image is not None]
+    return all(file.fingerprint in beside for file in others)
 
 
 def _check_accept(
@@ -188,9 +193,10 @@ def _check_accept(
     segmenter: _Asked,
     found: Replayed,
     report: Report,
+    beside: Mapping[str, Any],
 ) -> None:
     """Ask for the objects of an accept again, and note which are others."""
-    source = plane_of(session, image, step.plane)
+    source = plane_of(session, image, step.plane, beside)
     for one in step.objects:
         if one.candidate < 0 or one.prompts.is_empty:
             continue
@@ -208,6 +214,7 @@ def _check_propagation(
     segmenter: PlaneSegmenter,
     found: Replayed,
     report: Report,
+    beside: Mapping[str, Any],
 ) -> None:
     """Follow objects again, and note which masks are others."""
     from napari_cellprompt.core.propagate.propagator import StackPropagator
@@ -217,7 +224,7 @@ def _check_propagation(
 
     if not step.calls:
         return
-    stack = SavedStack(session, image, step.stack)
+    stack = SavedStack(session, image, step.stack, beside)
     engine = StackPropagator(segmenter, stack, settings_from(step.settings))
     try:
         complete = repeat(engine, step.calls)
@@ -263,114 +270,6 @@ def _different(one: CroppedMask | None, other: CroppedMask | None) -> int:
 def _numbers(indices: NDArray[np.intp]) -> list[int]:
     found: list[int] = indices.tolist()
     return found
-
-
-def plane_of(session: Session, image: Any, plane: PlaneEntry) -> PlaneSource:
-    """A plane of the image, as the model saw it."""
-    return PlaneSource(
-        image,
-        axes=plane.axes,
-        index=plane.index,
-        channel=plane.channel,
-        channel_axis=plane.channel_axis,
-        rgb=session.image.rgb and plane.channel_axis != len(session.image.shape) - 1,
-        limits=plane.limits,
-        image_id=session.image.fingerprint,
-    )
-
-
-class SavedStack:
-    """The planes that objects of a session were followed through.
-
-    Parameters
-    ----------
-    session, image
-        With the array of the whole image.
-    entry
-        Which planes.
-    """
-
-    def __init__(self, session: Session, image: Any, entry: StackEntry) -> None:
-        self._session, self._image, self._entry = session, image, entry
-        plane = entry.plane
-        used = {*plane.axes, plane.channel_axis}
-        if session.image.rgb:
-            used.add(len(session.image.shape) - 1)
-        others = [axis for axis in range(len(session.image.shape)) if axis not in used]
-        self._place = others.index(entry.axis)
-        self.shape = self.plane(0).shape
-        """Rows and columns of each plane."""
-
-    @property
-    def is_time(self) -> bool:
-        """Whether the planes are frames of a movie."""
-        return self._entry.name.lower() in ("t", "time", "frame", "frames")
-
-    def __len__(self) -> int:
-        return int(self._session.image.shape[self._entry.axis])
-
-    def plane(self, index: int) -> PlaneSource:
-        """The plane at this place along the axis."""
-        from dataclasses import replace
-
-        steps = list(self._entry.plane.index)
-        steps[self._place] = index
-        entry = replace(self._entry.plane, index=tuple(steps))
-        return plane_of(self._session, self._image, entry)
-
-
-def open_image_of(session: Session, path: Path | None, folder: Path) -> Any:
-    """The array of the image of a session, which is checked to be that one.
-
-    Parameters
-    ----------
-    session
-        Whose image.
-    path
-        Where it is now; None: where it was, or beside the session file.
-    folder
-        Of the session file.
-
-    Raises
-    ------
-    ImageError
-        When there is no such file, or it is another image.
-    """
-    entry = session.image
-    if path is None and entry.path is not None:
-        there = Path(entry.path)
-        path = there if there.exists() else folder / there.name
-    if path is None or not path.exists():
-        raise ImageError(
-            f"The image of this session, '{entry.name}', is not there"
-            + (f" ({entry.path})" if entry.path else ": it came without a file")
-            + ". Name it with --image, or take the accepted masks with --no-model."
-        )
-    for data in _readings(path):
-        shape = tuple(int(length) for length in data.shape)
-        if shape != entry.shape and _squeezed(shape) == _squeezed(entry.shape):
-            data = np.asarray(data).reshape(entry.shape)
-        if tuple(data.shape) == entry.shape and (
-            content_fingerprint(data) == entry.fingerprint
-        ):
-            return data
-    raise ImageError(
-        f"{path.name} is not the image of this session: its pixels are others "
-        f"(wanted: {' x '.join(map(str, entry.shape))} of type {entry.dtype})."
-    )
-
-
-def _readings(path: Path) -> Any:
-    """The array of a file, as this package and as napari read it."""
-    yield read_image(path).data
-    if path.suffix.lower() in (".tif", ".tiff"):
-        import tifffile
-
-        yield tifffile.imread(path)
-
-
-def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(length for length in shape if length != 1)
 
 
 def _layer_number(session: Session, name: str | None) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.types import PlaneKey, Prediction, Prompts, Tile
 
 __all__ = [
+    "ChannelQuestion",
     "LoadedSegmenter",
     "SegmentSession",
     "Segmenter",
@@ -75,6 +76,19 @@ class Segmenter(Protocol):
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         """Compute the features around a place ahead of time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelQuestion:
+    """A channel whose grey values are to be known."""
+
+    data: Any
+    """The whole image or stack."""
+    low: float
+    high: float
+    """Percentiles."""
+    channel_axis: int | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +274,37 @@ class SegmentSession:
 
         return self._submit(job, "limits", Priority.CLICK)
 
+    def look_at_channels(
+        self, asked: Sequence[ChannelQuestion], files: Sequence[Any] = ()
+    ) -> Future[tuple[list[tuple[float, float]], list[str]]]:
+        """Grey values of channels at two percentiles each, and fingerprints of images.
+
+        Parameters
+        ----------
+        asked
+            Channels, over the whole image or stack; sampled lazily.
+        files
+            Arrays whose ``content_fingerprint`` is wanted.
+        """
+
+        def job(context: JobContext) -> tuple[list[tuple[float, float]], list[str]]:
+            from napari_cellprompt.core.images.contrast import percentile_limits
+            from napari_cellprompt.core.images.fingerprint import content_fingerprint
+
+            limits = [
+                percentile_limits(
+                    one.data,
+                    one.low,
+                    one.high,
+                    channel_axis=one.channel_axis,
+                    channel=one.channel,
+                )
+                for one in asked
+            ]
+            return limits, [content_fingerprint(data) for data in files]
+
+        return self._submit(job, "channels", Priority.CLICK)
+
     def submit(
         self,
         job: Callable[[Segmenter, JobContext], T],
@@ -297,7 +342,7 @@ class SegmentSession:
 
     def forget_requests(self) -> None:
         """Make everything asked so far stale, except the loading of the model."""
-        for kind in ("predict", "prepare", "view", "limits"):
+        for kind in ("predict", "prepare", "view", "limits", "channels"):
             self.thread.cancel(self._group(kind))
 
     def close(self) -> None:

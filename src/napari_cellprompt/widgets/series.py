@@ -217,12 +217,17 @@ class SeriesWidget(QWidget):
         if before is not None and before.dtype == data.dtype and not options["rgb"]:
             # how grey values are shown is a setting too: the model sees them so
             options["contrast_limits"] = before.contrast_limits
+        # and so is which channels it sees
+        alike = before is not None and before == segment.place.chosen.image
+        channels = segment.chosen_channels() if alike else {}
         self._remove((*layers, self._reviewed, *self._prompts_of(before), before))
         self._reviewed = None
         options["metadata"] = {"napari-cellprompt": {FILE_KEY: str(path)}}
         self._image = self._viewer.add_image(data, name=path.stem, **options)
         self.current = path
         segment.follower.take(self._image)
+        if before is not None and before.ndim == self._image.ndim:
+            segment.choose_channels(channels)
         if known is not None:
             self._review(path, known)
             return

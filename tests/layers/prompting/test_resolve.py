@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_cellprompt.core.types import PlaneKey
+from napari_cellprompt.layers.images import Pixels
 from napari_cellprompt.layers.prompting.prompts import (
     add_boxes_layer,
     add_labels_layer,
@@ -27,8 +28,7 @@ def show(viewer):
             "points": points,
             "boxes": boxes,
             "labels": labels,
-            "image_id": "a",
-            "limits": (0.0, 1.0),
+            "pixels": Pixels("a", limits=(0.0, 1.0)),
         }
         return resolve(viewer, **(values | changes))
 
@@ -81,8 +81,8 @@ def test_what_asks_for_a_new_prediction(viewer, show, change):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"image_id": "b"}, id="pixels"),
-        pytest.param({"limits": (0.0, 0.5)}, id="contrast"),
+        pytest.param({"pixels": Pixels("b", limits=(0.0, 1.0))}, id="pixels"),
+        pytest.param({"pixels": Pixels("a", limits=(0.0, 0.5))}, id="contrast"),
     ],
 )
 def test_what_the_model_sees_counts(show, changes):

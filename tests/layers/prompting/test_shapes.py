@@ -8,6 +8,7 @@ import pytest
 from napari_cellprompt.core.errors import PromptError
 from napari_cellprompt.core.masks.rle import decode
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.images import Pixels
 from napari_cellprompt.layers.prompting.drawn import Drawing, read_objects
 from napari_cellprompt.layers.prompting.prompts import (
     NEGATIVE,
@@ -225,7 +226,12 @@ def test_prompts_on_other_planes_stay_and_count_there(viewer, image, points, box
 
     def objects():
         state = resolve(
-            viewer, image=image, points=points, boxes=boxes, labels=None, image_id="one"
+            viewer,
+            image=image,
+            points=points,
+            boxes=boxes,
+            labels=None,
+            pixels=Pixels("one"),
         )
         return state.objects
 

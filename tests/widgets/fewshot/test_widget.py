@@ -18,6 +18,7 @@ from tests.widgets.conftest import labels_of
 
 from napari_cellprompt.core.masks.matching import average_precision
 from napari_cellprompt.io.label_tiff import read_labels
+from napari_cellprompt.layers.images import Pixels
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
 from napari_cellprompt.widgets.shared.docks import open_dock
@@ -229,3 +230,22 @@ def test_looking_at_examples_shows_progress_and_stops(desk, monkeypatch) -> None
     opened.press("cancel")
     assert "no example was added" in opened.status
     assert opened.controller.bank is None
+
+
+def test_a_folder_is_not_looked_at_with_other_channels_than_the_image(
+    desk, tmp_path, monkeypatch
+) -> None:
+    image, disks, _ = disks_and_bars(0)
+    it = desk(image)
+    it.segment.channels.on.setChecked(True)
+    place = it.segment.place
+    it.window.wait(lambda: isinstance(place.pixels_of(place.chosen.image), Pixels))
+    it.show_disks(disks)
+    tifffile.imwrite(tmp_path / "im1.tif", disks_and_bars(1)[0])
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    it.press("folder")
+    assert "one channel at a time" in it.status
+    assert not (tmp_path / "im1_labels.tif").exists()
+    # the image itself is searched through its channels
+    it.press("find")
+    assert "like the examples" in it.status

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_cellprompt.core.types import MixedChannel
+
     from .sampling import ArrayData
 
 __all__ = ["PlaneSource", "axes_of", "colours_or_planes", "image_limits", "planes_last"]
@@ -202,6 +204,8 @@ class PlaneSource:
         Grey values that become 0 and 255; None takes uint8 as it is.
     image_id
         Identity of the pixels: a content fingerprint or a layer's unique id.
+    channels
+        What ``data`` is composed of, where it is a ``ComposedArray``; part of the key.
 
     Raises
     ------
@@ -220,6 +224,7 @@ class PlaneSource:
         rgb: bool = False,
         limits: tuple[float, float] | None = None,
         image_id: str,
+        channels: tuple[MixedChannel, ...] = (),
     ) -> None:
         shape = tuple(int(length) for length in data.shape)
         dtype = check_dtype(data.dtype)
@@ -274,8 +279,9 @@ class PlaneSource:
             image=image_id,
             index=tuple(int(position) for position in index),
             axes=(rows, columns),
-            channel=None if channel is None else int(channel),
+            channel=None if channel is None or channels else int(channel),
             limits=self._limits,
+            channels=channels,
         )
         """Names the plane in caches."""
 

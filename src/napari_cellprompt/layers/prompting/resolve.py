@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
+    from napari_cellprompt.layers.images import Pixels
+
 __all__ = ["SegmentState", "resolve"]
 
 
@@ -63,10 +65,8 @@ def resolve(
     points: Points | None,
     boxes: Shapes | None,
     labels: Labels | None,
-    image_id: str,
-    channel: int | None = None,
+    pixels: Pixels,
     channel_axis: int | None = None,
-    limits: tuple[float, float] | None = None,
     one_per_point: bool = False,
 ) -> SegmentState:
     """Read the layers; nothing is changed and no pixel is touched.
@@ -81,12 +81,10 @@ def resolve(
         Where the prompts are.
     labels : napari.layers.Labels, optional
         Where objects go.
-    image_id : str
-        Identity of the pixels, from ``ImageRevisions.key``.
-    channel, channel_axis : int, optional
-        The channel that the user chose, and the axis that holds channels.
-    limits : tuple of float, optional
-        Grey values that become 0 and 255.
+    pixels : Pixels
+        How the image is shown to the model.
+    channel_axis : int, optional
+        The axis that holds channels.
     one_per_point : bool
         Whether each click on an object is an object of its own.
 
@@ -101,7 +99,14 @@ def resolve(
         points, boxes, image, view, one_per_point=one_per_point, shapes=shapes
     )
     return SegmentState(
-        plane=PlaneKey(image_id, view.index, view.axes, channel, limits),
+        plane=PlaneKey(
+            pixels.image_id,
+            view.index,
+            view.axes,
+            pixels.channel,
+            pixels.limits,
+            pixels.channels,
+        ),
         view=view,
         drawn=drawn,
         target=None if labels is None else str(labels.unique_id),

@@ -211,6 +211,11 @@ class FewshotController(FoundController):
             if bank is None or not bank.examples:
                 raise ImageError("Add at least one example first.")
             series = Series.of(folder, folder)
+            if self._place.composition:
+                raise ImageError(
+                    "Images of a folder are shown to the model one channel at a time: "
+                    "switch the channels off in Segment first."
+                )
             limits = self._limits()
         except CellpromptError as error:
             self._tell(str(error))
@@ -415,8 +420,8 @@ class FewshotController(FoundController):
         image = place.chosen.image
         if image is None or (place.contrast is not None and place.contrast.by_percentiles):
             return "auto"
-        limits = place.pixels_of(image)[1]
-        return "auto" if isinstance(limits, Pending) else limits
+        pixels = place.pixels_of(image)
+        return "auto" if isinstance(pixels, Pending) else pixels.limits
 
     def _shown(self, target: Target) -> int:
         """Number of the plane on screen."""

@@ -67,16 +67,13 @@ def target_of(viewer: ViewerModel, place: Workplace, *, whole_stack: bool) -> Ta
     if image is None:
         raise ImageError("Open an image and choose it in Segment first.")
     view = plane_of(viewer, image, channel_axis=place.channel_axis)
-    image_id, limits = place.pixels_of(image)
-    if isinstance(limits, Pending):
+    pixels = place.pixels_of(image)
+    if isinstance(pixels, Pending):
         raise ImageError("The grey values of the image are not known yet: try again.")
-    channel = place.channel
     axes = stack_axes(image, view) if whole_stack else []
     if not axes:
-        plane = plane_source(image, view, image_id=image_id, channel=channel, limits=limits)
+        plane = plane_source(image, view, **pixels.arguments)
         return Target(image, view, None, {0: plane})
-    stack = LayerStack(
-        image, view, axes[0], image_id=image_id, channel=channel, limits=limits
-    )
+    stack = LayerStack(image, view, axes[0], **pixels.arguments)
     planes = {number: stack.plane(number) for number in range(len(stack))}
     return Target(image, view, stack, planes)

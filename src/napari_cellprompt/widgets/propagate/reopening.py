@@ -42,12 +42,10 @@ def reopened(
     place, image = segment.place, segment.place.chosen.image
     view = plane_of(viewer, image, channel_axis=place.channel_axis)
     axis = next((a for a in stack_axes(image, view) if a.axis == followed.axis), None)
-    image_id, limits = place.pixels_of(image)
-    if axis is None or isinstance(limits, Pending):
+    pixels = place.pixels_of(image)
+    if axis is None or isinstance(pixels, Pending):
         raise PromptError(f"Object {record.id} cannot be followed in '{image.name}' now.")
-    stack = LayerStack(
-        image, view, axis, image_id=image_id, channel=place.channel, limits=limits
-    )
+    stack = LayerStack(image, view, axis, **pixels.arguments)
     seeds = tuple(
         Seed(record.id, item.plane, item.prompts)
         for item in followed.decisions

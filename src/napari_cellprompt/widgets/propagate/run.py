@@ -106,18 +106,11 @@ def read_stack(
     image = segment.place.chosen.image
     if choices.axis is None:
         raise PromptError(f"'{image.name}' has one plane only: open a stack or a movie.")
-    image_id, limits = segment.place.pixels_of(image)
-    if isinstance(limits, Pending):
+    pixels = segment.place.pixels_of(image)
+    if isinstance(pixels, Pending):
         raise PromptError("The contrast is still being computed: try again soon.")
     view = plane_of(viewer, image, channel_axis=segment.place.channel_axis)
-    stack = LayerStack(
-        image,
-        view,
-        choices.axis,
-        image_id=image_id,
-        channel=segment.place.channel,
-        limits=limits,
-    )
+    stack = LayerStack(image, view, choices.axis, **pixels.arguments)
     return stack, collect(choices, segment, stack)
 
 

@@ -14,6 +14,7 @@ from napari_cellprompt.io.session_types import (
     StackEntry,
 )
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.images import Pixels
 from napari_cellprompt.layers.saved import place_entry, plane_entry
 from napari_cellprompt.layers.stacks import LayerStack, stack_axes
 from napari_cellprompt.session.propagate import PropagationRun
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_cellprompt.io.session_types import Step
+    from napari_cellprompt.io.session_types import PlaneEntry, Step
     from napari_cellprompt.widgets.segment.controller import SegmentController
-    from napari_cellprompt.widgets.segment.workplace import HalfDone
+    from napari_cellprompt.widgets.segment.workplace import HalfDone, Workplace
 
     from .commit import StackCommit
     from .desk import Desk
@@ -133,19 +134,14 @@ def run_from(segment: SegmentController, entry: PropagationEntry) -> tuple[Run, 
     image = place.chosen.image
     if image is None:
         raise PromptError("Open the image first.")
-    image_id, limits = place.pixels_of(image)
-    kept = entry.stack.plane.limits
-    if kept is not None or isinstance(limits, Pending):
-        limits = kept
+    pixels = _pixels_of(place, image, entry.stack.plane)
     now = plane_of(place.viewer, image, channel_axis=entry.stack.plane.channel_axis)
     plane = entry.stack.plane
     view = replace(now, axes=plane.axes, index=plane.index, in_range=True)
     axes = [axis for axis in stack_axes(image, view) if axis.axis == entry.stack.axis]
     if not axes:
         raise PromptError("The image has no such axis to follow objects along any more.")
-    stack = LayerStack(
-        image, view, axes[0], image_id=image_id, channel=plane.channel, limits=limits
-    )
+    stack = LayerStack(image, view, axes[0], **pixels.arguments)
     engine = PropagationRun(place.session, stack, settings_from(entry.settings))
     engine.parents.update(entry.parents)
     choices = Choices("plane", "", axes[0], "both", "all", 0, len(stack) - 1)
@@ -168,6 +164,17 @@ def run_from(segment: SegmentController, entry: PropagationEntry) -> tuple[Run, 
         again,
     )
     return run, tracks_from(entry.tracks)
+
+
+def _pixels_of(place: Workplace, image: Image, plane: PlaneEntry) -> Pixels:
+    """The image as the model saw it then, with the grey values of then."""
+    if plane.channels and place.composer is not None:
+        return place.composer.again(image, plane.channels)
+    limits = plane.limits
+    if limits is None and not place.composition:
+        pixels = place.pixels_of(image)
+        limits = None if isinstance(pixels, Pending) else pixels.limits
+    return Pixels(place.revisions.key(image), plane.channel, limits)
 
 
 def restore_said(said: Said, entry: PropagationEntry) -> None:

@@ -5,7 +5,6 @@ Everything here runs on the GUI thread; none of it waits, and late answers are d
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -18,11 +17,12 @@ from napari_cellprompt.layers.previews.mask import Preview
 from napari_cellprompt.layers.prompting.drawn import remove_drawn
 from napari_cellprompt.layers.prompting.prompts import fit_points
 from napari_cellprompt.layers.prompting.resolve import SegmentState, resolve
+from napari_cellprompt.widgets.segment.canvas.looking import ModelLook
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import clear_prompts, put_below
-from napari_cellprompt.widgets.segment.canvas.view_layer import ModelViewLayer
 from napari_cellprompt.widgets.segment.canvas.watch import LayerWatch, view_centre
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
+from .composer import Composer
 from .contrast import ContrastLimits, Pending
 from .proposals import Proposals
 
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_cellprompt.core.images.planes import PlaneSource
-    from napari_cellprompt.core.inference.model import Shown
     from napari_cellprompt.core.types import Candidate, PlaneKey, Prediction, Prompts
+    from napari_cellprompt.layers.images import Pixels
     from napari_cellprompt.session.segment import LoadedSegmenter
 
-    from .contrast import Limits
     from .workplace import Workplace
 
 __all__ = ["SegmentController"]
@@ -90,18 +89,22 @@ class SegmentController:
         self._generation = 0
         self._size_hint: float | None = None
         self.preview = Preview(viewer)
-        self.model_view = ModelViewLayer(viewer)
         self.bridge = ResultBridge()
+        self._look = ModelLook(viewer, session, self.bridge, self._looked)
+        self.model_view = self._look.layer
         self.contrast = place.contrast = ContrastLimits(
             session, self.bridge, percentiles, self._limits_arrived
+        )
+        place.composer = Composer(
+            viewer, session, self.bridge, place.revisions, self._limits_arrived
         )
         self._watch = LayerWatch(
             viewer, self.bridge, changed=self.refresh, view_rested=self._prepare
         )
         self._image: Image | None = None
-        self._loading = self._text = self._note = ""
+        self._loading = self._text = self._note = self._channels = ""
         """What is loaded, until it is there; what was told; which image is meant, while
-        another one is seen."""
+        another one is seen; which channels the model sees."""
         place.chosen_changed.connect(self.follow)
 
     # --- what the widget tells ---------------------------------------------------
@@ -110,6 +113,7 @@ class SegmentController:
         """Load a model in the background; predictions wait for it."""
         self.model = None
         self.proposals.forget()
+        self._look.forget()
         self._ask_again()
         self._loading = f"Loading {name} ..."
         self.tell(self._loading)
@@ -119,15 +123,16 @@ class SegmentController:
         """Work with the chosen layers and options from now on."""
         chosen = self.place.chosen
         if chosen.image != self._image:
-            self.model_view.close()
+            self._look.close()
             self._image = chosen.image
         if not self.held:
             self.place.steps.drawing.look(chosen)
-        self._watch.follow(chosen.image, chosen.prompts)
+        self._watch.follow(chosen.image, chosen.prompts, self.place.beside)
 
     def tell(self, text: str, warn: bool = False) -> None:
         """Show a message; one that must not be missed is also a notification."""
-        self._text, self.status = text, f"{text} {self._note}".strip()
+        self._text = text
+        self.status = f"{text} {self._note or self._channels}".strip()
         if warn:
             self._warn(text)
         self.changed.emit()
@@ -270,34 +275,22 @@ class SegmentController:
 
     def show_model_view(self) -> None:
         """Show or hide exactly the pixels that the model gets."""
-        if self.model_view.layer is not None:
-            self.model_view.close()
+        if self._look.shown:
+            self._look.close()
             return
         image, state, source = self.place.chosen.image, self._state, self._source
         if image is None or state is None or source is None:
             self.tell("Open an image first.", warn=True)
             return
-        prompts = state.prompts
-        if prompts.is_empty:
-            centre = view_centre(self._viewer, image, state.view, source.shape)
-            prompts = replace(prompts, points=(centre,), labels=(1,))
+        tile = None if self.prediction is None else self.prediction.tile
+        self._look.ask(image, state, source, size_hint=self._size_hint, tile=tile)
 
-        def arrived(future: Future[Shown]) -> None:
-            seen = self._result(future)
-            if (
-                seen is not None
-                and self._state is not None
-                and (self._state.plane == state.plane and self.place.chosen.image == image)
-            ):
-                self.model_view.show(image, state.view, seen)
-
-        future = self._session.model_view(
-            source,
-            prompts,
-            size_hint=self._size_hint,
-            tile=None if self.prediction is None else self.prediction.tile,
-        )
-        self.bridge.deliver(future, arrived)
+    def _looked(self, problem: str) -> None:
+        """What the model sees is on screen, or cannot be shown."""
+        if problem:
+            self.tell(problem, warn=True)
+        else:
+            self.changed.emit()
 
     def close(self, *, remove_layers: bool = True) -> None:
         """Undo every connection; no answer arrives after this."""
@@ -307,7 +300,7 @@ class SegmentController:
         self.place.chosen_changed.disconnect(self.follow)
         if remove_layers:
             self.preview.close()
-            self.model_view.close()
+            self._look.close()
         self._image = None
         self._state = self._source = None
         self.proposals.forget()
@@ -322,33 +315,31 @@ class SegmentController:
         chosen = self.place.chosen
         self.place.steps.drawing.look(chosen)
         if chosen.image is None:
-            self._note = ""
+            self._note = self._channels = ""
             self._forget_state()
             self.tell(NO_IMAGE)
             return
         self._tell_covered(chosen.image, None)
         try:
-            limits = self.place.pixels_of(chosen.image)[1]
-            if isinstance(limits, Pending):
+            pixels = self.place.pixels_of(chosen.image)
+            if isinstance(pixels, Pending):
+                self._channels = ""
                 self.tell("Looking at the grey values of the whole image ...")
                 return
-            state = self._resolve(limits)
+            state = self._resolve(pixels)
             self._tell_covered(chosen.image, state)
             if state == self._state:
                 return
-            source = plane_source(
-                chosen.image,
-                state.view,
-                image_id=state.plane.image,
-                channel=self.place.channel,
-                limits=limits,
-            )
+            source = plane_source(chosen.image, state.view, **pixels.arguments)
         except CellpromptError as error:
+            self._look.close()
+            self._channels = ""
             self._forget_state()
             self.tell(str(error))
             return
         known = state.same_request(self._state)
         self._state, self._source = state, source
+        self._look.follow(chosen.image, state, source)
         if not known:
             self._request(state, source)
 
@@ -357,11 +348,14 @@ class SegmentController:
         drawn = None if state is None or state.prompts.is_empty else state.drawn
         at = None if state is None or not drawn else (state.view, drawn[-1].spot)
         note = note_on(self._viewer, image, at, channel_axis=self.place.channel_axis)
-        if note != self._note:
-            self._note = note
+        channels = self._channels
+        if state is not None:
+            channels = "" if drawn else self.place.channel_note(image)
+        if (note, channels) != (self._note, self._channels):
+            self._note, self._channels = note, channels
             self.tell(self._text)
 
-    def _resolve(self, limits: Limits | None) -> SegmentState:
+    def _resolve(self, pixels: Pixels) -> SegmentState:
         chosen = self.place.chosen
         return resolve(
             self._viewer,
@@ -369,10 +363,8 @@ class SegmentController:
             points=chosen.points,
             boxes=chosen.boxes,
             labels=chosen.labels,
-            image_id=self.place.revisions.key(chosen.image),
-            channel=self.place.channel,
+            pixels=pixels,
             channel_axis=self.place.channel_axis,
-            limits=limits,
             one_per_point=self.place.one_per_point,
         )
 
@@ -471,7 +463,7 @@ class SegmentController:
         self._state = None
         self._watch.look_soon()
 
-    def _limits_arrived(self, future: Future[Limits]) -> None:
+    def _limits_arrived(self, future: Future[Any]) -> None:
         # A failure is told, but not tried again before the user changes something.
         if self._result(future) is not None:
             self.refresh()

@@ -16,6 +16,7 @@ from napari_cellprompt.session.zoo import models_changed
 from napari_cellprompt.widgets.segment.canvas.peek import Peek
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import drop_unused, start_tool
 from napari_cellprompt.widgets.segment.canvas.sign import SignSwitch
+from napari_cellprompt.widgets.segment.channels.panel import ChannelPanel
 from napari_cellprompt.widgets.segment.choices.calibration import CalibrationNote
 from napari_cellprompt.widgets.segment.choices.form import SegmentForm
 from napari_cellprompt.widgets.segment.choices.image import ImageFollower
@@ -128,6 +129,8 @@ class SegmentWidget(QWidget):
         )
         self.filling = Filling(self.controller)
         self.refining = RefinePanel(viewer, self.controller)
+        self.channels = ChannelPanel(self.place, percentiles=settings.percentiles)
+        self._channels = Section("Channels", self.channels)
         self.keys = KeyBinder(
             {
                 "accept": self.accept,
@@ -167,6 +170,7 @@ class SegmentWidget(QWidget):
         layout = Body(self).rows
         layout.addWidget(self.offer)
         layout.addWidget(self.form.top)
+        layout.addWidget(self._channels)
         layout.addWidget(self.official)
         layout.addWidget(self.calibration)
         layout.addWidget(self.panel)
@@ -301,6 +305,7 @@ class SegmentWidget(QWidget):
         self._disconnect()
         self.filling.close()
         self.refining.close_down()
+        self.channels.close_down()
         self.controller.close(remove_layers=remove_layers)
         if remove_layers:
             self.form.close()
@@ -315,6 +320,7 @@ class SegmentWidget(QWidget):
             box.changed.connect(self._option_picked)
         form.model.changed.connect(self.models.pick)
         self.place.chosen_changed.connect(self._use_layers)
+        self.channels.changed.connect(self._channels_chosen)
         self.controller.changed.connect(self._show)
         self.filling.changed.connect(self._show)
         self.controller.released.connect(self.follower.look_soon)
@@ -351,7 +357,14 @@ class SegmentWidget(QWidget):
 
     def _channel_axis_picked(self, _: Any = None) -> None:
         self.form.channel_axis_changed()
+        self.place.composition = ()
         self._option_picked()
+        self.channels.look()
+
+    def _channels_chosen(self) -> None:
+        """Show the model other channels than before."""
+        self.controller.follow()
+        self._show()
 
     def _option_picked(self, _: Any = None) -> None:
         place, form = self.place, self.form
@@ -368,16 +381,34 @@ class SegmentWidget(QWidget):
             "model": form.model.value,
             "overlap": form.overlap.value,
             "contrast": form.contrast.value,
-            "channel_axis": form.channel_axis.value,
-            "channel": form.channel.value,
+            **self.chosen_channels(),
         }
 
-    def _choose(self, choices: dict[str, Any]) -> None:
-        """Choose what was chosen in a session; what there is no more is left as it is."""
-        for name in ("overlap", "contrast", "channel_axis", "channel"):
+    def chosen_channels(self) -> dict[str, Any]:
+        """Which channels the model sees, for the session and for the next image."""
+        form = self.form
+        return {
+            "channel_axis": form.channel_axis.value,
+            "channel": form.channel.value,
+            "channels": self.channels.written(),
+        }
+
+    def choose_channels(self, choices: dict[str, Any]) -> None:
+        """Choose what :meth:`chosen_channels` gave, as far as the image has it."""
+        for name in ("channel_axis", "channel"):
             box = getattr(self.form, name)
             if name in choices and choices[name] in box.choices:
                 box.value = choices[name]
+        if choices.get("channels"):
+            self.channels.restore(choices["channels"])
+
+    def _choose(self, choices: dict[str, Any]) -> None:
+        """Choose what was chosen in a session; what there is no more is left as it is."""
+        for name in ("overlap", "contrast"):
+            box = getattr(self.form, name)
+            if name in choices and choices[name] in box.choices:
+                box.value = choices[name]
+        self.choose_channels(choices)
         model = str(choices.get("model", ""))
         if model in self.form.model.choices and model != self.form.model.value:
             self.models.load(model)
@@ -398,6 +429,9 @@ class SegmentWidget(QWidget):
         """Bring buttons and texts up to date."""
         active = self._viewer.layers.selection.active
         chosen = self.place.chosen
+        self._channels.rename(self.channels.title)
+        for box in (self.form.channel, self.form.contrast):
+            box.enabled = not self.place.composition
         self.panel.show_state(
             self.controller,
             clicking=active is not None and active == chosen.points,

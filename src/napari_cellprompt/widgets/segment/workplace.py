@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_cellprompt.layers.composing import (
+    likely_channel_axis,
+    may_be_channels,
+    title_of,
+)
 from napari_cellprompt.layers.coordinates import channel_on_screen, plane_of
 from napari_cellprompt.layers.grids import match_grid
-from napari_cellprompt.layers.images import ImageRevisions
+from napari_cellprompt.layers.images import ImageRevisions, Pixels
 from napari_cellprompt.layers.labels.accept import Acceptor, Overlap
 from napari_cellprompt.layers.ownership import ownership_of
 from napari_cellprompt.layers.prompting.prompts import add_boxes_layer, add_points_layer
@@ -18,6 +23,7 @@ from napari_cellprompt.widgets.segment.canvas.prompt_layers import (
     put_in_order,
 )
 
+from .contrast import Pending
 from .undo import Steps
 
 if TYPE_CHECKING:
@@ -28,12 +34,14 @@ if TYPE_CHECKING:
 
     from napari_cellprompt.core.types import Candidate, Prompts
     from napari_cellprompt.io.session_types import PropagationEntry
+    from napari_cellprompt.layers.composing import ChannelChoice
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.layers.ownership import Role
     from napari_cellprompt.layers.prompting.resolve import SegmentState
     from napari_cellprompt.session.segment import SegmentSession
 
-    from .contrast import ContrastLimits, Limits, Pending
+    from .composer import Composer
+    from .contrast import ContrastLimits
 
     Divert = Callable[[list[tuple[Prompts, Candidate]], SegmentState], bool]
 
@@ -75,6 +83,8 @@ class Workplace:
         self.channel_axis: int | None = None
         self.chosen_channel: int | None = None
         """None: colour, or the channel on screen where there is an axis of channels."""
+        self.composition: tuple[ChannelChoice, ...] = ()
+        """Channels that the model is shown together; empty: one channel, or colours."""
         self.overlap: Overlap = "keep"
         self.one_per_point = False
         """Whether each click on an object is an object of its own."""
@@ -85,6 +95,8 @@ class Workplace:
         self.revisions = ImageRevisions()
         self.contrast: ContrastLimits | None = None
         """How grey values are shown to the model; set by whoever computes them."""
+        self.composer: Composer | None = None
+        """Puts channels together; set likewise."""
         self.made: list[Layer] = []
         """Layers that were made here."""
         self.divert: Divert | None = None
@@ -95,7 +107,9 @@ class Workplace:
         """A propagation of an earlier day, for the widget that goes on with it."""
         self.go_on: Callable[[], None] = lambda: None
         """Has that widget go on with it."""
-        self._channels: dict[str, tuple[int | None, int | None]] = {}
+        self._channels: dict[
+            str, tuple[int | None, int | None, tuple[ChannelChoice, ...]]
+        ] = {}
 
     @property
     def channel(self) -> int | None:
@@ -105,12 +119,42 @@ class Workplace:
             return self.chosen_channel
         return channel_on_screen(self.viewer, image, axis)
 
-    def pixels_of(self, image: Image) -> tuple[str, Limits | Pending | None]:
-        """Identity of an image's pixels, and the grey values that become 0 and 255."""
-        key = self.revisions.key(image)
-        if self.contrast is None:
-            return key, None
-        return key, self.contrast.of(image, key, self.channel_axis, self.channel)
+    @property
+    def beside(self) -> list[Image]:
+        """Other layers that are channels of what the model is shown."""
+        names = {choice.layer for choice in self.composition if choice.layer}
+        return [one for one in self.viewer.layers if str(one.unique_id) in names]
+
+    def channel_note(self, image: Image) -> str:
+        """Which channel the model sees; empty where there is nothing to choose."""
+        used = [choice for choice in self.composition if choice.use != "off"]
+        if len(self.beside) < len({choice.layer for choice in used} - {""}):
+            return ""
+        if used:
+            names = [
+                f"{title_of(self.viewer, image, choice)} as {choice.use}" for choice in used
+            ]
+            return f"The model sees {', '.join(names)}."
+        if self.channel_axis is not None and self.chosen_channel is None:
+            return f"The model sees channel {self.channel}, the one on screen."
+        return may_be_channels(image) if self.channel_axis is None else ""
+
+    def pixels_of(self, image: Image) -> Pixels | Pending:
+        """How an image is shown to the model; pending while grey values are looked at.
+
+        Raises
+        ------
+        ImageError
+            A channel of the picture is not there any more.
+        """
+        if self.composition and self.composer is not None:
+            return self.composer.of(image, self.channel_axis, self.composition)
+        key, limits = self.revisions.key(image), None
+        if self.contrast is not None:
+            limits = self.contrast.of(image, key, self.channel_axis, self.channel)
+        if isinstance(limits, Pending):
+            return limits
+        return Pixels(key, self.channel, limits)
 
     # --- which image -----------------------------------------------------------------
 
@@ -121,9 +165,13 @@ class Workplace:
             self._channels[str(before.unique_id)] = (
                 self.channel_axis,
                 self.chosen_channel,
+                self.composition,
             )
         name = "" if image is None else str(image.unique_id)
-        self.channel_axis, self.chosen_channel = self._channels.get(name, (None, None))
+        axis = None if image is None else likely_channel_axis(image)
+        self.channel_axis, self.chosen_channel, self.composition = self._channels.get(
+            name, (axis, None, ())
+        )
         self._set(Chosen() if image is None else self._served(image))
 
     def use(self, role: Role, layer: Layer | None) -> None:

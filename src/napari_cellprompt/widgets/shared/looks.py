@@ -145,6 +145,12 @@ class Section(QWidget):
         self._content.setVisible(expanded)
         self.head.setText(f"{'▾' if expanded else '▸'}  {self._title}")
 
+    def rename(self, title: str) -> None:
+        """Give it another title."""
+        if title != self._title:
+            self._title = title
+            self.expand(self.expanded)
+
     def toggle(self) -> None:
         """Turn it round."""
         self.expand(not self.expanded)

@@ -9,6 +9,7 @@ from napari.layers import Image
 
 from napari_cellprompt.layers.grids import layer_kwargs
 from napari_cellprompt.layers.images import full_resolution
+from napari_cellprompt.layers.on_top import images_of
 from napari_cellprompt.layers.previews.mask import preview_metadata
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class ModelViewLayer:
             metadata=preview_metadata(),
             **layer_kwargs(image, origin=origin, span=span),
         )
-        # Above the image and below prompts and masks, which stay visible.
-        self._viewer.layers.insert(self._viewer.layers.index(image) + 1, layer)
+        # Above all images, which may be seen through, and below prompts and masks.
+        top = max(self._viewer.layers.index(one) for one in images_of(self._viewer))
+        self._viewer.layers.insert(top + 1, layer)
         self._layer = layer
         if active is not None:
             self._viewer.layers.selection.active = active

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_cellprompt.layers.coordinates import cursor_to_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
@@ -61,14 +61,20 @@ class LayerWatch:
         for emitter in (camera.center, camera.zoom):
             self._connect(self._always, emitter, self._on_camera)
 
-    def follow(self, image: Image | None, prompts: list[Layer]) -> None:
-        """Follow these layers and no others."""
+    def follow(
+        self, image: Image | None, prompts: list[Layer], beside: Sequence[Image] = ()
+    ) -> None:
+        """Follow these layers and no others; ``beside`` are further channels."""
         self._disconnect(self._layers)
         if image is not None:
             events = image.events
             for emitter in (events.data, events.scale, events.translate, events.affine):
                 self._connect(self._layers, emitter, self._on_plane)
             self._connect(self._layers, events.contrast_limits, self._on_contrast)
+        for other in beside:
+            events = other.events
+            for emitter in (events.data, events.scale, events.translate, events.affine):
+                self._connect(self._layers, emitter, self._on_plane)
         for layer in prompts:
             self._connect(self._layers, layer.events.data, self._on_prompts)
             self._connect(self._layers, layer.events.features, self._on_features)

@@ -8,6 +8,7 @@ from psygnal import Signal
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
+from napari_cellprompt.layers.images import Pixels
 from napari_cellprompt.layers.labels.commit import LabelsError, check_writable
 from napari_cellprompt.layers.labels.known import LabelPlanes
 from napari_cellprompt.layers.previews.mask import is_preview
@@ -136,10 +137,11 @@ class Filling:
         axes = stack_axes(image, view)
         if not axes:
             raise LabelsError(f"'{image.name}' has one plane only: nothing lies between.")
-        key = place.revisions.key(image)
+        # only where planes lie is looked at, not what is on them
+        pixels = Pixels(place.revisions.key(image), place.channel, (0.0, 1.0))
         ways = []
         for axis in axes:
-            stack = LayerStack(image, view, axis, image_id=key, channel=place.channel)
+            stack = LayerStack(image, view, axis, **pixels.arguments)
             ways.append((stack, LabelPlanes(labels, stack)))
         return Job(self._id(labels), labels, ways, self._drawn(image, view))
 

@@ -119,8 +119,8 @@ class RefineAll:
         image = place.chosen.image
         if image is None:
             raise CellpromptError("Open the image of these objects first.")
-        image_id, limits = place.pixels_of(image)
-        if isinstance(limits, Pending):
+        pixels = place.pixels_of(image)
+        if isinstance(pixels, Pending):
             raise CellpromptError("The contrast is still being computed: try again soon.")
         view = plane_of(place.viewer, image, channel_axis=place.channel_axis)
         match = match_grid(image, labels, view)
@@ -135,9 +135,7 @@ class RefineAll:
                 replace(view, index=index)
                 for index in itertools.product(*(range(length) for length in lengths))
             ],
-            plane_arguments(
-                image, view, image_id=image_id, channel=place.channel, limits=limits
-            ),
+            plane_arguments(image, view, **pixels.arguments),
             np.zeros(data.shape, data.dtype),
         )
         self._job, self.progress = job, "starting"

@@ -1,0 +1,1 @@
+"""The controls for the channels that the model is shown together."""
