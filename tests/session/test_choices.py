@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-from napari_cellprompt.session.autosave import data_folder
 from napari_cellprompt.session.choices import (
     Choices,
     model_at_start,
     read_choices,
     remember,
 )
+from napari_cellprompt.session.saved.autosave import data_folder
 
 
 def test_each_choice_is_kept_by_itself() -> None:

@@ -67,7 +67,7 @@ def add_replay(commands: Commands, common: argparse.ArgumentParser) -> None:
 def run_show(arguments: argparse.Namespace) -> int:
     """Carry out ``session show``; returns the exit code."""
     from napari_cellprompt.io.session_file import read_session
-    from napari_cellprompt.session.describe import describe, methods
+    from napari_cellprompt.session.saved.describe import describe, methods
 
     session = read_session(arguments.session)
     if arguments.json:
@@ -81,7 +81,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 def run_replay(arguments: argparse.Namespace) -> int:
     """Carry out ``replay``; returns the exit code."""
-    from napari_cellprompt.session.replay import ReplayRequest, run
+    from napari_cellprompt.session.saved.replay import ReplayRequest, run
 
     run(filled(ReplayRequest, arguments), printed_report(arguments.json))
     return 0

@@ -14,7 +14,7 @@ from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.core.zoo.user_models import models_here
 
-from .autosave import data_folder
+from .saved.autosave import data_folder
 
 __all__ = ["Choices", "model_at_start", "read_choices", "remember"]
 

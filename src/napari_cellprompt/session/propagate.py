@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.segment.segmenter import PlaneSegmenter
     from napari_cellprompt.io.session_types import RunCall
 
-    from .run_log import LoggedPropagator
     from .runs import OnPlane, OnProgress
+    from .saved.run_log import LoggedPropagator
     from .segment import Segmenter, SegmentSession
     from .thread import JobContext
 
@@ -433,7 +433,7 @@ class PropagationRun:
 
     def _ready(self, segmenter: Segmenter) -> StackPropagator:
         """The engine, with the model that is loaded now."""
-        from .run_log import LoggedPropagator
+        from .saved.run_log import LoggedPropagator
 
         real = cast("PlaneSegmenter", segmenter)
         if self._engine is None:

@@ -21,7 +21,7 @@ from tests.widgets.propagation import (
 from napari_cellprompt.io.session_file import read_session
 from napari_cellprompt.io.session_types import Propagate
 from napari_cellprompt.layers.images import Pixels
-from napari_cellprompt.session.replay import replay, stored_labels
+from napari_cellprompt.session.saved.replay import replay, stored_labels
 from napari_cellprompt.session.segment import SegmentSession
 
 __all__ = ["follow_session", "follower", "gate", "small_model"]

@@ -20,9 +20,9 @@ from napari_cellprompt.io.session_file import read_session, write_session
 from napari_cellprompt.layers.composing import kind_of
 from napari_cellprompt.layers.images import Pixels
 from napari_cellprompt.session.choices import read_choices
-from napari_cellprompt.session.describe import describe, methods
-from napari_cellprompt.session.replay import replay
-from napari_cellprompt.session.saved_images import open_beside, open_image_of
+from napari_cellprompt.session.saved.describe import describe, methods
+from napari_cellprompt.session.saved.images import open_beside, open_image_of
+from napari_cellprompt.session.saved.replay import replay
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.tasks.report import Report
 from napari_cellprompt.widgets.found.target import target_of

@@ -13,10 +13,10 @@ from tests.widgets.conftest import FIRST, SECOND, Desk, blobs, paint
 
 from napari_cellprompt.core.errors import SaveError
 from napari_cellprompt.io.session_file import read_session
-from napari_cellprompt.session import autosave
-from napari_cellprompt.session.autosave import data_folder
 from napari_cellprompt.session.objects import ObjectClass
-from napari_cellprompt.session.replay import stored_labels
+from napari_cellprompt.session.saved import autosave
+from napari_cellprompt.session.saved.autosave import data_folder
+from napari_cellprompt.session.saved.replay import stored_labels
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.widgets.segment import widget
 

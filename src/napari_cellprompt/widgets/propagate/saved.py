@@ -18,8 +18,8 @@ from napari_cellprompt.layers.images import Pixels
 from napari_cellprompt.layers.saved import place_entry, plane_entry
 from napari_cellprompt.layers.stacks import LayerStack, stack_axes
 from napari_cellprompt.session.propagate import PropagationRun
-from napari_cellprompt.session.saved_records import settings_from, settings_to
-from napari_cellprompt.session.saved_tracks import tracks_from, tracks_to
+from napari_cellprompt.session.saved.records import settings_from, settings_to
+from napari_cellprompt.session.saved.tracks import tracks_from, tracks_to
 from napari_cellprompt.widgets.segment.contrast import Pending
 
 from .form import Choices

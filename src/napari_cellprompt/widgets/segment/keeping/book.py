@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         Session,
         Step,
     )
-    from napari_cellprompt.session.autosave import Autosave, Kept
     from napari_cellprompt.session.objects import ObjectRecord
+    from napari_cellprompt.session.saved.autosave import Autosave, Kept
 
 __all__ = ["Book", "Build", "changes_of", "now"]
 

@@ -28,8 +28,8 @@ from napari_cellprompt.layers.saved import (
     provenance,
     set_provenance,
 )
-from napari_cellprompt.session.autosave import Autosave, Kept, find_kept
-from napari_cellprompt.session.recording import Snapshot
+from napari_cellprompt.session.saved.autosave import Autosave, Kept, find_kept
+from napari_cellprompt.session.saved.recording import Snapshot
 from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 
 from .book import Book, changes_of, now

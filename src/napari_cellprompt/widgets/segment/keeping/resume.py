@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.layers.saved import drawing_of, labels_of
 from napari_cellprompt.session.objects import ObjectClass
-from napari_cellprompt.session.replay import stored_labels
-from napari_cellprompt.session.saved_records import record_from
+from napari_cellprompt.session.saved.records import record_from
+from napari_cellprompt.session.saved.replay import stored_labels
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import put_below
 
 if TYPE_CHECKING:

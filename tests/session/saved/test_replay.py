@@ -28,8 +28,8 @@ from napari_cellprompt.io.session_types import (
     Session,
 )
 from napari_cellprompt.session.canvas import Canvas
-from napari_cellprompt.session.recording import Recorder, Snapshot
-from napari_cellprompt.session.replay import ReplayRequest, replay, run, stored_labels
+from napari_cellprompt.session.saved.recording import Recorder, Snapshot
+from napari_cellprompt.session.saved.replay import ReplayRequest, replay, run, stored_labels
 from napari_cellprompt.tasks.report import Report
 
 SHAPE = (3, 24, 32)

@@ -14,9 +14,9 @@ import pytest
 
 from napari_cellprompt.io.session_file import read_session
 from napari_cellprompt.io.session_types import ImageEntry, LayerEntry, Session
-from napari_cellprompt.session.autosave import Autosave, find_kept
-from napari_cellprompt.session.recording import Snapshot
-from napari_cellprompt.session.replay import stored_labels
+from napari_cellprompt.session.saved.autosave import Autosave, find_kept
+from napari_cellprompt.session.saved.recording import Snapshot
+from napari_cellprompt.session.saved.replay import stored_labels
 
 SHAPE = (64, 64)
 ENTRY = ImageEntry(name="image", shape=SHAPE, dtype="uint8", fingerprint="f" * 32)
@@ -24,8 +24,8 @@ ENTRY = ImageEntry(name="image", shape=SHAPE, dtype="uint8", fingerprint="f" * 3
 _ENDLESS = """
 import sys
 import numpy as np
-from tests.session.test_autosave import ENTRY, snapshot
-from napari_cellprompt.session.autosave import Autosave, find_kept
+from tests.session.saved.test_autosave import ENTRY, snapshot
+from napari_cellprompt.session.saved.autosave import Autosave, find_kept
 
 autosave = Autosave(ENTRY, find_kept(ENTRY)[0])
 labels = np.random.default_rng(0).integers(0, 9, (64, 64)).astype(np.uint16)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from napari_cellprompt.io.session_file import SessionFileError
-
-from .objects import ObjectRecord
+from napari_cellprompt.session.objects import ObjectRecord
 
 if TYPE_CHECKING:
     from napari_cellprompt.core.propagate.types import PropagationSettings

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.io.session_file import encode_object, encode_step
 from napari_cellprompt.io.session_types import Change, ObjectEntry
+from napari_cellprompt.session.canvas import Canvas
 
-from .canvas import Canvas
-from .saved_records import record_to
+from .records import record_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_cellprompt.io.session_types import PropagationEntry, Session, Step
-
-    from .objects import ObjectRecord
+    from napari_cellprompt.session.objects import ObjectRecord
 
 __all__ = ["Recorder", "Snapshot"]
 

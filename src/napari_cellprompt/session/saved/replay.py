@@ -17,10 +17,10 @@ from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.io.session_file import SessionFileError, read_session
 from napari_cellprompt.io.session_masks import unpack_mask
 from napari_cellprompt.io.session_types import Accept, Propagate
+from napari_cellprompt.session.canvas import Canvas
 from napari_cellprompt.tasks.report import SILENT, counted
 
-from .canvas import Canvas
-from .saved_images import SavedStack, open_beside, open_image_of, plane_of, seen_by
+from .images import SavedStack, open_beside, open_image_of, plane_of, seen_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -219,8 +219,8 @@ def _check_propagation(
     """Follow objects again, and note which masks are others."""
     from napari_cellprompt.core.propagate.propagator import StackPropagator
 
+    from .records import settings_from
     from .run_log import repeat
-    from .saved_records import settings_from
 
     if not step.calls:
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.io.session_types import Accept, Change, Propagate
 
-from .saved_images import seen_by
+from .images import seen_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

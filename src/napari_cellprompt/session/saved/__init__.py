@@ -1,0 +1,1 @@
+"""Sessions in files: what is kept, who writes it, and how it is done again."""
