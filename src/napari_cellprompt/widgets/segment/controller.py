@@ -327,8 +327,8 @@ class SegmentController:
                 self.tell("Looking at the grey values of the whole image ...")
                 return
             state = self._resolve(pixels)
-            self._tell_covered(chosen.image, state)
             if state == self._state:
+                self._tell_covered(chosen.image, state)
                 return
             source = plane_source(chosen.image, state.view, **pixels.arguments)
         except CellpromptError as error:
@@ -339,6 +339,8 @@ class SegmentController:
             return
         known = state.same_request(self._state)
         self._state, self._source = state, source
+        # not before: who is told looks at the state
+        self._tell_covered(chosen.image, state)
         self._look.follow(chosen.image, state, source)
         if not known:
             self._request(state, source)
