@@ -250,6 +250,22 @@ def test_what_is_shipped_is_checked(run, tmp_path):
     assert written.exists()
 
 
+def test_the_mean_of_states_is_written(run, tmp_path):
+    from safetensors.torch import load_file
+
+    from export import mean_of
+
+    one = run()
+    states = []
+    for value in (1.0, 3.0):
+        one.average.state["mask_head.bias"].fill_(value)
+        states.append(tmp_path / f"{value}.safetensors")
+        one.export(states[-1])
+    mean = mean_of(states, tmp_path / "mean.safetensors")
+    biases = load_file(mean)["mask_head.bias"]
+    assert biases.tolist() == [2.0] * len(biases)
+
+
 def test_answers_along_a_chain_are_handed_on():
     from napari_cellprompt.core.inference.crops import CHANNELS
     from napari_cellprompt.core.networks.focus import FocusOutput

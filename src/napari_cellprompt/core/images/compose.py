@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from napari_cellprompt.core.errors import ImageError
 
@@ -178,6 +177,9 @@ class ComposedArray:
             missing = np.isnan(values)
             values[missing] = 0.0
         if any(sigma):
+            # not before it is needed: this module is loaded with the widget
+            from scipy.ndimage import gaussian_filter
+
             # beyond the image its outermost pixels go on
             values = gaussian_filter(values, sigma, mode="nearest", truncate=_TRUNCATE)
         if channel.invert:

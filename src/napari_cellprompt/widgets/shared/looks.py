@@ -52,14 +52,13 @@ def push_button(
     return button
 
 
-def grid_of(buttons: Sequence[QPushButton], columns: int = 2) -> QGridLayout:
-    """Buttons in columns; one that is left over has the row to itself."""
+def grid_of(buttons: Sequence[QPushButton]) -> QGridLayout:
+    """Buttons in two columns; the last one of an odd number has the row to itself."""
     grid = QGridLayout()
     grid.setSpacing(4)
     for number, button in enumerate(buttons):
-        row, column = divmod(number, columns)
-        alone = number == len(buttons) - 1 and column == 0
-        grid.addWidget(button, row, column, 1, columns if alone else 1)
+        alone = number == len(buttons) - 1 and number % 2 == 0
+        grid.addWidget(button, number // 2, number % 2, 1, 2 if alone else 1)
     return grid
 
 

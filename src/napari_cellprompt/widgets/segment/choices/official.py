@@ -42,7 +42,7 @@ class OfficialModels(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.text)
-        layout.addLayout(grid_of([self.fetch, self.all, self.later], columns=3))
+        layout.addLayout(grid_of([self.fetch, self.all, self.later]))
         self.hide()
 
     def look(self) -> Future[ModelRow | None]:
