@@ -1,8 +1,8 @@
 """Writes the averaged weights of a run as the file that the package ships.
 
 ``python training/export.py training/runs/one`` writes
-``src/napari_cellprompt/core/zoo/weights/cellprompt-focus.safetensors``; of several states
-of one run, kept by ``train.py --keep``, it writes the mean.
+``src/napari_cellprompt/core/zoo/weights/cellprompt-focus.safetensors``; of several states,
+of one run or of runs that began with one another, it writes the mean.
 """
 
 from __future__ import annotations
@@ -58,10 +58,11 @@ def ship(weights: Path, target: Path) -> Path:
 
 
 def mean_of(states: list[Path], target: Path) -> Path:
-    """Write the mean of states of one run; what is said of the training is the last one's.
+    """Write the mean of weights; what is said of the training is the last one's.
 
-    Their decisions differ more than their averages over a thousand steps show: early ones
-    follow objects better, late ones answer clicks better, and the mean does both.
+    The states have to be of one run, or of runs that began with one another. Of the third
+    run's, early ones followed objects better and late ones answered clicks better: the mean
+    does both.
     """
     loaded = [load_file(path) for path in states]
     with safe_open(str(states[-1]), "pt") as file:
