@@ -156,7 +156,7 @@ def main() -> None:
     if options.record:
         shown = [
             {
-                "images": f"{name}, {row['images']} images",
+                "images": f"{name.removesuffix(' [auto]')}, {row['images']} images",
                 "ap50": round(row["ap50"], 3),
                 "seconds": round(row["seconds"], 2),
             }

@@ -22,6 +22,37 @@ __all__ = ["FOLDER", "latest", "machine", "record"]
 
 FOLDER = Path(__file__).parent / "history"
 
+READABLE = {
+    "val: fluorescence": "nuclei, fluorescence (DSB 2018)",
+    "val: stained": "nuclei in stained tissue (DSB 2018)",
+    "val: brightfield": "nuclei, brightfield (DSB 2018)",
+    "val: embryo nuclei": "mouse embryo nuclei, confocal",
+    "val: plant nuclei": "plant nuclei, confocal",
+    "val: electron microscopy": "chloroplasts, volume EM",
+    "val: cell walls": "cell walls, confocal",
+    "val: phase contrast mammalian": "mammalian cells, phase contrast",
+    "val: fluorescence cytospin": "nuclei, fluorescence cytospin",
+    "val: neurons": "neurons, fluorescence",
+    "val: quantitative phase": "cells, quantitative phase",
+    "val: bacteria": "bacteria, dense",
+    "val: bacteria in fluorescence": "bacteria, dense, fluorescence",
+    "val: neurites": "neurites, FIB-SEM",
+    "val: cell walls in depth": "cell walls of an ovule, confocal stack",
+    "test: tissue fluorescence": "tissue nuclei of a set never trained on (S-BIAD634)",
+    "test: phase contrast yeast": "phase contrast yeast, never trained on",
+    "test: phase contrast bacteria": "phase contrast E. coli, never trained on",
+    "chloroplast_sbfsem_left": "chloroplasts, volume EM",
+    "mouse_embryo_16cell": "mouse embryo nuclei, confocal",
+    "arabidopsis_ovule_1135": "Arabidopsis nuclei, confocal",
+    "yeast_phase_left": "phase contrast yeast, movie, never trained on",
+    "ecoli_trpL_registered": "phase contrast E. coli, movie, never trained on",
+    "ecoli_trpL_drift": "the same with the field drifting",
+    "stardist_img3d": "nuclei, fluorescence, a crop of 31 x 61 x 57 voxels",
+}
+"""What kinds of image and stacks are called for people."""
+_MINE = ("--out",)
+"""Options, with a value, that say nothing of what was measured."""
+
 
 def machine() -> dict[str, Any]:
     """What decides how fast this computer is, and how busy it was."""
@@ -53,18 +84,37 @@ def record(name: str, rows: list[dict[str, Any]], **more: Any) -> Path:
     now = datetime.datetime.now(datetime.UTC)
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}_{now:%Y-%m-%d_%H%M%S}.json"
-    command = ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
     written = {
         "name": name,
-        "command": shlex.join(command),
+        "command": _command(sys.argv),
         "date": f"{now:%Y-%m-%d}",
         "version": napari_cellprompt.__version__,
         "machine": machine(),
         **more,
-        "rows": rows,
+        "rows": [readable(row) for row in rows],
     }
     path.write_text(json.dumps(written, indent=1) + "\n")
     return path
+
+
+def readable(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the name of its kind of image or stack as people say it."""
+    return {
+        key: READABLE.get(value, value) if key in ("images", "stack") else value
+        for key, value in row.items()
+    }
+
+
+def _command(given: list[str]) -> str:
+    """How the same is measured again."""
+    words = ["python", f"benchmarks/{Path(given[0]).name}"]
+    rest = iter(given[1:])
+    for word in rest:
+        if word in _MINE:
+            next(rest, None)
+        elif word != "--record":
+            words.append(word)
+    return shlex.join(words)
 
 
 def latest(name: str) -> dict[str, Any] | None:

@@ -190,7 +190,8 @@ TEXTS = {
     "noc": (
         "Clicks to a good outline",
         "Mean number of clicks to an IoU of 0.80, 0.85 and 0.90, at most 20, and in brackets "
-        "the share of objects that did not get there.",
+        "the share of objects that did not get there. With the weights of the day that is "
+        "named below: the default model was trained on since.",
     ),
     "everything": (
         "Everything without prompts",
@@ -210,17 +211,15 @@ TEXTS = {
         "Propagation from one true mask",
         "Mean IoU over all other planes, where a mask beyond the true end of an object counts "
         "as 0 (`propagated`); over the planes where the object is; and of the first mask "
-        "copied to each of these, which is thus told where the object ends. `nano`: the "
-        "memory of `cellprompt-nano` on the same stacks, every object, before the contrast of "
-        "16-bit stacks changed. From before objects were followed by fractions of a pixel and "
-        "drift was measured. Where an object ends is what both know least: bacteria that "
-        "divide go on as one of the daughters unless the division is accepted.",
+        "copied to each of these, which is thus told where the object ends. Where an object "
+        "ends is what the model knows least: bacteria that divide go on as one of the "
+        "daughters unless the division is accepted.",
     ),
     "curves": (
         "How far a prompt reaches",
         "IoU by the distance in planes from the one plane with a true mask, the share of "
         "objects lost there, and pixels taken from other objects as a share of the object's "
-        "own.",
+        "own. With the weights of the day that is named below.",
     ),
     "speed": (
         "Seconds of a click",

@@ -44,6 +44,19 @@ def test_a_run_that_is_recorded_is_on_the_page(
     assert "## Everything without prompts" not in page
 
 
+def test_names_are_those_of_people_and_the_command_is_that_of_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = load("history", "benchmarks")
+    monkeypatch.setattr(history, "FOLDER", tmp_path)
+    given = ["/x/benchmarks/quality.py", "--limit", "6", "--record", "--out", "/y/q"]
+    monkeypatch.setattr(sys, "argv", given)
+    path = history.record("quality", [{"images": "val: stained", "click": 0.5}])
+    run = json.loads(path.read_text())
+    assert run["command"] == "python benchmarks/quality.py --limit 6"
+    assert run["rows"] == [{"images": "nuclei in stained tissue (DSB 2018)", "click": 0.5}]
+
+
 def test_the_newest_run_is_shown(generate: ModuleType, tmp_path: Path) -> None:
     run: dict[str, Any] = {
         "name": "speed",
