@@ -64,4 +64,6 @@ def test_one_click_downloads(opened: Any, wait: Any, monkeypatch: Any) -> None:
     wait(lambda: asked == ["sam2.1_hiera_tiny"])
     dock = find_dock(desk.viewer, "Models")
     wait(lambda: "is here now" in dock.message.text())
+    # the table is read anew after a download
+    wait(lambda: dock.selected() is not None)
     assert dock.selected().name == "sam2.1_hiera_tiny"
