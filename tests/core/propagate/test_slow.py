@@ -52,10 +52,10 @@ def resident() -> dict[int, int]:
     )
     stack = ImageStack(Endless(), image_id="endless")
     engine = StackPropagator(segmenter, stack, settings)
-    tile = Tile(1.0, 0, 0, segmenter.image_size)
+    tile = Tile(1.0, 0, 0, segmenter.model.image_size)
     before = ImageStack(Endless(), image_id="before")
     for plane in range(140):
-        segmenter.features(before.plane(plane), tile)
+        segmenter.model.features(before.plane(plane), tile)
     assert segmenter.model.cache.nbytes > 250 << 20
     y, x = np.mgrid[:96, :96]
     engine.prompt(1, 0, Prompts(mask=encode(np.hypot(x - 48, y - 48) < 12)))
