@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy  # its parts load when they are used
 
 from napari_cellprompt.core.errors import ImageError
 
@@ -177,11 +178,10 @@ class ComposedArray:
             missing = np.isnan(values)
             values[missing] = 0.0
         if any(sigma):
-            # not before it is needed: this module is loaded with the widget
-            from scipy.ndimage import gaussian_filter
-
             # beyond the image its outermost pixels go on
-            values = gaussian_filter(values, sigma, mode="nearest", truncate=_TRUNCATE)
+            values = scipy.ndimage.gaussian_filter(
+                values, sigma, mode="nearest", truncate=_TRUNCATE
+            )
         if channel.invert:
             np.subtract(255.0, values, out=values)
             if missing is not None:

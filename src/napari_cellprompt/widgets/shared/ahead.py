@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from napari_cellprompt.core.zoo.torch_import import collector_at_rest
+from napari_cellprompt.session.zoo import in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,19 +32,12 @@ def when_imported(module: str, bridge: ResultBridge, then: Callable[[], None]) -
     if module in sys.modules and not _under_way(module):
         then()
         return
-    future: Future[None] = Future()
 
     def load() -> None:
-        try:
-            with collector_at_rest():
-                importlib.import_module(module)
-        except Exception as error:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
+        with collector_at_rest():
+            importlib.import_module(module)
 
-    bridge.deliver(future, lambda _: then())
-    threading.Thread(target=load, name="cellprompt-ahead", daemon=True).start()
+    bridge.deliver(in_background(load, "cellprompt-ahead"), lambda _: then())
 
 
 def _under_way(module: str) -> bool:
