@@ -185,9 +185,7 @@ class _Run:
         self._check()
 
     def _loaded(self, state: dict[str, torch.Tensor]) -> LoadedModel:
-        network = self.learner.adapted()
-        network.load_state_dict(state)
-        return replace(self.loaded, network=network.eval())
+        return replace(self.loaded, network=self.learner.network_of(state))
 
     def _check(self) -> None:
         """Measure, and keep the best state."""

@@ -57,8 +57,7 @@ class Learner:
         self.network = _laid_out(copy.deepcopy(loaded.focus).eval())
         if settings.parts == "decoder":
             # nothing before the decoder changes: its norms may be part of its convolutions
-            self.network.encoder = fused(loaded.focus).encoder
-            self.network = _laid_out(self.network)
+            self.network.encoder = self._before.encoder
         self._trained = {
             name: parameter
             for name, parameter in self.network.named_parameters()
@@ -152,10 +151,10 @@ class Learner:
             state[name] = torch.lerp(before, learnt, self.settings.share).contiguous()
         return state
 
-    def adapted(self) -> FocusNet:
-        """The network as it is now, for measuring."""
+    def network_of(self, state: dict[str, torch.Tensor]) -> FocusNet:
+        """A network with the tensors that :meth:`state` gave."""
         network = copy.deepcopy(self._original)
-        network.load_state_dict(self.state())
+        network.load_state_dict(state)
         return network.eval()
 
     def saved(self) -> dict[str, Any]:

@@ -15,15 +15,14 @@ from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.training.planes import Plane, Stack, make_plane, make_stack
 
+from .settings import LEAST_OBJECTS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .settings import AdaptSettings
 
-__all__ = ["LEAST_OBJECTS", "Case", "Lessons", "MarkedPlane", "load_marked", "save_marked"]
-
-LEAST_OBJECTS = 6
-"""Three to learn from and three to decide by."""
+__all__ = ["Case", "Lessons", "MarkedPlane", "load_marked", "save_marked"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

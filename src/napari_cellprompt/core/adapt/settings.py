@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["PARTS", "SECONDS", "AdaptSettings", "Parts"]
+__all__ = ["LEAST_OBJECTS", "PARTS", "SECONDS", "AdaptSettings", "Parts"]
 
 Parts = Literal["decoder", "all"]
 
+LEAST_OBJECTS = 6
+"""Three to learn from and three to decide by."""
 SECONDS = 60.0
 """Time that a run may take, where nothing else is said."""
 PARTS: Parts = "decoder"

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.errors import ImageError
-from napari_cellprompt.layers.labels.commit import find_grid
+from napari_cellprompt.core.masks.labels import masks_of
+from napari_cellprompt.layers.labels.known import LabelPlanes
+from napari_cellprompt.layers.prompting.tracing import labels_of_plane
 from napari_cellprompt.widgets.found.target import target_of
 
 if TYPE_CHECKING:
@@ -49,32 +51,24 @@ def collector_of(viewer: ViewerModel, place: Workplace) -> Callable[[], list[Mar
     labels = place.labels_of(target.image)
     if labels is None:
         raise ImageError("Accept some objects in Segment first.")
-    data: Any = labels.data[0] if labels.multiscale else labels.data
-    first = find_grid(labels, target.view_at(0), target.image)
-    key: list[Any] = [slice(None)] * labels.ndim
-    for axis, step in first.index.items():
-        key[axis] = step
-    along = None
-    if len(target.planes) > 1:
-        second = find_grid(labels, target.view_at(1), target.image)
-        along = next(a for a, step in second.index.items() if step != first.index[a])
+    planes = None if target.stack is None else LabelPlanes(labels, target.stack)
+    count = 1 if planes is None else len(planes)
     shown = target.number_of(target.view)
-    order = sorted(target.planes, key=lambda number: (abs(number - shown), number))
-    series = "" if along is None else target.image.name
+    order = sorted(range(count), key=lambda number: (abs(number - shown), number))
+    series = "" if planes is None else target.image.name
 
     def collect() -> list[MarkedPlane]:
         from napari_cellprompt.core.adapt.lessons import MarkedPlane
 
         found = []
         for number in order:
-            if along is not None:
-                key[along] = first.index[along] + number
-            ids = np.asarray(data[tuple(key)])
-            source = target.planes[number]
-            part = _aligned(ids, first.offset, source.shape)
+            if planes is None:
+                part = labels_of_plane(labels, target.image, target.view)
+            else:
+                part = planes[number]
             if not part.any():
                 continue
-            image, part = _window(source, part)
+            image, part = _window(target.planes[number], part)
             found.append(MarkedPlane(image, part, series, number))
             if len(found) == MOST_PLANES:
                 break
@@ -83,41 +77,15 @@ def collector_of(viewer: ViewerModel, place: Workplace) -> Callable[[], list[Mar
     return collect
 
 
-def _aligned(
-    ids: NDArray[Any], offset: tuple[int, int], shape: tuple[int, int]
-) -> NDArray[Any]:
-    """Labels on the pixels of the plane; 0 where the layer does not reach."""
-    if offset == (0, 0) and ids.shape == shape:
-        return ids
-    part = np.zeros(shape, ids.dtype)
-    spans = []
-    for step, length, there in zip(offset, shape, ids.shape, strict=True):
-        low, high = max(-step, 0), min(length, there - step)
-        spans.append((slice(low, max(high, low)), slice(low + step, max(high, low) + step)))
-    (rows, from_rows), (columns, from_columns) = spans
-    part[rows, columns] = ids[from_rows, from_columns]
-    return part
-
-
 def _window(source: PlaneSource, ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Image and labels around the objects; all of a plane that is not large."""
     height, width = source.shape
     y0, y1, x0, x1 = 0, height, 0, width
     if max(height, width) > _LARGE:
         rows, columns = np.flatnonzero(ids.any(1)), np.flatnonzero(ids.any(0))
-        largest = _largest_side(ids)
+        largest = max(max(mask.data.shape) for _, mask in masks_of(ids))
         margin = int(_SURROUNDINGS * largest)
         y0, y1 = max(int(rows[0]) - margin, 0), min(int(rows[-1]) + margin, height)
         x0, x1 = max(int(columns[0]) - margin, 0), min(int(columns[-1]) + margin, width)
     image = np.array(source.read_raw(y0, y1, x0, x1))
     return image, np.array(ids[y0:y1, x0:x1])
-
-
-def _largest_side(ids: NDArray[Any]) -> float:
-    rows, columns = np.nonzero(ids)
-    values = ids[rows, columns]
-    sides = []
-    for value in np.unique(values):
-        mine = values == value
-        sides.append(max(np.ptp(rows[mine]), np.ptp(columns[mine])) + 1)
-    return float(max(sides))

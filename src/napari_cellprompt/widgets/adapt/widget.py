@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QFormLayout, QProgressBar, QSpinBox, QWidget
 
-from napari_cellprompt.core.adapt.settings import SECONDS
+from napari_cellprompt.core.adapt.settings import LEAST_OBJECTS, SECONDS
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
 from napari_cellprompt.widgets.shared.docks import (
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from napari_cellprompt.widgets.segment.widget import SegmentWidget
 
 __all__ = ["AdaptWidget"]
-
-_LEAST = 6
 
 
 class AdaptWidget(QWidget):
@@ -149,7 +147,7 @@ class AdaptWidget(QWidget):
             if controller.loading
             else _about(objects, controller.model, controller.possible)
         )
-        ready = controller.possible and objects >= _LEAST
+        ready = controller.possible and objects >= LEAST_OBJECTS
         self.buttons["adapt"].setEnabled(ready and not running and not offered)
         self.buttons["cancel"].setEnabled(running)
         self.seconds.setEnabled(not running)
@@ -166,10 +164,10 @@ class AdaptWidget(QWidget):
 def _about(objects: int, model: str, possible: bool) -> str:
     if not possible:
         return "The model in use cannot be adapted; crop-wise ones can (cellprompt-focus)."
-    if objects < _LEAST:
+    if objects < LEAST_OBJECTS:
         return (
-            f"{objects} of at least {_LEAST} objects are accepted for this image. A copy "
-            f"of {model} can then learn from them, in a minute."
+            f"{objects} of at least {LEAST_OBJECTS} objects are accepted for this image. A "
+            f"copy of {model} can then learn from them, in a minute."
         )
     return (
         f"A copy of {model} learns from the {objects} objects accepted for this image; "
