@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ChannelChoice",
     "Use",
+    "coinciding",
     "image_file",
     "kind_of",
     "layer_of",
@@ -86,9 +87,13 @@ def offered(
         count = array_shape(image)[channel_axis]
     if count:
         return [ChannelChoice(number, low=low, high=high) for number in range(count)]
-    others = [one for one in _others(viewer, image) if not other_grid(image, one)]
-    names = ["", *(str(one.unique_id) for one in others)]
+    names = ["", *(str(one.unique_id) for one in coinciding(viewer, image))]
     return [ChannelChoice(layer=name, low=low, high=high) for name in names]
+
+
+def coinciding(viewer: ViewerModel, image: Image) -> list[Image]:
+    """The other grey images of a viewer whose pixels are those of an image."""
+    return [one for one in _others(viewer, image) if not other_grid(image, one)]
 
 
 def unfit(viewer: ViewerModel, image: Image, channel_axis: int | None) -> list[str]:

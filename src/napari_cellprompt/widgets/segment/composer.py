@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.types import ImageFile, MixedChannel
-from napari_cellprompt.layers.composing import image_file, layer_of, offered
+from napari_cellprompt.layers.composing import coinciding, image_file, layer_of
 from napari_cellprompt.layers.images import Pixels, full_resolution
 from napari_cellprompt.session.segment import ChannelQuestion
 
@@ -124,13 +124,11 @@ class Composer:
         ImageError
             A layer is not open.
         """
-        layers = []
+        layers, others = [], coinciding(self._viewer, image)
         for channel in channels:
             if channel.image is None:
                 layers.append(image)
                 continue
-            rows = [row for row in offered(self._viewer, image, None) if row.layer]
-            others = [layer_of(self._viewer, image, row) for row in rows]
             fitting = [one for one in others if _is_file(one, channel.image)]
             if not fitting:
                 raise ImageError(
