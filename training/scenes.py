@@ -6,7 +6,8 @@ cutting a crop out of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["ScenePool", "StackPool", "made_up", "painted", "painted_stack", "wandering"]
+
+T = TypeVar("T")
 
 MOST_PLANES = 7
 """Of a made-up stack: so many at most are seen by one sample."""
@@ -157,7 +160,38 @@ def _zoomed(compact: NDArray[np.uint16], zoom: float) -> NDArray[np.uint16]:
     return grown
 
 
-class ScenePool:
+class _Pool(ABC, Generic[T]):
+    """Keeps some of what is made, and now and then puts another in its place.
+
+    Parameters
+    ----------
+    size
+        Kept at a time.
+    uses
+        How often each is used, on average.
+    """
+
+    def __init__(self, size: int, uses: float) -> None:
+        self._size, self._uses = size, uses
+        self._kept: list[T] = []
+
+    def draw(self, rng: np.random.Generator) -> T:
+        """One of them, sometimes a new one."""
+        if len(self._kept) >= self._size and rng.random() > 1 / self._uses:
+            return self._kept[int(rng.integers(len(self._kept)))]
+        made = self._new(rng)
+        if len(self._kept) < self._size:
+            self._kept.append(made)
+        else:
+            self._kept[int(rng.integers(self._size))] = made
+        return made
+
+    @abstractmethod
+    def _new(self, rng: np.random.Generator) -> T:
+        """Make one."""
+
+
+class ScenePool(_Pool[Plane]):
     """Hands out made-up planes.
 
     Parameters
@@ -171,22 +205,9 @@ class ScenePool:
     """
 
     def __init__(self, planes: list[Plane], size: int = 80, uses: float = 6.0) -> None:
-        self._planes = planes
+        super().__init__(size, uses)
         kinds = sorted({plane.modality for plane in planes})
         self._by_kind = [[p for p in planes if p.modality == kind] for kind in kinds]
-        self._size, self._uses = size, uses
-        self._scenes: list[Plane] = []
-
-    def draw(self, rng: np.random.Generator) -> Plane:
-        """A scene, sometimes a new one."""
-        if len(self._scenes) >= self._size and rng.random() > 1 / self._uses:
-            return self._scenes[int(rng.integers(len(self._scenes)))]
-        scene = self._new(rng)
-        if len(self._scenes) < self._size:
-            self._scenes.append(scene)
-        else:
-            self._scenes[int(rng.integers(self._size))] = scene
-        return scene
 
     def _new(self, rng: np.random.Generator) -> Plane:
         if rng.random() < 0.5:
@@ -197,8 +218,8 @@ class ScenePool:
         return made_up(rng)
 
 
-class StackPool:
-    """Hands out made-up stacks of a few planes.
+class StackPool(_Pool[Stack]):
+    """Hands out made-up stacks of a few planes; at least one object is on two of them.
 
     Parameters
     ----------
@@ -211,14 +232,10 @@ class StackPool:
     """
 
     def __init__(self, stacks: list[Stack], size: int = 60, uses: float = 10.0) -> None:
+        super().__init__(size, uses)
         self._stacks = stacks
-        self._size, self._uses = size, uses
-        self._kept: list[Stack] = []
 
-    def draw(self, rng: np.random.Generator) -> Stack:
-        """A stack, sometimes a new one; at least one object is on two planes."""
-        if len(self._kept) >= self._size and rng.random() > 1 / self._uses:
-            return self._kept[int(rng.integers(len(self._kept)))]
+    def _new(self, rng: np.random.Generator) -> Stack:
         made = None
         while made is None:
             if self._stacks and rng.random() < 0.55:
@@ -226,8 +243,4 @@ class StackPool:
                 made = painted_stack(some, rng)
             else:
                 made = wandering(rng)
-        if len(self._kept) < self._size:
-            self._kept.append(made)
-        else:
-            self._kept[int(rng.integers(self._size))] = made
         return made
