@@ -80,20 +80,25 @@ def test_an_accepted_propagation_is_followed_again(
     assert (again.asked, again.differing) == (len(step.planes), [])
 
 
+def stop_after_two(desk: PropagateDesk, gate: Gate) -> None:
+    """Propagate, and stop when two planes are done."""
+    gate.close()
+    desk.widget.start()
+    gate.let(1)
+    desk.until("running")
+    gate.let(2)
+    desk.wait(lambda: (desk.controller.desk.progress or (0, 0))[0] == 2)
+    desk.controller.cancel()
+    gate.release()
+    desk.until("review")
+
+
 def test_half_a_propagation_comes_back_and_resumes(
     open_desk: Any, thread: Any, follower: Any, gate: Gate
 ) -> None:
     first = open_desk(SegmentSession(thread=thread, loader=follower.load))
     first.see_object(3, 33, 30)
-    gate.close()
-    first.widget.start()
-    gate.let(1)
-    first.until("running")
-    gate.let(2)
-    first.wait(lambda: (first.controller.desk.progress or (0, 0))[0] == 2)
-    first.controller.cancel()
-    gate.release()
-    first.until("review")
+    stop_after_two(first, gate)
     left, areas = first.controller.desk.unfinished, first.areas(first.preview)
     assert left
     found = kept(first)
@@ -141,15 +146,7 @@ def test_a_propagation_through_channels_is_followed_again_and_gone_on_with(
     first = opened()
     compose(first)
     first.see_object(3, 33, 30)
-    gate.close()
-    first.widget.start()
-    gate.let(1)
-    first.until("running")
-    gate.let(2)
-    first.wait(lambda: (first.controller.desk.progress or (0, 0))[0] == 2)
-    first.controller.cancel()
-    gate.release()
-    first.until("review")
+    stop_after_two(first, gate)
     left, areas = first.controller.desk.unfinished, first.areas(first.preview)
     channels = first.controller.desk.run.stack.plane(0).key.channels
     assert len(channels) == 2
