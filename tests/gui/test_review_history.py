@@ -166,6 +166,43 @@ def test_keep_old_restores_all_and_use_can_be_undone(desk: Any) -> None:
     window.wait(lambda: areas(follow, 1) == old)
 
 
+def test_redo_of_a_correction_asks_again_before_it_replaces_planes(desk: Any) -> None:
+    window, layer, follow = desk
+    old = areas(follow, 1)
+    follow.strip(4, row=0)
+    layer.data[5:, 34:45, :50] = 20
+    window.click(layer, (4, 36, 34), SHIFT)
+    follow.until("changes")
+    undo(window)
+    window.wait(lambda: areas(follow, 1) == old)
+    window.key(Qt.Key.Key_Z, CONTROL | SHIFT)
+    window.wait(lambda: areas(follow, 1)[4] < old[4])
+    assert areas(follow, 1)[5:] == old[5:]
+    follow.until("changes")
+    assert areas(follow, 1)[5:] == old[5:]
+    # it is the correction that goes, also now
+    window.qtbot.mouseClick(follow.widget.changes.no, LEFT)
+    window.wait(lambda: areas(follow, 1) == old)
+
+
+def test_undo_of_a_second_correction_brings_no_changes_nobody_agreed_to(desk: Any) -> None:
+    window, layer, follow = desk
+    old = areas(follow, 1)
+    follow.strip(4, row=0)
+    layer.data[5:, 34:45, :50] = 20
+    window.click(layer, (4, 36, 34), SHIFT)
+    follow.until("changes")
+    first = areas(follow, 1)
+    window.click(layer, (4, 33, 37), SHIFT)
+    window.wait(lambda: areas(follow, 1)[4] < first[4])
+    follow.until("changes")
+    undo(window)
+    window.wait(lambda: areas(follow, 1) == first)
+    assert areas(follow, 1)[5:] == old[5:]
+    known = follow.controller.desk.run.engine.outcomes()[1, 5].mask
+    assert known is not None and known.area == old[5]
+
+
 def test_the_accepted_propagation_is_one_step(desk: Any) -> None:
     window, _, follow = desk
     before = follow.labels.copy()

@@ -133,6 +133,38 @@ def test_changes_are_shown_before_they_are_final(run, stack) -> None:
     assert run.outcomes()[1, 10].state == "locked"
 
 
+def test_changes_that_nobody_agreed_to_are_no_part_of_what_was_known(run, stack) -> None:
+    run.start([seed(stack)]).result(WAIT)
+    run.correct(seed(stack, plane=8, columns=slice(0, 40))).result(WAIT)
+    corrected = {place: item.mask.area for place, item in run.outcomes().items()}
+    stack[9:, :, 45:] = 20  # from now on the object looks different there
+    assert run.repropagate([1]).result(WAIT).planes
+    undecided = {place: item.mask.area for place, item in run.outcomes().items()}
+    assert undecided != corrected
+    run.swap(run.swap(None).result(WAIT)).result(WAIT)
+    after = {place: item.mask.area for place, item in run.outcomes().items()}
+    assert after == corrected
+
+
+def test_what_is_said_while_changes_are_found_stays(run, stack) -> None:
+    run.start([seed(stack)]).result(WAIT)
+    before = {place: item.mask.area for place, item in run.outcomes().items()}
+    run.correct(seed(stack, plane=8, columns=slice(0, 40))).result(WAIT)
+    said = []
+
+    def on_plane(plane, outcomes) -> None:
+        if not said:
+            said.append(run.correct(seed(stack, plane=2, columns=slice(0, 40))))
+            said.append(run.lock(1, 9))
+            run.cancel()
+
+    run.repropagate([1], on_plane=on_plane).result(WAIT)
+    run.discard_changes().result(WAIT)
+    found = run.outcomes()
+    assert found[1, 2].mask.area == said[0].result(WAIT).mask.area < before[1, 2]
+    assert (found[1, 9].state, found[1, 9].mask.area) == ("locked", before[1, 9])
+
+
 def test_locks_and_clears_and_removal(run, stack) -> None:
     run.start([seed(stack)]).result(WAIT)
     assert run.lock(1, 8).result(WAIT).state == "locked"

@@ -199,10 +199,13 @@ class PropagationRun:
         return Known(objects, dict(self.parents), frozenset(self._rejected))
 
     def swap(self, state: Known | None) -> Future[Known]:
-        """What is known now; goes back to another state first where one is given."""
+        """What is known now; goes back to another state first where one is given.
+
+        Changes that :meth:`repropagate` found and nobody has agreed to are no part of it.
+        """
 
         def job(engine: StackPropagator) -> Known:
-            now = self._known(engine.snapshot())
+            now = self._known(self._before or engine.snapshot())
             if state is not None:
                 engine.restore(state.objects)
                 self.parents = dict(state.parents)
@@ -216,13 +219,13 @@ class PropagationRun:
     def discard_changes(self) -> Future[None]:
         """Go back to before :meth:`repropagate`; the corrections stay."""
 
-        def job(engine: StackPropagator) -> None:
-            if self._before is not None:
-                engine.restore(self._before)
-                self._before = None
-                self._trust.note_all(engine)
+        return self._ask(self._forget_changes)
 
-        return self._ask(job)
+    def _forget_changes(self, engine: StackPropagator) -> None:
+        if self._before is not None:
+            engine.restore(self._before)
+            self._before = None
+            self._trust.note_all(engine)
 
     def estimate(
         self,
@@ -250,7 +253,7 @@ class PropagationRun:
             self._trust.note(engine, [outcome])
             return outcome
 
-        return self._ask(job)
+        return self._say(job)
 
     def lock(self, object_id: int, plane: int) -> Future[PlaneOutcome]:
         """Take the mask of a plane as verified."""
@@ -264,7 +267,7 @@ class PropagationRun:
             self._trust.note_all(engine, object_id)
             return outcome
 
-        return self._ask(job)
+        return self._say(job)
 
     def clear(self, object_id: int, plane: int) -> Future[PlaneOutcome]:
         """Say that the object is not on this plane."""
@@ -277,7 +280,7 @@ class PropagationRun:
             engine.remove(object_id)
             self._trust.note_all(engine, object_id)
 
-        return self._ask(job)
+        return self._say(job)
 
     def accept_division(
         self, division: Division, ids: tuple[int, int] | None = None
@@ -303,7 +306,7 @@ class PropagationRun:
             self._trust.note_all(engine)
             return daughters
 
-        return self._ask(job)
+        return self._say(job)
 
     def reject_division(self, division: Division) -> None:
         """Do not propose this division again."""
@@ -459,7 +462,16 @@ class PropagationRun:
             self._trust.note_all(engine, outcome.id)
             return outcome
 
-        return self._ask(noted)
+        return self._say(noted)
+
+    def _say(self, job: Callable[[StackPropagator], T]) -> Future[T]:
+        """Queue what the user says: it is about what was shown, changes found excepted."""
+
+        def said(engine: StackPropagator) -> T:
+            self._forget_changes(engine)
+            return job(engine)
+
+        return self._ask(said)
 
     def _take_seeds(
         self, engine: StackPropagator, seeds: tuple[Seed, ...], on_plane: OnPlane | None

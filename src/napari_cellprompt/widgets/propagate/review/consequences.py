@@ -115,6 +115,8 @@ class Consequences:
         if self._void:
             self._void = False
             desk.enter("review")
+            if self._again:
+                self.find()
             return
         if changes is None:
             desk.enter("review")
@@ -196,7 +198,7 @@ class Consequences:
         self.pause()
         self.overlay.close()
         if self.tracking and self._desk.run is not None:
-            self._void = True
+            self._void, self._again = True, False
             self._desk.run.engine.cancel()
         elif self._desk.stage == "changes":
             self._desk.enter("review")

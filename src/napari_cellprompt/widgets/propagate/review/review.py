@@ -273,12 +273,12 @@ class Review:
     def _changed_by_hand(self, outcome: PlaneOutcome, text: str, moment: Moment) -> None:
         """Show what the user asked for at once; other planes follow after a pause."""
         self._desk.draw([outcome])
-        self.said.corrected.add(outcome.id)
+        # A run that is on takes corrections into account by itself.
         follows = self._desk.stage == "running" and not self.consequences.tracking
         self.steps.note(text, moment, undecided=not follows)
-        if follows:
-            return  # the run takes corrections into account by itself
-        self.consequences.find_soon()
+        if not follows:
+            self.said.corrected.add(outcome.id)
+            self.consequences.find_soon()
 
     def _leave(self) -> None:
         """Give up what is asked or tracked, since another moment is gone to."""
@@ -311,6 +311,9 @@ class Review:
                 desk.object_id = min(ids, default=None)
             self.object_chosen()
         self._work.start(draw(), drawn)
+        if self.said.corrected:
+            # what the correction changes elsewhere was not agreed to: it is asked again
+            self.consequences.find_soon()
 
     # --- single planes ---------------------------------------------------------------
 
@@ -337,6 +340,7 @@ class Review:
         if self._desk.stage == "changes":
             self._desk.tell("Use the changes or keep the old masks first.")
             return
+        self.consequences.drop_pending()
         known = run.engine.outcomes().get(place)
         locked = known is not None and known.state == "locked"
         moment = self.steps.moment()

@@ -57,6 +57,8 @@ class Moment:
     said: Said
     engine: Any = None
     """The engine's state, as soon as it has told."""
+    undecided: int = 0
+    """How many steps up to here have consequences that are not decided about."""
 
 
 class ReviewSteps:
@@ -97,7 +99,7 @@ class ReviewSteps:
             State of the engine, where it is known; else it is asked, ahead of whatever
             is queued after this.
         """
-        moment, run = Moment(self._said.copy(), engine), self._desk.run
+        moment, run = Moment(self._said.copy(), engine, self._undecided), self._desk.run
         if run is not None and engine is None:
 
             def told(future: Future[Any]) -> None:
@@ -148,8 +150,7 @@ class ReviewSteps:
     def take_back(self) -> None:
         """Undo all steps since the last decision; redo brings them again."""
         segment = self._desk.segment
-        count, self._undecided = self._undecided, 0
-        for _ in range(count):
+        for _ in range(self._undecided):
             last = None if segment is None else segment.place.steps.history.last
             if segment is not None and last is not None and last.owner is self._desk.run:
                 segment.place.steps.history.undo()
@@ -158,8 +159,9 @@ class ReviewSteps:
         """Go to a moment; returns the one that is left."""
         run = self._desk.run
         self._leave()
-        left = Moment(self._said.copy())
+        left = Moment(self._said.copy(), undecided=self._undecided)
         self._said.put(moment.said)
+        self._undecided = moment.undecided
         if run is None:
             return left
 
