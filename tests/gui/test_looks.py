@@ -70,6 +70,22 @@ def docks(window: Window) -> list[QDockWidget]:
     return [dock for dock in main.findChildren(QDockWidget) if "ellprompt" in dock.name]
 
 
+def test_buttons_stay_in_place_while_texts_come_and_go(window: Window) -> None:
+    widget = window.widget
+    assert widget is not None
+    accept = widget.panel.buttons["accept"]
+    # a session is kept from the first click on, and says so above
+    window.click(window.viewer.layers["squares"], (30, 40))
+    window.see_mask()
+    window.settle()
+    there = accept.y()
+    assert widget.panel.mask_line.text()
+    window.key(Qt.Key.Key_Q)
+    window.settle()
+    assert not widget.panel.mask_line.text()
+    assert accept.y() == there
+
+
 @pytest.mark.parametrize("first", TITLES)
 def test_every_widget_and_every_pair_fits_a_screen_of_800(bare: Any, first: str) -> None:
     """A widget, and beside it each of those that come after it in the list; both themes."""

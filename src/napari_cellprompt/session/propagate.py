@@ -218,7 +218,6 @@ class PropagationRun:
 
     def discard_changes(self) -> Future[None]:
         """Go back to before :meth:`repropagate`; the corrections stay."""
-
         return self._ask(self._forget_changes)
 
     def _forget_changes(self, engine: StackPropagator) -> None:

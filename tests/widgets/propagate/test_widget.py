@@ -246,6 +246,20 @@ def test_numbers_of_objects(desk: PropagateDesk) -> None:
     assert [area > 0 for area in desk.areas(desk.preview, 2)] == [0, 0, 1, 1, 1, 0, 0, 0]
 
 
+def test_what_there_is_to_follow_is_chosen_already(desk: PropagateDesk) -> None:
+    assert desk.form.what.value == "screen"
+    desk.accept_object(3, 70, 66)
+    desk.segment.propagate()
+    assert desk.form.what.value == "last"
+    desk.see_object(3, 33, 30)
+    desk.segment.propagate()
+    assert desk.form.what.value == "screen"
+    desk.segment.accept()
+    desk.form.what.value = "plane"
+    desk.segment.propagate()
+    assert desk.form.what.value == "plane"
+
+
 def test_the_last_object_up_to_here(desk: PropagateDesk) -> None:
     desk.accept_object(3, 70, 66)
     desk.form.what.value = "last"

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from napari_cellprompt.session.propagate import Seed
     from napari_cellprompt.widgets.segment.controller import SegmentController
 
-    from .form import Choices
+    from .form import Choices, What
 
-__all__ = ["Collected", "collect", "make_seeds"]
+__all__ = ["Collected", "collect", "make_seeds", "suggested"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,26 @@ class Collected:
     labels: tuple[NDArray[np.integer[Any]], ...] = ()
     """One plane of ids for each of ``planes``, at the size of the image's plane."""
     on_screen: bool = field(default=False)
+
+
+def suggested(what: What, segment: SegmentController) -> What:
+    """What there is to follow: the object on screen, else the last accepted one.
+
+    Parameters
+    ----------
+    what : str
+        What is chosen now; a choice of several objects stays.
+    segment : SegmentController
+        Has the mask and the Labels layer.
+    """
+    if what not in ("screen", "last"):
+        return what
+    if segment.waiting or segment.candidate is not None:
+        return "screen"
+    labels = segment.place.chosen.labels
+    if labels is None or segment.place.acceptor.store(labels).last is None:
+        return what
+    return "last"
 
 
 def collect(choices: Choices, segment: SegmentController, stack: LayerStack) -> Collected:

@@ -26,6 +26,7 @@ from .desk import READY
 from .form import PropagateForm
 from .panel import ChoiceList, PropagatePanel
 from .run import rows_of
+from .seeds import suggested
 from .strip import ConfidenceStrip
 
 if TYPE_CHECKING:
@@ -96,13 +97,25 @@ class PropagateWidget(QWidget):
         )
         self.segment: SegmentWidget | None = open_beside(viewer, "Segment")
         self._strip_area = QScrollArea()
-        self._accent = Accent(viewer, self.panel.buttons["accept"])
+        # One at most can be pressed at a time: the next step.
+        self._accent = Accent(
+            viewer,
+            self.panel.buttons["start"],
+            self.panel.buttons["accept"],
+            self.changes.yes,
+        )
         # Layout, state, connections.
         self._lay_out()
         self._connect()
         self.controller.attach(self.segment.controller)
         self._show_axes()
+        self.suggest()
         self._show()
+
+    def suggest(self) -> None:
+        """Choose what there is to follow, before the user does."""
+        if self.segment is not None and self.desk.stage == "idle":
+            self.form.what.value = suggested(self.form.what.value, self.segment.controller)
 
     def start(self) -> None:
         """Follow the chosen objects."""

@@ -58,7 +58,7 @@ class ActionPanel(QWidget):
         for name, text, tip, has_state in _BUTTONS:
             self.buttons[name] = push_button(text, tip, actions[name])
             self.buttons[name].setCheckable(has_state)
-        self.status_line, self.mask_line, self.model_line = (text_line() for _ in range(3))
+        self.status_line, self.mask_line, self.model_line = map(text_line, (2, 2, 0))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

@@ -285,7 +285,7 @@ class SegmentWidget(QWidget):
 
     def propagate(self) -> None:
         """Open the widget that follows objects through the stack."""
-        open_dock(self._viewer, "Propagate")
+        open_dock(self._viewer, "Propagate").suggest()
 
     # --- life ----------------------------------------------------------------------
 

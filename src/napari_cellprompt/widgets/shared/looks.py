@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from napari.components import ViewerModel
+    from qtpy.QtGui import QShowEvent
 
 __all__ = [
     "Accent",
@@ -72,13 +73,39 @@ def rule() -> QFrame:
     return line
 
 
-def text_line() -> QLabel:
-    """An empty text that breaks its lines and never widens the dock."""
-    label = QLabel()
+def text_line(lines: int = 0) -> QLabel:
+    """An empty text that breaks its lines and never widens the dock.
+
+    Parameters
+    ----------
+    lines : int
+        Room that is kept for so many lines: the buttons below stay where they are while
+        texts come and go.
+    """
+    label = _Text(lines)
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label
+
+
+class _Text(QLabel):
+    """A text with room for some lines."""
+
+    def __init__(self, lines: int) -> None:
+        super().__init__()
+        self._lines = lines
+        if lines:
+            self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Measure: font and padding are those of napari's style only from now on."""
+        super().showEvent(event)
+        if self._lines:
+            text = self.text()
+            self.setText("\n".join("x" * self._lines))
+            self.setMinimumHeight(self.heightForWidth(self.width()))
+            self.setText(text)
 
 
 def key_label(table: Sequence[tuple[str, str]]) -> QLabel:
