@@ -79,7 +79,7 @@ class EverythingForm:
         self.clean = _pixels(
             "Holes, islands", 0, "Pixels; smaller ones are filled, dropped"
         )
-        self.border = CheckBox(text="Leave out what the border cuts", value=False, label="")
+        self.border = CheckBox(text="Drop what the border cuts", value=False, label="")
         self.top, self.filters = QWidget(), QWidget()
         fill_rows(self.top, self.mode, self.planes, self.region, self.size)
         fill_rows(self.filters, *self._boxes)
