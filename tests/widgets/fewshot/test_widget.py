@@ -10,9 +10,15 @@ import pytest
 import tifffile
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QFileDialog,
+)
 from tests.brightness import BrightSegmenter
-from tests.gui.window import Window
+from tests.gui.window import CONTROL, Window
 from tests.two_kinds import disks_and_bars
 from tests.widgets.conftest import labels_of
 
@@ -201,6 +207,40 @@ def test_examples_are_taken_from_where_segment_writes(desk) -> None:
     opened.widget.form.labels.value = other
     opened.window.viewer.add_labels(np.zeros(image.shape, np.uint8), name="third")
     assert opened.widget.form.labels.value is other
+
+
+def test_after_a_slider_and_accept_all_the_keys_work_and_ids_are_not_used_again(
+    desk,
+) -> None:
+    image, disks, _ = disks_and_bars(0)
+    it = desk(image)
+    it.segment.start()
+    it.show_disks(disks)
+    it.window.viewer.layers.selection.active = it.segment.form.points.value
+    it.press("find")
+    slider = it.widget.form.threshold.native
+    QTest.mouseClick(slider, Qt.MouseButton.LeftButton)
+    slider.setFocus()
+    it.press("commit")
+    focus = QApplication.focusWidget()
+    assert not isinstance(focus, QAbstractSlider | QAbstractSpinBox | QAbstractButton)
+    target = it.segment.form.labels.value
+    highest = int(target.data.max())
+    # to where the keyboard is, as the window system would
+    QTest.keyClick(focus or it.window.canvas, Qt.Key.Key_Z, CONTROL)
+    it.window.wait(lambda: int(it.segment.form.labels.value.data.max()) < highest, 5)
+    positive = it.segment.panel.buttons["sign"].text()
+    QTest.keyClick(QApplication.focusWidget() or it.window.canvas, Qt.Key.Key_T)
+    it.window.wait(lambda: it.segment.panel.buttons["sign"].text() != positive)
+    QTest.keyClick(QApplication.focusWidget() or it.window.canvas, Qt.Key.Key_T)
+    # the numbers of what was undone are kept, for redo to find them
+    row, column = np.argwhere(disks == 1).mean(0)
+    it.window.viewer.fit_to_view()
+    it.window.settle()
+    it.window.click(it.window.viewer.layers["cells"], (int(row), int(column)))
+    it.window.see_mask()
+    it.window.key(Qt.Key.Key_A)
+    assert int(it.segment.form.labels.value.data.max()) == highest + 1
 
 
 def test_looking_at_examples_shows_progress_and_stops(desk, monkeypatch) -> None:
