@@ -228,7 +228,7 @@ def test_after_a_slider_and_accept_all_the_keys_work_and_ids_are_not_used_again(
     highest = int(target.data.max())
     # to where the keyboard is, as the window system would
     QTest.keyClick(focus or it.window.canvas, Qt.Key.Key_Z, CONTROL)
-    it.window.wait(lambda: int(it.segment.form.labels.value.data.max()) < highest, 5)
+    it.window.wait(lambda: int(it.segment.form.labels.value.data.max()) < highest)
     positive = it.segment.panel.buttons["sign"].text()
     QTest.keyClick(QApplication.focusWidget() or it.window.canvas, Qt.Key.Key_T)
     it.window.wait(lambda: it.segment.panel.buttons["sign"].text() != positive)
