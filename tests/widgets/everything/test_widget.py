@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tests.brightness import BrightSegmenter, disks
-from tests.gui.window import Window
+from tests.gui.window import CONTROL, Window
 from tests.widgets.conftest import labels_of, paint
 
 from napari_cellprompt.core.masks.matching import average_precision
@@ -92,6 +92,29 @@ def test_find_filter_accept_undo(search) -> None:
     assert not desk.labels.any()
     desk.segment.controller.redo()
     assert desk.labels.max() == 5
+
+
+def test_undo_by_key_holds_with_another_labels_layer_active(search) -> None:
+    """That layer's own undo had the key, and nothing happened."""
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(image)
+    layers = desk.window.viewer.layers
+    desk.find()
+    other = desk.window.viewer.add_labels(np.zeros_like(image, dtype=int), name="mine")
+    layers.selection.active = other
+    desk.press("commit")
+    desk.settle()
+    assert desk.labels.max() == 5
+    desk.window.key(Qt.Key.Key_Z, CONTROL)
+    desk.window.wait(lambda: not desk.labels.any(), 5)
+    # with the layer itself active its own undo does the same
+    desk.find()
+    layers.selection.active = target = desk.segment.form.labels.value
+    desk.press("commit")
+    desk.settle()
+    assert layers.selection.active == target
+    desk.window.key(Qt.Key.Key_Z, CONTROL)
+    desk.window.wait(lambda: not desk.labels.any(), 5)
 
 
 def test_accepted_objects_are_kept_and_ids_go_on(search) -> None:
