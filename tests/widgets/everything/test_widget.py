@@ -94,6 +94,30 @@ def test_find_filter_accept_undo(search) -> None:
     assert desk.labels.max() == 5
 
 
+def test_buttons_stay_in_place_while_something_is_looked_for(search) -> None:
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(image)
+    button, bar = desk.widget.buttons["commit"], desk.widget.bar
+    place = button.mapTo(desk.widget, button.rect().topLeft())
+    gate = threading.Event()
+    features = desk.segmenter.model.features
+
+    def waiting(plane: Any, view: Any, *, cancelled: Any = None) -> Any:
+        assert gate.wait(20)
+        return features(plane, view, cancelled=cancelled)
+
+    desk.segmenter.model.features = waiting
+    desk.press("run")
+    desk.window.settle()
+    assert bar.isVisible()
+    assert button.mapTo(desk.widget, button.rect().topLeft()) == place
+    gate.set()
+    desk.settle()
+    desk.window.settle()
+    assert not bar.isVisible()
+    assert button.mapTo(desk.widget, button.rect().topLeft()) == place
+
+
 def test_undo_by_key_holds_with_another_labels_layer_active(search) -> None:
     """That layer's own undo had the key, and nothing happened."""
     image, _ = disks((64, 90), CENTRES, 8)
@@ -107,6 +131,7 @@ def test_undo_by_key_holds_with_another_labels_layer_active(search) -> None:
     assert desk.labels.max() == 5
     desk.window.key(Qt.Key.Key_Z, CONTROL)
     desk.window.wait(lambda: not desk.labels.any(), 5)
+    assert "undone" in desk.status
     # with the layer itself active its own undo does the same
     desk.find()
     layers.selection.active = target = desk.segment.form.labels.value
