@@ -56,6 +56,11 @@ def test_an_object_on_screen_goes_through_the_stack_into_labels(
     desk.until("idle")
     assert desk.areas(desk.labels) == pytest.approx(expected, rel=0.15)
     assert "One undo" in desk.controller.desk.status
+    written = desk.labels.copy()
+    desk.segment.controller.undo()
+    assert "undone" in desk.controller.desk.status
+    desk.segment.controller.redo()
+    np.testing.assert_array_equal(desk.labels, written)
     assert desk.controller.desk.preview.layer is None
     assert len(desk.points.data) == 0
     record = desk.segment.controller.place.acceptor.store(

@@ -103,7 +103,7 @@ class PropagatePanel:
             layout = row.layout()
             if isinstance(layout, QGridLayout):
                 layout.addWidget(button, *place)
-        self.status_line = text_line()
+        self.status_line = text_line(3)
         self.bar = progress_bar()
 
     def show_state(self, desk: Desk) -> None:

@@ -185,10 +185,12 @@ def _side(seed: Seed) -> float:
 
 def progress_text(run: Run, progress: Progress) -> str:
     """How far a run has come."""
+    left = f", about {_duration(progress.seconds_left)} left"
+    if progress.done >= progress.total:
+        left = ""  # the duration would be a second at least
     return (
         f"{run.stack.axis.plane_word.capitalize()} {progress.plane} is done "
-        f"({progress.done} of {progress.total}), {progress.seconds_per_plane:.2f} s each, "
-        f"about {_duration(progress.seconds_left)} left."
+        f"({progress.done} of {progress.total}), {progress.seconds_per_plane:.2f} s each{left}."
     )
 
 
