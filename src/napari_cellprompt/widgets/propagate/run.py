@@ -190,7 +190,8 @@ def progress_text(run: Run, progress: Progress) -> str:
         left = ""  # the duration would be a second at least
     return (
         f"{run.stack.axis.plane_word.capitalize()} {progress.plane} is done "
-        f"({progress.done} of {progress.total}), {progress.seconds_per_plane:.2f} s each{left}."
+        f"({progress.done} of {progress.total}), "
+        f"{progress.seconds_per_plane:.2f} s each{left}."
     )
 
 
