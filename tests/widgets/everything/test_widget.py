@@ -142,6 +142,19 @@ def test_undo_by_key_holds_with_another_labels_layer_active(search) -> None:
     desk.window.wait(lambda: not desk.labels.any(), 5)
 
 
+def test_what_was_found_is_told_and_can_be_accepted_without_its_image(search) -> None:
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(image)
+    desk.find()
+    desk.window.viewer.layers.remove("cells")
+    desk.window.settle()
+    assert "5 objects of 5" in desk.status
+    desk.press("commit")
+    desk.settle()
+    assert desk.window.viewer.layers["Cells"].data.max() == 5
+    assert desk.widget.buttons["commit"].isEnabled() is False
+
+
 def test_accepted_objects_are_kept_and_ids_go_on(search) -> None:
     image, _ = disks((64, 90), CENTRES, 8)
     desk = search(image)

@@ -74,7 +74,13 @@ class FoundController:
     @property
     def message(self) -> str:
         """What the user reads: how things stand, or that an image is missing."""
-        return self.status if self.image_there or self.running else NO_IMAGE
+        there = self.image_there or self.running or self.holding
+        return self.status if there else NO_IMAGE
+
+    @property
+    def holding(self) -> bool:
+        """Whether something was found that can be accepted, its image there or not."""
+        raise NotImplementedError
 
     @property
     def writing(self) -> bool:
