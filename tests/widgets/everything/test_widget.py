@@ -76,6 +76,9 @@ def test_find_filter_accept_undo(search) -> None:
     assert "6 objects of" in desk.status
     assert desk.controller.preview.layer.data.max() == 6
     assert not desk.labels.any(), "nothing may be written before it is accepted"
+    desk.press("discard")
+    assert "forgotten" in desk.status
+    desk.find()
     decoded = desk.segmenter.network.decoded
     desk.widget.form.min_area.value = 100
     desk.settle()

@@ -160,7 +160,7 @@ class EverythingWidget(QWidget):
             "run": self.run,
             "cancel": self.controller.cancel,
             "commit": self.controller.commit,
-            "discard": self.controller.discard,
+            "discard": self.controller.forget,
             "propagate": self.propagate,
         }
         for name, action in actions.items():

@@ -153,7 +153,7 @@ class FewshotWidget(QWidget):
             "cancel": controller.cancel,
             "review": controller.review,
             "commit": controller.commit,
-            "discard": controller.discard,
+            "discard": controller.forget,
         }
         for name, action in actions.items():
             self.buttons[name].clicked.connect(ignore_state(action))

@@ -102,6 +102,11 @@ class FoundController:
         self.preview.close()
         self.changed.emit()
 
+    def forget(self) -> None:
+        """Forget what was found, as the user has asked for, and say so."""
+        self.discard()
+        self._tell("What was found is forgotten; nothing was written.")
+
     def close(self, *, leave_layers: bool = False) -> None:
         """No answer arrives after this.
 
