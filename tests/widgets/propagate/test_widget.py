@@ -170,6 +170,17 @@ def test_the_prompts_of_the_user_come_back(desk: PropagateDesk) -> None:
     desk.wait(lambda: segment.prediction is not None and not segment.waiting)
 
 
+def test_a_step_by_button_leaves_a_layer_with_an_undo_of_its_own(
+    desk: PropagateDesk,
+) -> None:
+    desk.see_object(3, 33, 30)
+    desk.propagate()
+    other = desk.viewer.add_labels(np.zeros_like(desk.preview), name="mine")
+    desk.viewer.layers.selection.active = other
+    desk.widget.panel.buttons["lock"].click()
+    desk.wait(lambda: desk.viewer.layers.selection.active == desk.points)
+
+
 def test_painting_into_the_preview_is_a_correction(desk: PropagateDesk) -> None:
     desk.see_object(3, 33, 30)
     desk.propagate()
