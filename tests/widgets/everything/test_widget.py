@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tests.brightness import BrightSegmenter, disks
-from tests.gui.window import Window
+from tests.gui.window import CONTROL, Window
 from tests.widgets.conftest import labels_of, paint
 
 from napari_cellprompt.core.masks.matching import average_precision
@@ -76,6 +76,9 @@ def test_find_filter_accept_undo(search) -> None:
     assert "6 objects of" in desk.status
     assert desk.controller.preview.layer.data.max() == 6
     assert not desk.labels.any(), "nothing may be written before it is accepted"
+    desk.press("discard")
+    assert "forgotten" in desk.status
+    desk.find()
     decoded = desk.segmenter.network.decoded
     desk.widget.form.min_area.value = 100
     desk.settle()
@@ -92,6 +95,67 @@ def test_find_filter_accept_undo(search) -> None:
     assert not desk.labels.any()
     desk.segment.controller.redo()
     assert desk.labels.max() == 5
+
+
+def test_buttons_stay_in_place_while_something_is_looked_for(search) -> None:
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(image)
+    button, bar = desk.widget.buttons["commit"], desk.widget.bar
+    place = button.mapTo(desk.widget, button.rect().topLeft())
+    gate = threading.Event()
+    features = desk.segmenter.model.features
+
+    def waiting(plane: Any, view: Any, *, cancelled: Any = None) -> Any:
+        assert gate.wait(20)
+        return features(plane, view, cancelled=cancelled)
+
+    desk.segmenter.model.features = waiting
+    desk.press("run")
+    desk.window.settle()
+    assert bar.isVisible()
+    assert button.mapTo(desk.widget, button.rect().topLeft()) == place
+    gate.set()
+    desk.settle()
+    desk.window.settle()
+    assert not bar.isVisible()
+    assert button.mapTo(desk.widget, button.rect().topLeft()) == place
+
+
+def test_undo_by_key_holds_with_another_labels_layer_active(search) -> None:
+    """That layer's own undo had the key, and nothing happened."""
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(image)
+    layers = desk.window.viewer.layers
+    desk.find()
+    other = desk.window.viewer.add_labels(np.zeros_like(image, dtype=int), name="mine")
+    layers.selection.active = other
+    desk.press("commit")
+    desk.settle()
+    assert desk.labels.max() == 5
+    desk.window.key(Qt.Key.Key_Z, CONTROL)
+    desk.window.wait(lambda: not desk.labels.any(), 5)
+    assert "undone" in desk.status
+    # with the layer itself active its own undo does the same
+    desk.find()
+    layers.selection.active = target = desk.segment.form.labels.value
+    desk.press("commit")
+    desk.settle()
+    assert layers.selection.active == target
+    desk.window.key(Qt.Key.Key_Z, CONTROL)
+    desk.window.wait(lambda: not desk.labels.any(), 5)
+
+
+def test_what_was_found_is_told_and_can_be_accepted_without_its_image(search) -> None:
+    image, _ = disks((64, 90), CENTRES, 8)
+    desk = search(image)
+    desk.find()
+    desk.window.viewer.layers.remove("cells")
+    desk.window.settle()
+    assert "5 objects of 5" in desk.status
+    desk.press("commit")
+    desk.settle()
+    assert desk.window.viewer.layers["Cells"].data.max() == 5
+    assert desk.widget.buttons["commit"].isEnabled() is False
 
 
 def test_accepted_objects_are_kept_and_ids_go_on(search) -> None:

@@ -216,8 +216,9 @@ def test_after_a_slider_and_accept_all_the_keys_work_and_ids_are_not_used_again(
     it = desk(image)
     it.segment.start()
     it.show_disks(disks)
-    it.window.viewer.layers.selection.active = it.segment.form.points.value
     it.press("find")
+    # the layer with the examples has an undo of its own
+    it.window.viewer.layers.selection.active = it.window.viewer.layers["shown"]
     slider = it.widget.form.threshold.native
     QTest.mouseClick(slider, Qt.MouseButton.LeftButton)
     slider.setFocus()

@@ -67,3 +67,14 @@ def test_the_question_says_both_costs() -> None:
     run = run_of(40)
     text = estimate_text(run, expected(run, Estimate(8000, 1600.0, 10**8), None))
     assert text.startswith("40 objects, about ") and "at most 27 min" in text
+
+
+def test_memory_is_told_only_where_it_matters() -> None:
+    """'Up to 0 MB of memory' was announced."""
+    run = run_of(1, time=True)
+    told = [
+        estimate_text(run, expected(run, Estimate(900, 180.0, size), None))
+        for size in (10**5, 10**8)
+    ]
+    assert "MB" not in told[0]
+    assert "up to 100 MB" in told[1]

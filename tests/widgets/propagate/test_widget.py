@@ -56,6 +56,11 @@ def test_an_object_on_screen_goes_through_the_stack_into_labels(
     desk.until("idle")
     assert desk.areas(desk.labels) == pytest.approx(expected, rel=0.15)
     assert "One undo" in desk.controller.desk.status
+    written = desk.labels.copy()
+    desk.segment.controller.undo()
+    assert "undone" in desk.controller.desk.status
+    desk.segment.controller.redo()
+    np.testing.assert_array_equal(desk.labels, written)
     assert desk.controller.desk.preview.layer is None
     assert len(desk.points.data) == 0
     record = desk.segment.controller.place.acceptor.store(
@@ -163,6 +168,17 @@ def test_the_prompts_of_the_user_come_back(desk: PropagateDesk) -> None:
     desk.viewer.dims.set_current_step(0, 3)
     segment = desk.segment.controller
     desk.wait(lambda: segment.prediction is not None and not segment.waiting)
+
+
+def test_a_step_by_button_leaves_a_layer_with_an_undo_of_its_own(
+    desk: PropagateDesk,
+) -> None:
+    desk.see_object(3, 33, 30)
+    desk.propagate()
+    other = desk.viewer.add_labels(np.zeros_like(desk.preview), name="mine")
+    desk.viewer.layers.selection.active = other
+    desk.widget.panel.buttons["lock"].click()
+    desk.wait(lambda: desk.viewer.layers.selection.active == desk.points)
 
 
 def test_painting_into_the_preview_is_a_correction(desk: PropagateDesk) -> None:

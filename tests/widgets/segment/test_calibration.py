@@ -37,6 +37,7 @@ def test_the_voxel_size_of_the_file_is_told_and_set_by_one_click(opened: Any) ->
     note = desk.widget.calibration
     desk.wait(lambda: not note.isHidden())
     assert "Z 1.5 um, Y 0.2 um, X 0.2 um" in note.line.text()
+    desk.viewer.dims.set_current_step(0, 2)
     plane = tuple(desk.viewer.dims.current_step[:1])
     assert desk.object_at(FIRST, plane) == 1
     points = desk.form.points.value
@@ -48,6 +49,7 @@ def test_the_voxel_size_of_the_file_is_told_and_set_by_one_click(opened: Any) ->
     moved = preview.data_to_world((0,) * preview.ndim)
     assert moved == pytest.approx(np.multiply(shown, (1.5, 0.2, 0.2)))
     assert note.isHidden()
+    assert tuple(desk.viewer.dims.current_step[:1]) == plane, "the same plane is shown"
     labels = desk.form.labels.value
     for layer in (image, points, labels):
         assert tuple(layer.scale) == pytest.approx((1.5, 0.2, 0.2)), layer.name

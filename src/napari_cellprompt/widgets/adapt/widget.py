@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QFormLayout, QProgressBar, QSpinBox, QWidget
+from qtpy.QtWidgets import QFormLayout, QSpinBox, QWidget
 
 from napari_cellprompt.core.adapt.settings import LEAST_OBJECTS, SECONDS
 from napari_cellprompt.layers.ownership import plain
@@ -16,7 +16,13 @@ from napari_cellprompt.widgets.shared.docks import (
     open_beside,
     shut_down_with_window,
 )
-from napari_cellprompt.widgets.shared.looks import Accent, grid_of, push_button, text_line
+from napari_cellprompt.widgets.shared.looks import (
+    Accent,
+    grid_of,
+    progress_bar,
+    push_button,
+    text_line,
+)
 
 from .controller import AdaptController
 from .figures import FigureTable
@@ -61,9 +67,8 @@ class AdaptWidget(QWidget):
             "not_now": push_button("Not now", "Forget the adapted model"),
             "back": push_button("Back", "Work with the model before again"),
         }
-        self.bar = QProgressBar()
+        self.bar = progress_bar()
         self.bar.setRange(0, 100)
-        self.bar.setTextVisible(False)
         self.figures = FigureTable()
         self.status_line = text_line()
         # Layout, state, connections.

@@ -146,6 +146,11 @@ class EverythingController(FoundController):
         if self._run is not None:
             self._run.stop.set()
 
+    @property
+    def holding(self) -> bool:
+        """Whether something was found that can be accepted, its image there or not."""
+        return self.arrangement is not None and self.arrangement.count > 0
+
     def _forget(self) -> None:
         self._run = self.arrangement = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QProgressBar, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_cellprompt.layers.on_top import note_on
 from napari_cellprompt.layers.ownership import plain
@@ -21,6 +21,7 @@ from napari_cellprompt.widgets.shared.looks import (
     Section,
     grid_of,
     ignore_state,
+    progress_bar,
     push_button,
     text_line,
 )
@@ -68,9 +69,8 @@ class EverythingWidget(QWidget):
                 "Follow the objects of this plane through the stack",
             ),
         }
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.status_line = text_line()
+        self.bar = progress_bar()
+        self.status_line = text_line(2)
         # Layout, state, connections.
         self._accent = Accent(viewer, self.buttons["commit"])
         layout = Body(self).rows
@@ -160,7 +160,7 @@ class EverythingWidget(QWidget):
             "run": self.run,
             "cancel": self.controller.cancel,
             "commit": self.controller.commit,
-            "discard": self.controller.discard,
+            "discard": self.controller.forget,
             "propagate": self.propagate,
         }
         for name, action in actions.items():

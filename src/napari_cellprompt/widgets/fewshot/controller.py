@@ -305,6 +305,11 @@ class FewshotController(FoundController):
             self.toggle(event.position)
 
     @property
+    def holding(self) -> bool:
+        """Whether something was found that can be accepted, its image there or not."""
+        return any(self.chosen.values())
+
+    @property
     def chosen(self) -> dict[int, list[ScoredObject]]:
         """What would be accepted, by the number of its plane."""
         if self._run is None:

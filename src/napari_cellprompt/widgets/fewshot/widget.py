@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QProgressBar, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 
 from napari_cellprompt.layers.ownership import plain
 from napari_cellprompt.widgets.shared.body import Body
@@ -21,6 +21,7 @@ from napari_cellprompt.widgets.shared.looks import (
     Section,
     grid_of,
     ignore_state,
+    progress_bar,
     push_button,
     text_line,
 )
@@ -78,9 +79,8 @@ class FewshotWidget(QWidget):
         self.buttons["folder"].setToolTip(
             "Labels of each image go beside it, as NAME_labels.tif, with a table of scores"
         )
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.status_line = text_line()
+        self.bar = progress_bar()
+        self.status_line = text_line(2)
         # Layout, state, connections.
         self._accent = Accent(viewer, self.buttons["commit"])
         layout = Body(self).rows
@@ -153,7 +153,7 @@ class FewshotWidget(QWidget):
             "cancel": controller.cancel,
             "review": controller.review,
             "commit": controller.commit,
-            "discard": controller.discard,
+            "discard": controller.forget,
         }
         for name, action in actions.items():
             self.buttons[name].clicked.connect(ignore_state(action))

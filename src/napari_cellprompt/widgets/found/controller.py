@@ -61,7 +61,10 @@ class FoundController:
         self.running = False
         self._drawing = Latest(self._bridge, "cellprompt-found")
         self._writing = SlicedWork(self._bridge)
+        self._written = ""
+        """What was told of the objects that were written last, or of their undo."""
         place.chosen_changed.connect(self.changed.emit)
+        place.steps.moved.connect(self._taken_back)
 
     @property
     def image_there(self) -> bool:
@@ -71,7 +74,13 @@ class FoundController:
     @property
     def message(self) -> str:
         """What the user reads: how things stand, or that an image is missing."""
-        return self.status if self.image_there or self.running else NO_IMAGE
+        there = self.image_there or self.running or self.holding
+        return self.status if there else NO_IMAGE
+
+    @property
+    def holding(self) -> bool:
+        """Whether something was found that can be accepted, its image there or not."""
+        raise NotImplementedError
 
     @property
     def writing(self) -> bool:
@@ -93,6 +102,11 @@ class FoundController:
         self.preview.close()
         self.changed.emit()
 
+    def forget(self) -> None:
+        """Forget what was found, as the user has asked for, and say so."""
+        self.discard()
+        self._tell("What was found is forgotten; nothing was written.")
+
     def close(self, *, leave_layers: bool = False) -> None:
         """No answer arrives after this.
 
@@ -103,6 +117,7 @@ class FoundController:
             then would wake widgets that Qt has deleted.
         """
         self._place.chosen_changed.disconnect(self.changed.emit)
+        self._place.steps.moved.disconnect(self._taken_back)
         if leave_layers:
             self._stop()
         else:
@@ -158,12 +173,19 @@ class FoundController:
                 return
             commit.note(self._place.steps)
             self.discard()
-            self._tell(commit.message)
+            self._written = commit.message
+            self._tell(self._written)
             if then is not None:
                 then()
 
         self._writing.start(commit.work(), done)
         self._tell("Writing the objects ...")
+
+    def _taken_back(self, what: str, text: str) -> None:
+        """Say so here as well, as long as it is told that the objects are there."""
+        if self._written and self.status == self._written:
+            self._written = text
+            self._tell(text)
 
     def _tell(self, text: str) -> None:
         self.status = text

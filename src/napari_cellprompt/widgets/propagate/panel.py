@@ -11,13 +11,17 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QListWidget,
     QListWidgetItem,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_cellprompt.widgets.shared.looks import grid_of, push_button, text_line
+from napari_cellprompt.widgets.shared.looks import (
+    grid_of,
+    progress_bar,
+    push_button,
+    text_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,10 +103,8 @@ class PropagatePanel:
             layout = row.layout()
             if isinstance(layout, QGridLayout):
                 layout.addWidget(button, *place)
-        self.status_line = text_line()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setMaximumHeight(8)
+        self.status_line = text_line(3)
+        self.bar = progress_bar()
 
     def show_state(self, desk: Desk) -> None:
         """Bring everything up to date."""

@@ -48,6 +48,8 @@ __all__ = [
     "summary_text",
 ]
 
+_WORTH_TELLING = 1e7
+"""Bytes of memory from which on they are told."""
 LONG, LARGE = 60.0, 2e9
 """Seconds and bytes beyond which a run is announced before it starts: a shorter one can
 be stopped as soon as the question could be answered."""
@@ -143,10 +145,9 @@ def estimate_text(run: Run, cost: Expected) -> str:
     text = f"{objects}, about {cost.planes} {word}s in all: about {_duration(cost.seconds)}"
     if cost.at_most > 1.5 * cost.seconds:
         text += f", at most {_duration(cost.at_most)}"
-    return (
-        f"{text}, and up to {cost.nbytes / 1e6:.0f} MB of memory. Stop keeps what is done. "
-        "Press Propagate now to start."
-    )
+    if cost.nbytes >= _WORTH_TELLING:
+        text += f", and up to {cost.nbytes / 1e6:.0f} MB of memory"
+    return f"{text}. Stop keeps what is done. Press Propagate now to start."
 
 
 def expected(run: Run, estimate: Estimate, measured: float | None) -> Expected:
@@ -185,10 +186,13 @@ def _side(seed: Seed) -> float:
 
 def progress_text(run: Run, progress: Progress) -> str:
     """How far a run has come."""
+    left = f", about {_duration(progress.seconds_left)} left"
+    if progress.done >= progress.total:
+        left = ""  # the duration would be a second at least
     return (
         f"{run.stack.axis.plane_word.capitalize()} {progress.plane} is done "
-        f"({progress.done} of {progress.total}), {progress.seconds_per_plane:.2f} s each, "
-        f"about {_duration(progress.seconds_left)} left."
+        f"({progress.done} of {progress.total}), "
+        f"{progress.seconds_per_plane:.2f} s each{left}."
     )
 
 

@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_cellprompt.layers.prompting.drawn import Drawing
 from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.session.history import History, Moved, Step
+from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen, bring_undo_near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from napari_cellprompt.layers.coordinates import PlaneView
     from napari_cellprompt.layers.labels.accept import Acceptor
     from napari_cellprompt.session.objects import ObjectRecord
-    from napari_cellprompt.widgets.segment.canvas.prompt_layers import Chosen
 
 __all__ = ["DRAWING", "DrawingHistory", "Steps"]
 
@@ -51,6 +51,11 @@ class DrawingHistory:
         self._step: Step | None = None
         self._ends: list[Drawing] = []
         self._since = 0.0
+
+    @property
+    def chosen(self) -> Chosen | None:
+        """The layers that are looked at."""
+        return self._chosen
 
     def start(self, chosen: Chosen) -> None:
         """Look at these layers from now on; what is in them is no step."""
@@ -152,6 +157,19 @@ class Steps:
         """Shows where the user looks meanwhile what was taken back."""
         self._warned_of: Step | None = None
 
+    def done(self, step: Step, labels: Labels | None = None) -> None:
+        """Make something the last step, and have Ctrl+Z take it back.
+
+        Parameters
+        ----------
+        step : Step
+            What was done.
+        labels : napari.layers.Labels, optional
+            Where it was written; its own undo takes back the same.
+        """
+        self.history.push(step)
+        bring_undo_near(self._viewer, self.drawing.chosen or Chosen(), labels)
+
     def accepted(
         self,
         labels: Labels,
@@ -199,13 +217,14 @@ class Steps:
 
         numbers = ", ".join(str(record.id) for record in records[:5])
         more = ", ..." if len(records) > 5 else ""
-        self.history.push(
+        self.done(
             Step(
                 f"Object{'s' if len(records) > 1 else ''} {numbers}{more}",
                 undo=lambda: move(True),
                 redo=lambda: move(False),
                 nbytes=0 if before is None else 2 * before.nbytes,
-            )
+            ),
+            labels,
         )
 
     def undo(self, chosen: Chosen) -> str:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
     QLabel,
+    QProgressBar,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -30,6 +31,7 @@ __all__ = [
     "grid_of",
     "ignore_state",
     "key_label",
+    "progress_bar",
     "push_button",
     "rule",
     "text_line",
@@ -71,6 +73,17 @@ def rule() -> QFrame:
     line.setFixedHeight(5)
     line.setEnabled(False)
     return line
+
+
+def progress_bar() -> QProgressBar:
+    """A thin bar that keeps its place while it is not shown: nothing below it moves."""
+    bar = QProgressBar()
+    bar.setTextVisible(False)
+    bar.setMaximumHeight(8)
+    policy = bar.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    bar.setSizePolicy(policy)
+    return bar
 
 
 def text_line(lines: int = 0) -> QLabel:

@@ -133,7 +133,7 @@ class ReviewSteps:
             return Moved.DONE
 
         self._undecided = self._undecided + 1 if undecided else 0
-        segment.place.steps.history.push(
+        segment.place.steps.done(
             Step(
                 text,
                 undo=lambda: move(0),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Chosen",
+    "bring_undo_near",
     "clear_prompts",
     "drop_unused",
     "put_below",
@@ -63,6 +64,29 @@ def start_tool(viewer: ViewerModel, chosen: Chosen, *, box: bool) -> None:
     layer.visible = True
     viewer.layers.selection.active = layer
     layer.mode = "add_rectangle" if box else "add"
+
+
+def bring_undo_near(viewer: ViewerModel, chosen: Chosen, labels: Labels | None) -> None:
+    """Leave a Labels layer on which Ctrl+Z would take back something else.
+
+    Each Labels layer has an undo of its own, which wins over the key of the viewer.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Whose active layer gets the keys.
+    chosen : Chosen
+        The layers on which Segment's keys work.
+    labels : napari.layers.Labels, optional
+        Where the last step has written: its own undo takes back the same.
+    """
+    active = viewer.layers.selection.active
+    if not isinstance(active, Labels) or active == labels:
+        return
+    for layer in (*chosen.prompts, chosen.image, labels):
+        if layer is not None and layer in viewer.layers:
+            viewer.layers.selection.active = layer
+            return
 
 
 def put_below(viewer: ViewerModel, layer: Layer | None, others: Sequence[Layer]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.calibration import (
     LayerCalibration,
     calibrate,
@@ -15,7 +16,9 @@ from napari_cellprompt.layers.calibration import (
     said_by,
     source_of,
 )
+from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.previews.mask import is_preview
+from napari_cellprompt.layers.stacks import show_plane
 from napari_cellprompt.widgets.shared.looks import push_button, text_line
 
 if TYPE_CHECKING:
@@ -87,9 +90,16 @@ class CalibrationNote(QWidget):
         image, found, place = self._image, self._found, self._place
         if image is None or found is None or is_calibrated(image):
             return
+        try:
+            view = plane_of(place.viewer, image)
+        except CellpromptError:
+            view = None  # axes that Segment complains of
         previews = [layer for layer in place.viewer.layers if is_preview(layer)]
         calibrate([image, *place.ownership.layers_of(image), *previews], found)
         place.viewer.reset_view()
+        if view is not None:
+            # napari keeps the place in world units, where another plane is now
+            show_plane(place.viewer, image, view)
         place.chosen_changed.emit()
 
     def close_down(self) -> None:
