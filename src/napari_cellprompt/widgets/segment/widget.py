@@ -421,8 +421,11 @@ class SegmentWidget(QWidget):
         chosen = self.place.chosen
         if (chosen.points, chosen.boxes) != self.sign.layers:
             self.sign.attach(chosen.points, chosen.boxes)
-        if self.keys.targets != [self._viewer, *chosen.prompts]:
-            self.keys.bind(self._viewer, chosen.prompts)
+        keyed = list(chosen.prompts)
+        if chosen.labels is not None and chosen.labels.multiscale:
+            keyed.append(chosen.labels)
+        if self.keys.targets != [self._viewer, *keyed]:
+            self.keys.bind(self._viewer, keyed)
         self._show()
 
     def _show(self, event: Any = None) -> None:

@@ -9,8 +9,8 @@ from psygnal import Signal
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.images import Pixels
-from napari_cellprompt.layers.labels.commit import LabelsError, check_writable
 from napari_cellprompt.layers.labels.known import LabelPlanes
+from napari_cellprompt.layers.labels.writable import LabelsError, check_writable
 from napari_cellprompt.layers.previews.mask import is_preview
 from napari_cellprompt.layers.previews.stack import StackLabels
 from napari_cellprompt.layers.prompting.drawn import remove_drawn
