@@ -264,18 +264,21 @@ class Acceptor:
 
     def widen(self, labels: Labels) -> tuple[Labels, ObjectStore]:
         """Replace the layer by one with room, and take over what is known of it."""
-        old = str(labels.unique_id)
-        largest = self.ids.largest(labels)
-        store = self.store(labels)
         wide = widen(self._viewer, labels)
-        self._ownership.replaced(labels, wide)
-        new = str(wide.unique_id)
-        self._stores[new] = store
+        return wide, self.take_place(labels, wide)
+
+    def take_place(self, old: Labels, new: Labels) -> ObjectStore:
+        """Take over what is known of a layer for the one that is in its place now."""
+        before, after = str(old.unique_id), str(new.unique_id)
+        store = self.store(old)
+        self._ownership.replaced(old, new)
+        self._stores[after] = store
         for (name, revision), region in list(self._where.items()):
-            if name == old:
-                self._where[new, revision] = region
-        self.ids.know(wide, largest)
-        return wide, store
+            if name == before:
+                self._where[after, revision] = region
+        if self.ids.is_known(old):
+            self.ids.know(new, self.ids.largest(old))
+        return store
 
 
 def _accepted_text(records: Sequence[ObjectRecord], labels: Labels) -> str:
