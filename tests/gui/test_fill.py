@@ -161,3 +161,33 @@ def test_one_plane_is_answered_with_a_sentence(
     window.wait(lambda: len(told) > 1)
     assert "is on one plane only" in told[-1]
     assert not widget.filling.active
+
+
+def test_the_message_stays_on_other_planes(
+    movie: tuple[Window, Any, Any],
+) -> None:
+    window, layer, widget = movie
+    accept(window, layer, 0)
+    labels = widget.place.chosen.labels
+    rows, columns = np.nonzero(disc(*place(6), 9))
+    labels.data_setitem((np.full(rows.shape, 6), rows, columns), 1)
+    window.key(Qt.Key.Key_V)
+    wait_for_fill(window, widget)
+    told = widget.controller.status
+    for z in (3, 5, 2):
+        window.viewer.dims.set_current_step(0, z)
+        window.settle()
+        assert widget.controller.status == told
+    window.key(Qt.Key.Key_A)
+    window.wait(lambda: not widget.filling.active)
+    assert "pixels filled in" in widget.controller.status
+    window.viewer.dims.set_current_step(0, 8)
+    window.settle()
+    assert "pixels filled in" in widget.controller.status
+    # the next click is another action
+    window.click(layer, (8, *place(8)))
+    window.see_mask()
+    assert "A accepts the mask" in widget.controller.status
+    window.viewer.dims.set_current_step(0, 9)
+    window.settle()
+    assert "filled in" not in widget.controller.status

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from tests.fakes import FakeSegmenter
 from tests.gui.window import CONTROL, LEFT, Window
@@ -142,3 +144,127 @@ def test_stop_leaves_everything_as_it_was(desk: Any, fake: FakeSegmenter) -> Non
     window.qtbot.wait(300)
     assert [layer.name for layer in window.viewer.layers] == names
     assert "stopped" in window.widget.panel.status_line.text()
+
+
+class Heart:
+    """Beats on the GUI thread; the longest pause is how long the window stood still."""
+
+    def __init__(self) -> None:
+        self._beats: list[float] = [time.perf_counter()]
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(2)
+        self._timer.timeout.connect(self._beat)
+        self._timer.start()
+
+    def pause(self) -> float:
+        """Seconds, since the start or since this was asked last."""
+        self._beat()
+        longest = float(np.diff(self._beats).max())
+        del self._beats[:-1]
+        return longest
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+    def _beat(self) -> None:
+        self._beats.append(time.perf_counter())
+
+
+SLOW = 0.4
+"""Seconds in which a plane of slow labels is read."""
+
+
+@pytest.fixture
+def slow(desk: Any) -> Any:
+    """The same labels, read slowly wherever they are read."""
+    window, layer, labels = desk
+    given = np.asarray(labels.data)
+    gate = {"sleep": 0.0, "reads": 0}
+
+    def read(block_info: Any = None) -> np.ndarray:
+        gate["reads"] += 1
+        time.sleep(gate["sleep"])
+        plane = block_info[None]["chunk-location"][0]
+        return given[plane : plane + 1]
+
+    lazy = da.map_blocks(
+        read,
+        chunks=((1,) * len(given), *((length,) for length in given.shape[1:])),
+        dtype=given.dtype,
+        meta=np.empty((0, 0, 0), given.dtype),
+    )
+    window.viewer.layers.remove(labels)
+    lazy_layer = window.viewer.add_labels(lazy, name="from a slow disk")
+    # what is made for the first mask and the first shape takes napari its time
+    window.widget.start_boxes()
+    window.click(layer, (0, 12, 12))
+    window.widget.start()
+    window.click(layer, (0, 12, 12))
+    window.see_mask()
+    window.widget.discard()
+    window.settle()
+    unfold(window)
+    window.viewer.layers.selection.active = lazy_layer
+    window.settle()
+    gate["sleep"] = SLOW
+    return window, lazy_layer, gate
+
+
+@pytest.mark.alone
+def test_one_object_is_read_beside_the_window(slow: Any) -> None:
+    window, labels, gate = slow
+    panel = window.widget.refining
+    labels.selected_label = 57
+    window.settle()
+    before, heart = gate["reads"], Heart()
+    window.widget.refining.one.start(labels)
+    assert "Reading object 57" in window.widget.controller.status
+    window.see_mask()
+    pause = heart.pause()
+    heart.stop()
+    assert panel.labels.value == labels
+    assert gate["reads"] > before
+    assert pause < 0.1
+    [prompts] = window.widget.controller.state.objects
+    assert decode(prompts.mask).sum() == 16 * 18
+
+
+def test_an_object_is_not_drawn_on_another_plane(slow: Any) -> None:
+    window, labels, gate = slow
+    labels.selected_label = 57
+    window.widget.refining.one.start(labels)
+    gate["sleep"] = 0.0
+    window.viewer.dims.set_current_step(0, 1)
+    window.wait(lambda: "was not drawn" in window.widget.controller.status)
+    assert not len(window.widget.place.chosen.boxes.data)
+
+
+def test_an_object_that_is_not_there_is_told(slow: Any) -> None:
+    window, labels, _ = slow
+    labels.selected_label = 3
+    window.widget.refining.one.start(labels)
+    window.wait(lambda: "no object 3 on this plane" in window.widget.controller.status)
+
+
+@pytest.mark.alone
+def test_the_window_goes_on_while_all_objects_are_refined(slow: Any) -> None:
+    window, labels, gate = slow
+    panel = window.widget.refining
+    heart = Heart()
+    # what napari itself needs for one layer more, on this machine
+    made = window.viewer.add_labels(np.zeros(labels.data.shape, labels.data.dtype))
+    window.settle()
+    napari = heart.pause()
+    window.viewer.layers.remove(made)
+    window.viewer.layers.selection.active = labels
+    window.settle()
+    before = gate["reads"]
+    heart.pause()
+    panel.all.start(labels)
+    window.wait(lambda: not panel.all.running)
+    pause = heart.pause()
+    heart.stop()
+    assert gate["reads"] >= before + 2
+    assert pause < napari + 0.1
+    assert np.unique(window.viewer.layers["from a slow disk refined"].data).size == 21

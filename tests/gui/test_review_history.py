@@ -14,6 +14,7 @@ from tests.gui.window import CONTROL, LEFT, SHIFT, Window
 from tests.random_models import random_model
 from tests.widgets.propagation import Gate, gate, two_discs
 
+from napari_cellprompt.core.masks.rle import decode
 from napari_cellprompt.session.segment import SegmentSession
 from napari_cellprompt.session.thread import InferenceThread
 
@@ -38,6 +39,7 @@ def desk(
         window.see_mask()
         window.key(Qt.Key.Key_A)
     follow = Follow(window)
+    follow.fake = follower
     follow.widget.form.what.value = "plane"
     follow.start()
     follow.until("review")
@@ -213,3 +215,52 @@ def test_the_accepted_propagation_is_one_step(desk: Any) -> None:
     np.testing.assert_array_equal(follow.labels, before)
     undo(window)
     assert set(np.unique(follow.labels)) == {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["ellipse", "polygon"])
+def test_a_closed_shape_corrects_by_the_pixels_inside(
+    desk: tuple[Window, Any, Follow], kind: str
+) -> None:
+    window, _, follow = desk
+    follow.controller.desk.object_id = 1
+    follow.controller.review.object_chosen()
+    window.viewer.dims.set_current_step(0, 5)
+    window.settle()
+    window.widget.place.need_boxes()
+    window.settle()
+    corners = [(5, 10, 20), (5, 10, 50), (5, 54, 50), (5, 54, 20)]
+    if kind == "polygon":
+        corners[2:] = [(5, 54, 35)]
+    before = areas(follow, 1)
+    follow.fake.corrected.clear()
+    window.widget.place.chosen.boxes.add([np.array(corners, float)], shape_type=kind)
+    window.wait(lambda: areas(follow, 1)[5] != before[5])
+    [asked] = follow.fake.corrected
+    assert asked.box is None and asked.sketch
+    inside = decode(asked.mask)
+    # neither the box around it nor the shape as it is: the model was asked
+    assert inside.sum() < 0.85 * 44 * 30
+    assert areas(follow, 1)[5] == inside.sum()
+    undo(window)
+    window.wait(lambda: areas(follow, 1)[5] == before[5])
+
+
+def test_a_click_that_takes_away_cuts_from_a_closed_shape(
+    desk: tuple[Window, Any, Follow],
+) -> None:
+    window, layer, follow = desk
+    follow.controller.desk.object_id = 1
+    follow.controller.review.object_chosen()
+    window.viewer.dims.set_current_step(0, 5)
+    window.settle()
+    window.widget.place.need_boxes()
+    window.settle()
+    ring = [(5, 10, 20), (5, 10, 50), (5, 54, 50), (5, 54, 20)]
+    window.widget.place.chosen.boxes.add([np.array(ring, float)], shape_type="ellipse")
+    window.wait(lambda: bool(follow.fake.corrected))
+    follow.fake.corrected.clear()
+    window.widget.start()
+    window.click(layer, (5, 30, 35), SHIFT)
+    window.wait(lambda: bool(follow.fake.corrected))
+    [asked] = follow.fake.corrected
+    assert asked.sketch and asked.labels == (0,)

@@ -112,6 +112,9 @@ class Prompts:
     """Roughly the object's pixels, to start from."""
     strokes: tuple[Stroke, ...] = ()
     """Lines drawn along the object, or along what is not part of it."""
+    sketch: bool = False
+    """Whether the mask was drawn around the object by hand: where objects are followed,
+    the model is asked about it, while other masks alone are taken as they are."""
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.points):

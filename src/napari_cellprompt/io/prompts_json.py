@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 VERSION = 1
-_OBJECT_KEYS = ("id", "plane", "at", "points", "labels", "box", "mask", "strokes")
+_OBJECT_KEYS = ("id", "plane", "at", "points", "labels", "box", "mask", "sketch", "strokes")
 _MAX_ID = 2**32 - 1
 
 
@@ -137,6 +137,8 @@ def _to_json(item: ObjectPrompts) -> dict[str, Any]:
         entry["box"] = list(prompts.box)
     if prompts.mask is not None:
         entry["mask"] = {"size": list(prompts.mask.size), "counts": prompts.mask.counts}
+    if prompts.sketch:
+        entry["sketch"] = True
     if prompts.strokes:
         entry["strokes"] = [
             {"path": [list(corner) for corner in path], "label": label}
@@ -245,7 +247,13 @@ class _Reader:
             box=None if box is None else (box[0], box[1], box[2], box[3]),
             mask=mask,
             strokes=strokes,
+            sketch=self._flag(value.get("sketch", False), f"{place}.sketch"),
         )
+
+    def _flag(self, value: Any, place: str) -> bool:
+        if not isinstance(value, bool):
+            self.fail(place, "must be true or false", value)
+        return bool(value)
 
     def _strokes(self, value: Any, place: str) -> tuple[Stroke, ...]:
         if not isinstance(value, list):

@@ -86,3 +86,24 @@ def test_locking_changes_no_mask_and_can_be_taken_back(engine) -> None:
     assert it.lock(1, 5).state == "locked"
     assert it.unlock(1, 5).state == "prompted"
     assert areas(it) == before
+
+
+def test_a_sketch_is_asked_about_and_a_painted_mask_is_not(engine, monkeypatch) -> None:
+    stack = discs([still(range(12))])
+    it = engine(stack)
+    asked = []
+    original = it.segmenter.predict_many
+    monkeypatch.setattr(
+        it.segmenter,
+        "predict_many",
+        lambda plane, prompts, **kw: asked.append(prompts[0]) or original(plane, prompts),
+    )
+    painted_mask = painted(stack[5])
+    it.prompt(1, 5, painted_mask)
+    assert not asked
+    sketch = Prompts(mask=painted_mask.mask, sketch=True)
+    it.prompt(1, 5, sketch)
+    assert asked == [sketch]
+    line = Prompts(mask=painted_mask.mask, strokes=((((40.0, 50.0), (44.0, 50.0)), 0),))
+    it.prompt(1, 5, line)
+    assert asked[1:] == [line]

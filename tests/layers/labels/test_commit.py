@@ -164,8 +164,8 @@ def read_only():
         pytest.param(read_only(), "is read-only", id="read-only"),
         pytest.param(da.zeros(SHAPE, dtype=np.uint16), "not held in memory", id="dask"),
         pytest.param(
-            [np.zeros(SHAPE, np.uint16), np.zeros((4, 10, 15), np.uint16)],
-            "is multiscale",
+            [np.zeros(SHAPE, np.uint16), da.zeros((4, 10, 15), dtype=np.uint16)],
+            "not held in memory",
             id="multiscale",
         ),
         pytest.param(np.zeros((20, 30), np.uint16), "several planes", id="flat"),

@@ -19,7 +19,7 @@ from napari_cellprompt.layers.prompting.prompts import (
 from napari_cellprompt.layers.prompting.tracing import (
     add_shapes,
     labels_of_plane,
-    object_of_plane,
+    object_outline,
     outline_of,
 )
 from napari_cellprompt.layers.saved import drawing_entry, drawing_of
@@ -45,15 +45,16 @@ def test_the_drawn_object_is_a_mask_prompt_of_its_pixels(viewer):
     viewer.dims.current_step = (2, 0, 0)
     view = plane_of(viewer, image)
     boxes = add_boxes_layer(viewer, image)
-    mask = object_of_plane(labels, image, view, 8)
-    corners = plane_to_layer(image, boxes, view, outline_of(mask))
+    plane = labels_of_plane(labels, image, view)
+    outline = object_outline(plane, 8, labels.name)
+    corners = plane_to_layer(image, boxes, view, outline)
     boxes.add([corners], shape_type="polygon")
     [drawn] = read_objects(None, boxes, image, view)
     np.testing.assert_array_equal(decode(drawn.prompts.mask), data[2] == 8)
     with pytest.raises(PromptError, match="no object 9 on this plane"):
-        object_of_plane(labels, image, view, 9)
+        object_outline(plane, 9, "cells")
     with pytest.raises(PromptError, match="no object 0"):
-        object_of_plane(labels, image, view, 0)
+        object_outline(plane, 0, "cells")
 
 
 def test_labels_that_are_a_part_of_the_image(viewer):

@@ -38,7 +38,7 @@ def predict_anchors(
     segmenter, source
         The model, and the plane.
     prompts
-        By object. A mask without points or box is taken as it is.
+        By object. A mask alone is taken as it is, unless it is a sketch.
     priors
         By object: the mask that points correct; None where there is none.
     cancelled
@@ -54,7 +54,7 @@ def predict_anchors(
     found: dict[int, StoredPlane] = {}
     asked: dict[int, Prompts] = {}
     for object_id, item in prompts.items():
-        if item.mask is not None and not item.points and item.box is None:
+        if _is_final(item):
             found[object_id] = _given(item, source.shape)
         else:
             asked[object_id] = _with_prior(item, priors.get(object_id))
@@ -73,6 +73,13 @@ def predict_anchors(
             prior=priors.get(object_id),
         )
     return found
+
+
+def _is_final(prompts: Prompts) -> bool:
+    """Whether there is nothing to ask the model."""
+    if prompts.mask is None or prompts.sketch:
+        return False
+    return not prompts.points and not prompts.strokes and prompts.box is None
 
 
 def _given(prompts: Prompts, shape: tuple[int, int]) -> StoredPlane:

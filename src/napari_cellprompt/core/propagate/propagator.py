@@ -104,7 +104,7 @@ class StackPropagator:
         plane
             Place in the stack.
         prompts
-            In pixels of the plane. A mask alone is taken as it is.
+            In pixels of the plane. A mask alone is taken as it is, unless it is a sketch.
 
         Returns
         -------

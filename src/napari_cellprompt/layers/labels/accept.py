@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_cellprompt.layers.grids import match_grid
+from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.layers.ownership import ownership_of
 from napari_cellprompt.layers.prompting.prompts import add_labels_layer
 from napari_cellprompt.session.objects import (
@@ -23,7 +24,6 @@ from .commit import (
     LabelIds,
     LabelsError,
     Policy,
-    check_writable,
     commit,
     needs_widening,
     widen,
@@ -31,6 +31,8 @@ from .commit import (
 )
 from .commit_stack import PlaneMask, commit_many
 from .deltas import LabelDelta
+from .writable import check_writable
+from .writing import redo, undo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,7 +205,7 @@ class Acceptor:
         """Take the last step of the layer back; returns what to tell the user."""
         store = self.store(labels)
         self._sync(labels, store)
-        labels.undo()
+        undo(labels)
         undone = self._sync(labels, store)
         if undone:
             return f"{_names(undone)} undone."
@@ -217,7 +219,7 @@ class Acceptor:
         """Do the last undone step of the layer again."""
         store = self.store(labels)
         self._sync(labels, store)
-        labels.redo()
+        redo(labels)
         redone = self._sync(labels, store)
         return f"{_names(redone)} back." if redone else "There is nothing to redo."
 
@@ -245,9 +247,10 @@ class Acceptor:
         found = self._where.get((str(labels.unique_id), id(revision)))
         if found is None:
             return False
+        data = full_resolution(labels)
         if isinstance(found[1], LabelDelta):
-            return found[1].is_in(labels.data)
-        return bool(np.any(labels.data[found[1]] == revision.changes[0].id))
+            return found[1].is_in(data)
+        return bool(np.any(data[found[1]] == revision.changes[0].id))
 
     def new_layer(self, image: Image, view: PlaneView) -> Labels:
         """Add an empty layer for objects of an image."""
@@ -261,18 +264,21 @@ class Acceptor:
 
     def widen(self, labels: Labels) -> tuple[Labels, ObjectStore]:
         """Replace the layer by one with room, and take over what is known of it."""
-        old = str(labels.unique_id)
-        largest = self.ids.largest(labels)
-        store = self.store(labels)
         wide = widen(self._viewer, labels)
-        self._ownership.replaced(labels, wide)
-        new = str(wide.unique_id)
-        self._stores[new] = store
+        return wide, self.take_place(labels, wide)
+
+    def take_place(self, old: Labels, new: Labels) -> ObjectStore:
+        """Take over what is known of a layer for the one that is in its place now."""
+        before, after = str(old.unique_id), str(new.unique_id)
+        store = self.store(old)
+        self._ownership.replaced(old, new)
+        self._stores[after] = store
         for (name, revision), region in list(self._where.items()):
-            if name == old:
-                self._where[new, revision] = region
-        self.ids.know(wide, largest)
-        return wide, store
+            if name == before:
+                self._where[after, revision] = region
+        if self.ids.is_known(old):
+            self.ids.know(new, self.ids.largest(old))
+        return store
 
 
 def _accepted_text(records: Sequence[ObjectRecord], labels: Labels) -> str:
@@ -318,5 +324,5 @@ def _touches_others(
     x0, y0, x1, y1 = box
     top, left = mask.origin
     inside = mask.data[y0 - top : y1 - top, x0 - left : x1 - left]
-    there = np.asarray(labels.data[region])
+    there = np.asarray(full_resolution(labels)[region])
     return there.shape == inside.shape and bool(np.any(there[inside] > 0))

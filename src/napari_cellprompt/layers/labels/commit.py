@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.grids import GridMatch, match_grid
+from napari_cellprompt.layers.images import full_resolution
+
+from .deltas import blocks_of
+from .writable import LabelsError, check_writable, is_zarr, put_in_place
+from .writing import one_step, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +31,10 @@ __all__ = [
     "LabelsError",
     "Policy",
     "check_id",
-    "check_writable",
     "commit",
     "covering",
     "find_grid",
     "first_change",
-    "is_zarr",
     "max_label",
     "nd_indices",
     "needs_widening",
@@ -50,10 +51,6 @@ NOTHING_LEFT = 0.9
 """Of a mask of which several objects have more than this share a sliver would be left."""
 LEAST_LEFT = 4
 """Fewer pixels than these, if they are less than half of a mask, are no object either."""
-
-
-class LabelsError(CellpromptError, ValueError):
-    """A Labels layer that a mask cannot be written into; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +86,9 @@ def commit(
     Parameters
     ----------
     layer : napari.layers.Labels
-        In memory or a zarr array, and on the pixel grid of ``image``; it may be a crop of
-        it, may lack its
-        channel axis, or may have further leading axes.
+        In memory or a zarr array, or several of them that are levels of a pyramid; on the
+        pixel grid of ``image``. It may be a crop of it, may lack its channel axis, or may
+        have further leading axes.
     mask : CroppedMask
         The object's pixels on the plane ``view`` of ``image``.
     view : PlaneView
@@ -114,7 +111,7 @@ def commit(
     indices = place_mask(layer, mask, view, image)
     if indices[0].size == 0:
         raise LabelsError("There is no mask to accept: click on an object first.")
-    current = np.asarray(layer.data[indices])
+    current = np.asarray(full_resolution(layer)[indices])
     total = int(indices[0].size)
     if policy == "keep":
         owners = covering(current, object_id)
@@ -124,8 +121,8 @@ def commit(
         free = (current <= 0) | (current == object_id)
         indices = tuple(axis_indices[free] for axis_indices in indices)
     changed = first_change(layer, indices, object_id)
-    with layer.block_history():
-        layer.data_setitem(indices, object_id)
+    with one_step(layer):
+        write(layer, indices, object_id)
     written = int(indices[0].size)
     return CommitResult(layer, object_id, written, total - written, changed)
 
@@ -173,7 +170,7 @@ def first_change(
     layer: Labels, indices: tuple[NDArray[np.intp], ...], object_id: int
 ) -> tuple[int, ...] | None:
     """Index of the first of some pixels that does not carry an id."""
-    other = np.flatnonzero(np.asarray(layer.data[indices]) != object_id)
+    other = np.flatnonzero(np.asarray(full_resolution(layer)[indices]) != object_id)
     return tuple(int(axis[other[0]]) for axis in indices) if other.size else None
 
 
@@ -230,44 +227,6 @@ def nd_indices(
     return tuple(indices)
 
 
-def check_writable(layer: Labels) -> None:
-    """Raise ``LabelsError`` with the reason when a layer must not be written to.
-
-    The lock in napari's layer list only hides the delete button; here it also protects
-    the labels, which is what its symbol says.
-    """
-    if layer.multiscale:
-        raise LabelsError(
-            f"'{layer.name}' is multiscale, which napari cannot edit: choose another "
-            "Labels layer."
-        )
-    if layer.locked or not layer.editable:
-        raise LabelsError(
-            f"'{layer.name}' is locked: unlock it in the layer list or choose another "
-            "Labels layer."
-        )
-    data = layer.data
-    if not (isinstance(data, np.ndarray) or is_zarr(data)):
-        raise LabelsError(
-            f"'{layer.name}' is not held in memory ({type(data).__module__}) and is no "
-            "zarr array either: choose another Labels layer."
-        )
-    if data.read_only if is_zarr(data) else not data.flags.writeable:
-        raise LabelsError(
-            f"The array of '{layer.name}' is read-only: choose another Labels layer."
-        )
-
-
-def is_zarr(data: Any) -> bool:
-    """Whether labels are a zarr array, which is written chunk by chunk on its disk.
-
-    napari's own edits and their undo go through such an array by coordinates, so that
-    only the chunks with these pixels are read and written.
-    """
-    zarr = sys.modules.get("zarr")
-    return zarr is not None and isinstance(data, zarr.Array)
-
-
 def needs_widening(layer: Labels, object_id: int) -> bool:
     """True when the layer's integer type is too small for an id."""
     return object_id > int(np.iinfo(layer.data.dtype).max)
@@ -292,26 +251,19 @@ def widen(viewer: ViewerModel, layer: Labels) -> Labels:
     Raises
     ------
     LabelsError
-        When the labels are on a disk: a copy in memory would not be what the user saves.
+        When the labels are on a disk, where a copy in memory would not be what the user
+        saves, or have several levels.
     """
-    from napari.layers import Layer
-
-    if is_zarr(layer.data):
+    data = full_resolution(layer)
+    if layer.multiscale or is_zarr(data):
+        what = "has several levels" if layer.multiscale else "is a zarr array"
         raise LabelsError(
-            f"'{layer.name}' is a zarr array of {layer.data.dtype}, which has no room for "
-            "more ids: choose another Labels layer, or make it anew with uint32."
+            f"'{layer.name}' {what} of {data.dtype}, which has no room for more ids: "
+            "choose another Labels layer, or make it anew with uint32."
         )
-    data, attributes, kind = layer.as_layer_data_tuple()
     # what is background as -1 would become the largest id
     positive = np.maximum(np.asarray(data), 0)
-    wide = Layer.create(positive.astype(np.uint32), attributes, kind)
-    position = viewer.layers.index(layer)
-    selected = {wide if item == layer else item for item in viewer.layers.selection}
-    viewer.layers.remove(layer)
-    viewer.layers.insert(position, wide)
-    wide.name = attributes["name"]
-    viewer.layers.selection = selected
-    return wide
+    return put_in_place(viewer, layer, positive.astype(np.uint32))
 
 
 def max_label(data: Any) -> int:
@@ -322,11 +274,7 @@ def max_label(data: Any) -> int:
     """
     if 0 in data.shape:
         return 0
-    if is_zarr(data):
-        step = int(data.chunks[0])
-        starts = range(0, int(data.shape[0]), step)
-        return max(0, *(int(np.max(data[start : start + step])) for start in starts))
-    return max(int(data.max()), 0)
+    return max(0, *(int(block.max()) for _, block in blocks_of(data)))
 
 
 class LabelIds:
@@ -357,7 +305,7 @@ class LabelIds:
         """Upper bound of the ids in a layer; exact until objects are erased."""
         name = str(layer.unique_id)
         if name not in self._bounds:
-            self.know(layer, max_label(layer.data))
+            self.know(layer, max_label(full_resolution(layer)))
         return self._bounds[name]
 
     def is_known(self, layer: Labels) -> bool:

@@ -15,13 +15,14 @@ from .commit import (
     LabelsError,
     Policy,
     check_id,
-    check_writable,
     covering,
     find_grid,
     first_change,
     nd_indices,
     place_mask,
 )
+from .writable import check_writable
+from .writing import one_step, write
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -96,7 +97,7 @@ def _commit_all(
     image: Image,
     skip_covered: bool,
 ) -> Generator[CommitResult, None, None]:
-    with layer.block_history():
+    with one_step(layer):
         for item in masks:
             try:
                 result = _write(layer, item, policy, image, skip_covered)
@@ -121,7 +122,7 @@ def _write(
         indices = place_mask(layer, item.mask, item.view, image)
     total = int(indices[0].size)
     if total and policy == "keep":
-        current = np.asarray(layer.data[indices])
+        current = np.asarray(full_resolution(layer)[indices])
         owners = covering(current, item.object_id) if skip_covered else ()
         if owners:
             return CommitResult(layer, item.object_id, 0, total, covered_by=owners)
@@ -132,12 +133,11 @@ def _write(
         there, _ = plane_labels(layer, item.view, image=image)
         rows, columns = np.nonzero(there == item.object_id)
         own = nd_indices(layer.ndim, match.axes, match.index, rows, columns)
-        layer.data_setitem(
-            *_erased(own, indices, match.axes, layer.data.shape), refresh=False
-        )
+        gone, background = _erased(own, indices, match.axes, layer.data.shape)
+        write(layer, gone, background, refresh=False)
     changed = first_change(layer, indices, item.object_id)
     if changed is not None:
-        layer.data_setitem(indices, item.object_id)
+        write(layer, indices, item.object_id)
     written = int(indices[0].size)
     return CommitResult(layer, item.object_id, written, total - written, changed)
 

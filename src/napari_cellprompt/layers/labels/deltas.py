@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -99,6 +101,47 @@ class LabelDelta:
         return int((there == after).sum()) > int((there == before).sum())
 
 
+def blocks_of(data: Any) -> Iterator[tuple[tuple[slice, ...], NDArray[np.integer[Any]]]]:
+    """Read a label array piece by piece, each chunk of it once.
+
+    Parameters
+    ----------
+    data
+        Integers, in memory, dask or zarr.
+
+    Yields
+    ------
+    place, block
+        Index of the block in the array, and the block: some million voxels, or one chunk
+        where that is larger.
+    """
+    if 0 in data.shape:
+        return
+    lengths = [_first_chunk(data, axis) for axis in range(data.ndim)]
+    for axis in reversed(range(data.ndim)):
+        more = max(1, _CHUNK // math.prod(lengths))
+        lengths[axis] = min(lengths[axis] * more, data.shape[axis])
+    starts = (
+        range(0, whole, length) for whole, length in zip(data.shape, lengths, strict=True)
+    )
+    for corner in itertools.product(*starts):
+        place = tuple(
+            slice(start, min(start + length, whole))
+            for start, length, whole in zip(corner, lengths, data.shape, strict=True)
+        )
+        yield place, np.asarray(data[place])
+
+
+def _first_chunk(data: Any, axis: int) -> int:
+    """Length of a chunk along an axis; 1 for an array in memory."""
+    chunks = getattr(data, "chunks", None)
+    if not chunks:
+        return 1
+    # dask names the length of each chunk
+    length = chunks[axis]
+    return max(int(length[0] if isinstance(length, tuple) else length), 1)
+
+
 def find_voxels(
     data: NDArray[np.integer[Any]], ids: Iterable[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -110,20 +153,17 @@ def find_voxels(
         ``(N,)`` numbers in C order, ascending, and the id at each.
     """
     wanted = np.fromiter(ids, dtype=np.int64)
-    rows = data.reshape(-1, data.shape[-1])
-    step = max(1, _CHUNK // max(data.shape[-1], 1))
     flats, values = [], []
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        if wanted.size == 1:
-            inside = part == wanted[0]
-        else:
-            inside = np.isin(part, wanted)
-        here = np.flatnonzero(inside)
-        if here.size:
-            flats.append(here + start * data.shape[-1])
-            values.append(part.reshape(-1)[here].astype(np.int64))
+    for place, part in blocks_of(data):
+        found = part == wanted[0] if wanted.size == 1 else np.isin(part, wanted)
+        here = np.nonzero(found)
+        if here[0].size:
+            shifted = [axis + one.start for axis, one in zip(here, place, strict=True)]
+            flats.append(np.ravel_multi_index(shifted, data.shape))
+            values.append(part[here].astype(np.int64))
     if not flats:
         none = np.empty(0, dtype=np.int64)
         return none, none
-    return np.concatenate(flats), np.concatenate(values)
+    flat, found_ids = np.concatenate(flats), np.concatenate(values)
+    order = np.argsort(flat, kind="stable")  # blocks of chunks are not in C order
+    return flat[order], found_ids[order]

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cellprompt.core.types import Box, Prompts
+from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.session.history import Moved, Step
 
-from .commit import LabelsError, check_id, check_writable, needs_widening
+from .commit import LabelsError, check_id, needs_widening
 from .deltas import LabelDelta, find_voxels
 from .survey import surveyed_planes
+from .writable import check_writable
+from .writing import one_step, redo, undo, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,19 +92,20 @@ class LabelEdit:
         labels, delta = self.labels, self.delta
         if labels is None or not self._acceptor.is_shown(labels):
             return Moved.LOST
-        if labels.multiscale or labels.data.shape != delta.shape or labels.locked:
+        data = full_resolution(labels)
+        if data.shape != delta.shape or labels.locked:
             return Moved.LOST
         self._acceptor.sync(labels)
         indices = delta.indices()
         source, target = delta.values(after=undone), delta.values(after=not undone)
-        there = np.array(labels.data[indices])
+        there = np.array(data[indices])
         own = there == source
         if not own.any():
             return Moved.LOST
         # napari's own step is taken where it is the last one, so that its history and
         # this one stay in line
-        moved = _moves(labels, labels.undo if undone else labels.redo)
-        now = np.asarray(labels.data[indices])
+        moved = _moves(labels, undo if undone else redo)
+        now = np.asarray(data[indices])
         if not np.array_equal(now[own], target[own]):
             if moved:
                 return Moved.STAYS  # something by hand came later, and went back first
@@ -124,12 +128,12 @@ class LabelEdit:
         return Moved.DONE
 
 
-def _moves(labels: Labels, move: Any) -> bool:
-    """Call napari's undo or redo; whether there was a step, as its redrawing tells."""
+def _moves(labels: Labels, move: Callable[[Labels], None]) -> bool:
+    """Take a step back, or do it again; whether there was one, as its redrawing tells."""
     drawn: list[Any] = []
     labels.events.set_data.connect(drawn.append)
     try:
-        move()
+        move(labels)
     finally:
         labels.events.set_data.disconnect(drawn.append)
     return bool(drawn)
@@ -138,8 +142,8 @@ def _moves(labels: Labels, move: Any) -> bool:
 def _write(
     labels: Labels, indices: tuple[NDArray[np.intp], ...], values: NDArray[np.int64]
 ) -> None:
-    with labels.block_history():
-        labels.data_setitem(indices, values)
+    with one_step(labels):
+        write(labels, indices, values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +184,7 @@ def _ready(acceptor: Acceptor, labels: Labels, ids: Sequence[int]) -> ObjectStor
 def _voxels(
     labels: Labels, ids: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    flat, values = find_voxels(labels.data, ids)
+    flat, values = find_voxels(full_resolution(labels), ids)
     if not flat.size:
         raise LabelsError(f"There is nothing of these objects in '{labels.name}'.")
     return flat, values
@@ -246,7 +250,7 @@ def renumber(acceptor: Acceptor, labels: Labels, old: int, new: int) -> LabelEdi
     store = _ready(acceptor, labels, [old])
     if new == old:
         raise LabelsError(f"The object has the number {old} already.")
-    if new in store or find_voxels(labels.data, [new])[0].size:
+    if new in store or find_voxels(full_resolution(labels), [new])[0].size:
         raise LabelsError(f"There is an object {new} already: choose a free number.")
     check_id(labels, new)
     flat, values = _voxels(labels, [old])
@@ -357,10 +361,11 @@ def reshape(
         Nothing was changed; the message says why.
     """
     _ready(acceptor, labels, [record.id])
-    shape = labels.data.shape
+    data = full_resolution(labels)
+    shape = data.shape
     number = record.id
     new = np.unique(np.ravel_multi_index(indices, shape))
-    there = np.asarray(labels.data[np.unravel_index(new, shape)])
+    there = np.asarray(data[np.unravel_index(new, shape)])
     if keep_others:
         new = new[(there <= 0) | (there == number)]
     if not new.size:
@@ -369,13 +374,13 @@ def reshape(
         slice(None) if axis in plane.key.axes else int(places[0])
         for axis, places in enumerate(indices)
     )
-    grid = np.argwhere(np.asarray(labels.data[here]) == number)
+    grid = np.argwhere(np.asarray(data[here]) == number)
     own = [np.full(len(grid), places[0]) for places in indices]
     for column, axis in enumerate(plane.key.axes):
         own[axis] = grid[:, column]
     old = np.ravel_multi_index(tuple(own), shape) if len(grid) else new[:0]
     flat = np.union1d(old, new)
-    before = np.asarray(labels.data[np.unravel_index(flat, shape)], dtype=np.int64)
+    before = np.asarray(data[np.unravel_index(flat, shape)], dtype=np.int64)
     after = np.where(np.isin(flat, new), number, 0)
     changed = before != after
     if not changed.any():

@@ -311,6 +311,7 @@ def _object(marks: Sequence[Mark], shape: DrawnShape | None) -> DrawnObject:
         box=shape.box if shape is not None and outlined else None,
         mask=None if shape is None else shape.mask,
         strokes=tuple(mark.stroke for mark in lines if mark.stroke is not None),
+        sketch=shape is not None and shape.mask is not None,
     )
     numbers = [mark.number for mark in lines]
     if shape is not None:

@@ -18,13 +18,21 @@ from .prompts import set_signs
 from .shapes import signs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Image, Labels, Shapes
     from numpy.typing import ArrayLike, NDArray
 
     from napari_cellprompt.core.types import Prompts
     from napari_cellprompt.layers.coordinates import PlaneView
 
-__all__ = ["add_shapes", "labels_of_plane", "object_of_plane", "outline_of"]
+__all__ = [
+    "add_shapes",
+    "labels_of_plane",
+    "object_outline",
+    "outline_of",
+    "plane_reader",
+]
 
 
 def outline_of(mask: CroppedMask) -> NDArray[np.float64]:
@@ -71,8 +79,15 @@ def add_shapes(boxes: Shapes, image: Image, view: PlaneView, prompts: Prompts) -
         set_signs(boxes, [*signs, *(sign for _, _, sign in drawn)])
 
 
-def labels_of_plane(labels: Labels, image: Image, view: PlaneView) -> NDArray[np.integer]:
-    """What a Labels layer holds on a plane of an image, ``(H, W)``; 0 beyond the layer.
+def plane_reader(
+    labels: Labels, image: Image, view: PlaneView
+) -> Callable[[], NDArray[np.integer]]:
+    """What reads a Labels layer on a plane of an image, on any thread.
+
+    Returns
+    -------
+    callable
+        Gives ``(H, W)`` ids; 0 beyond the layer.
 
     Raises
     ------
@@ -92,30 +107,54 @@ def labels_of_plane(labels: Labels, image: Image, view: PlaneView) -> NDArray[np
     for axis, (first, stop, offset) in zip(match.axes, spans, strict=True):
         index[axis] = slice(first + offset, stop + offset)
     inside = all(0 <= position < data.shape[axis] for axis, position in match.index.items())
-    plane = np.zeros(shape, dtype=data.dtype)
-    if inside:
-        part = data[tuple(index[axis] for axis in range(data.ndim))]
-        (top, bottom, _), (left, right, _) = spans
-        plane[top:bottom, left:right] = np.asarray(part)
-    return plane
+
+    def read() -> NDArray[np.integer]:
+        plane = np.zeros(shape, dtype=data.dtype)
+        if inside:
+            part = data[tuple(index[axis] for axis in range(data.ndim))]
+            (top, bottom, _), (left, right, _) = spans
+            plane[top:bottom, left:right] = np.asarray(part)
+        return plane
+
+    return read
 
 
-def object_of_plane(
-    labels: Labels, image: Image, view: PlaneView, number: int
-) -> CroppedMask:
-    """One object of a Labels layer on a plane of an image.
+def labels_of_plane(labels: Labels, image: Image, view: PlaneView) -> NDArray[np.integer]:
+    """What a Labels layer holds on a plane of an image, ``(H, W)``; 0 beyond the layer.
+
+    Raises
+    ------
+    PromptError
+        The pixels of both do not coincide; the message says why.
+    """
+    return plane_reader(labels, image, view)()
+
+
+def object_outline(
+    plane: NDArray[np.integer], number: int, name: str
+) -> NDArray[np.float64]:
+    """Outline of one object of a Labels layer on a plane, as ``outline_of`` gives it.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (H, W)
+        The ids.
+    number : int
+        The object's.
+    name : str
+        Of the layer.
 
     Raises
     ------
     PromptError
         It is not there; the message says what to do.
     """
-    plane = labels_of_plane(labels, image, view) == number
-    box = CroppedMask(plane, (0, 0), plane.shape).box
+    inside = plane == number
+    box = CroppedMask(inside, (0, 0), inside.shape).box
     if number <= 0 or box is None:
         raise PromptError(
-            f"'{labels.name}' has no object {number} on this plane: choose one with the "
-            "layer's picker (5) or its number."
+            f"'{name}' has no object {number} on this plane: choose one with the layer's "
+            "picker (5) or its number."
         )
-    part = plane[box.y0 : box.y1, box.x0 : box.x1]
-    return CroppedMask(part.copy(), (box.y0, box.x0), plane.shape)
+    part = inside[box.y0 : box.y1, box.x0 : box.x1]
+    return outline_of(CroppedMask(part, (box.y0, box.x0), inside.shape))

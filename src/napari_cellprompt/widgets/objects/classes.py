@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_cellprompt.layers.grids import layer_kwargs
+from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.session.zoo import in_background
 from napari_cellprompt.widgets.shared.bridge import complaint
 
@@ -57,7 +58,7 @@ class ClassLayer:
     def show(self) -> None:
         """Make the layer, or bring it in line."""
         labels = self._place.chosen.labels
-        if labels is None or labels.multiscale:
+        if labels is None:
             return
         store = self._place.acceptor.store(labels)
         numbers = {one.name: one.number for one in store.classes}
@@ -66,7 +67,7 @@ class ClassLayer:
             for record in store
             if record.class_name in numbers
         }
-        data = labels.data
+        data = full_resolution(labels)
 
         def work() -> NDArray[np.uint8]:
             found = np.zeros(data.shape, dtype=np.uint8)

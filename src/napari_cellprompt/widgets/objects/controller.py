@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.flying import fly_to
+from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.layers.labels import edits
 from napari_cellprompt.layers.labels.splitting import by_clicks, by_line, voxels_of
 from napari_cellprompt.session.annotations import annotate, class_of_name
@@ -133,7 +134,7 @@ class ObjectsController:
         ]
         if there:
             fly_to(self._viewer, labels, max(there, key=lambda plane: plane.area))
-        if not labels.multiscale and object_id <= int(np.iinfo(labels.dtype).max):
+        if object_id <= int(np.iinfo(full_resolution(labels).dtype).max):
             labels.selected_label = object_id
         self.chosen.emit((object_id,))
 
@@ -231,8 +232,9 @@ class ObjectsController:
         if labels is None or number is None:
             return
         kind, axes = self.tool.kind, _plane_axes(self._viewer, labels)
-        data, spacing = labels.data, np.abs(np.asarray(labels.scale, dtype=float))
-        if labels.multiscale or len(places) < 2:
+        data = full_resolution(labels)
+        spacing = np.abs(np.asarray(labels.scale, dtype=float))
+        if len(places) < 2:
             self.tell("Click on two or more places of the object.")
             return
 

@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from napari_cellprompt.core.atomic import replacing
 from napari_cellprompt.core.errors import CellpromptError
+from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.layers.labels.deltas import find_voxels
 from napari_cellprompt.session.quality import draw, report_of
 
@@ -136,8 +137,8 @@ class QualityRound:
             self._tell(self.report().methods())
         else:
             labels = self._ledger.labels
-            if labels is not None and not labels.multiscale:
-                self._before = {number: find_voxels(labels.data, [number])[0]}
+            if labels is not None:
+                self._before = {number: find_voxels(full_resolution(labels), [number])[0]}
             self._show(number)
             self._tell(
                 f"{done + 1} of {len(sample.drawn)}: is object {number} right? If not, "
@@ -150,6 +151,6 @@ class QualityRound:
         labels, before = self._ledger.labels, self._before.get(number)
         if labels is None or before is None:
             return 0.0
-        now = find_voxels(labels.data, [number])[0]
+        now = find_voxels(full_resolution(labels), [number])[0]
         both = np.intersect1d(before, now, assume_unique=True).size
         return both / max(before.size + now.size - both, 1)

@@ -181,7 +181,7 @@ def restore_said(said: Said, entry: PropagationEntry) -> None:
     """What the user said of planes."""
     for number, plane, prompts in entry.said:
         said.prompts[number, plane] = prompts
-        if prompts.mask is not None:
+        if prompts.mask is not None and not prompts.sketch:
             said.masks[number, plane] = prompts.mask
     for number, plane, prompts in entry.shown:
         said.shown[number, plane] = prompts

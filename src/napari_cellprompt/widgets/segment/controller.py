@@ -25,6 +25,7 @@ from napari_cellprompt.widgets.shared.bridge import ResultBridge, complaint
 from .composer import Composer
 from .contrast import ContrastLimits, Pending
 from .proposals import Proposals
+from .telling import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ class SegmentController:
         self._viewer = viewer = place.viewer
         self._session = session = place.session
         self._warn = warn
-        self.status = ""
+        self._told = Told()
         self.model: LoadedSegmenter | None = None
         self.proposals = Proposals()
         self._sure_of: object = None
@@ -102,9 +103,8 @@ class SegmentController:
             viewer, self.bridge, changed=self.refresh, view_rested=self._prepare
         )
         self._image: Image | None = None
-        self._loading = self._text = self._note = self._channels = ""
-        """What is loaded, until it is there; what was told; which image is meant, while
-        another one is seen; which channels the model sees."""
+        self._loading = ""
+        """What is loaded, until it is there."""
         place.chosen_changed.connect(self.follow)
 
     # --- what the widget tells ---------------------------------------------------
@@ -129,12 +129,23 @@ class SegmentController:
             self.place.steps.drawing.look(chosen)
         self._watch.follow(chosen.image, chosen.prompts, self.place.beside)
 
-    def tell(self, text: str, warn: bool = False) -> None:
-        """Show a message; one that must not be missed is also a notification."""
-        self._text = text
-        self.status = f"{text} {self._note or self._channels}".strip()
+    @property
+    def status(self) -> str:
+        """What the user is told."""
+        return self._told.line
+
+    def tell(self, text: str, warn: bool = False, *, lasting: bool = False) -> None:
+        """Show a message: ``warn`` with a notification, ``lasting`` on other planes too."""
+        if lasting:
+            self._told.keep(text, self.place.steps.drawing.known)
+        else:
+            self._told.say(text)
         if warn:
             self._warn(text)
+        self.changed.emit()
+
+    def _answer(self, text: str) -> None:
+        self._told.answer(text, self.place.steps.drawing.known)
         self.changed.emit()
 
     @property
@@ -252,6 +263,7 @@ class SegmentController:
     def next_candidate(self) -> None:
         """Show the next of the masks that the model offers."""
         if self.proposals.next():
+            self._told.release()
             self._show()
         else:
             self.tell("There is no mask yet: click on an object first.")
@@ -315,7 +327,7 @@ class SegmentController:
         chosen = self.place.chosen
         self.place.steps.drawing.look(chosen)
         if chosen.image is None:
-            self._note = self._channels = ""
+            self._told.beside("", "")
             self._forget_state()
             self.tell(NO_IMAGE)
             return
@@ -323,8 +335,8 @@ class SegmentController:
         try:
             pixels = self.place.pixels_of(chosen.image)
             if isinstance(pixels, Pending):
-                self._channels = ""
-                self.tell("Looking at the grey values of the whole image ...")
+                self._told.channels = ""
+                self._answer("Looking at the grey values of the whole image ...")
                 return
             state = self._resolve(pixels)
             if state == self._state:
@@ -333,7 +345,7 @@ class SegmentController:
             source = plane_source(chosen.image, state.view, **pixels.arguments)
         except CellpromptError as error:
             self._look.close()
-            self._channels = ""
+            self._told.channels = ""
             self._forget_state()
             self.tell(str(error))
             return
@@ -350,12 +362,11 @@ class SegmentController:
         drawn = None if state is None or state.prompts.is_empty else state.drawn
         at = None if state is None or not drawn else (state.view, drawn[-1].spot)
         note = note_on(self._viewer, image, at, channel_axis=self.place.channel_axis)
-        channels = self._channels
+        channels = self._told.channels
         if state is not None:
             channels = "" if drawn else self.place.channel_note(image)
-        if (note, channels) != (self._note, self._channels):
-            self._note, self._channels = note, channels
-            self.tell(self._text)
+        if self._told.beside(note, channels):
+            self.changed.emit()
 
     def _resolve(self, pixels: Pixels) -> SegmentState:
         chosen = self.place.chosen
@@ -379,14 +390,14 @@ class SegmentController:
         self.proposals.show(state.plane, objects)
         if not objects:
             self.preview.hide()
-            self.tell(READY if self.model is not None else self.status)
+            self._answer(READY if self.model is not None else self._told.text)
             return
         if not missing:
             self._show()
             return
         self.waiting = True
         if self.model is not None:
-            self.tell("Segmenting ...")
+            self._answer("Segmenting ...")
         elif self._loading:
             self.tell(f"{self._loading} Your prompts are answered as soon as it is there.")
         future = self._session.predict_all(source, missing, size_hint=self._size_hint)
@@ -437,20 +448,14 @@ class SegmentController:
         masks = [candidate.mask for _, candidate in shown if candidate.mask.box is not None]
         if not masks:
             self.preview.hide()
-            self.tell("The model finds nothing here: add a click, or draw a box.")
+            self._answer("The model finds nothing here: add a click, or draw a box.")
             return
         self.preview.show(chosen.image, state.view, *masks)
         put_below(self._viewer, self.preview.layer, chosen.prompts)
         x0, y0, x1, y1 = masks[-1].box or (0, 0, 1, 1)
         if chosen.points is not None:
             fit_points(chosen.points, max(x1 - x0, y1 - y0))
-        if len(shown) > 1:
-            text = f"{len(shown)} objects: A accepts them all, N and Q as for one."
-        else:
-            text = "A accepts the mask, N shows the next one, Q discards."
-        self.tell(
-            " ".join(part for part in (self.proposals.doubt, text, state.note) if part)
-        )
+        self._answer(self.proposals.advice(state.note))
 
     def _forget_state(self) -> None:
         self._generation += 1

@@ -136,6 +136,15 @@ class Proposals:
             f"{prediction.object_score:.2f})."
         )
 
+    def advice(self, note: str) -> str:
+        """What can be done with the masks on screen; ``note`` is said after that."""
+        many = len(self.shown)
+        if many > 1:
+            text = f"{many} objects: A accepts them all, N and Q as for one."
+        else:
+            text = "A accepts the mask, N shows the next one, Q discards."
+        return " ".join(part for part in (self.doubt, text, note) if part)
+
     def _prediction(self, prompts: Prompts) -> Prediction:
         if self._plane is None:
             raise RuntimeError("no plane is shown")

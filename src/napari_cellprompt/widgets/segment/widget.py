@@ -18,6 +18,7 @@ from napari_cellprompt.widgets.segment.canvas.prompt_layers import drop_unused, 
 from napari_cellprompt.widgets.segment.canvas.sign import SignSwitch
 from napari_cellprompt.widgets.segment.channels.panel import ChannelPanel
 from napari_cellprompt.widgets.segment.choices.calibration import CalibrationNote
+from napari_cellprompt.widgets.segment.choices.copying import CopyNote
 from napari_cellprompt.widgets.segment.choices.form import SegmentForm
 from napari_cellprompt.widgets.segment.choices.image import ImageFollower
 from napari_cellprompt.widgets.segment.choices.model import ModelChoice
@@ -112,6 +113,7 @@ class SegmentWidget(QWidget):
             more=self._show_models,
         )
         self.calibration = CalibrationNote(self.place, self.controller.bridge)
+        self.copying = CopyNote(self.place, self.controller.bridge, self.controller.tell)
         self._offer = AdaptOffer(self.controller)
         self.sign = SignSwitch(self._box_tapped)
         self.keeper = SessionKeeper(
@@ -173,6 +175,7 @@ class SegmentWidget(QWidget):
         layout.addWidget(self._channels)
         layout.addWidget(self.official)
         layout.addWidget(self.calibration)
+        layout.addWidget(self.copying)
         layout.addWidget(self.panel)
         layout.addWidget(Section("Refine labels", self.refining))
         layout.addWidget(Section("Layers and overlaps", self.form.more))
@@ -331,6 +334,7 @@ class SegmentWidget(QWidget):
         models_changed.disconnect(self.look_for_models)
         self.follower.close()
         self.calibration.close_down()
+        self.copying.close_down()
         self.official.close_down()
         self.place.chosen_changed.disconnect(self._use_layers)
         self.controller.changed.disconnect(self._show)
@@ -421,8 +425,11 @@ class SegmentWidget(QWidget):
         chosen = self.place.chosen
         if (chosen.points, chosen.boxes) != self.sign.layers:
             self.sign.attach(chosen.points, chosen.boxes)
-        if self.keys.targets != [self._viewer, *chosen.prompts]:
-            self.keys.bind(self._viewer, chosen.prompts)
+        keyed = list(chosen.prompts)
+        if chosen.labels is not None and chosen.labels.multiscale:
+            keyed.append(chosen.labels)
+        if self.keys.targets != [self._viewer, *keyed]:
+            self.keys.bind(self._viewer, keyed)
         self._show()
 
     def _show(self, event: Any = None) -> None:

@@ -2,7 +2,8 @@
 
 A key of a layer wins over the same key of the viewer, and Points and Shapes have their
 own ``A`` and ``T``; so the keys are bound on the viewer and on the prompt layers. Labels
-layers use none of them, apart from undo and redo, which do the same there.
+layers use none of them, apart from undo and redo, which do the same there; one of several
+levels has no undo of napari's, so the keys are bound on it too.
 """
 
 from __future__ import annotations

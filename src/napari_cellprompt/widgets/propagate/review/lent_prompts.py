@@ -99,10 +99,8 @@ class LentPrompts:
     def read(self, plane: int) -> Prompts:
         """What the layers say about one plane; negative clicks alone are fine here.
 
-        Raises
-        ------
-        PromptError
-            For shapes that are no boxes.
+        Of several closed shapes the last counts: an upright rectangle as a box, any other
+        by the pixels inside.
         """
         stack, points, boxes = self._stack, self._chosen.points, self._chosen.boxes
         if stack is None:
@@ -110,15 +108,17 @@ class LentPrompts:
         view = stack.view_at(plane)
         clicks, _ = read_clicks(points, stack.image, view, stack.shape)
         shapes = [] if boxes is None else read_shapes(boxes, stack.image, view)
-        # a closed shape that is no rectangle counts by the box around it here
-        closed = [shape.box for shape in shapes if shape.closed]
-        box = closed[-1] if closed else None
+        closed = [shape for shape in shapes if shape.closed]
+        box = closed[-1].box if closed and closed[-1].mask is None else None
+        mask = closed[-1].mask if closed else None
         lines = tuple(shape.stroke for shape in shapes if shape.stroke is not None)
         return Prompts(
             tuple(click.place for click in clicks),
             tuple(click.sign for click in clicks),
             box,
-            strokes=lines,
+            mask,
+            lines,
+            sketch=mask is not None,
         )
 
     def give_back(self, *, clear: int | None = None) -> None:

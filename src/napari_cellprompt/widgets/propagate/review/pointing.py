@@ -46,7 +46,7 @@ def pointed_at(
         for point, label in zip(now.points, now.labels, strict=True)
         if label == 1 and point not in before.points
     ]
-    if len(new) != 1 or now.box != before.box:
+    if len(new) != 1 or (now.box, now.mask) != (before.box, before.mask):
         return None
     return object_at(outcomes, plane, new[0], first=first)
 

@@ -189,14 +189,15 @@ class Review:
             return
         moment = self.steps.moment()
         self.said.shown[place] = now
-        if now.box is None and place not in self.said.masks and 1 not in now.labels:
+        known = place in self.said.masks
+        if not now.outlined and not known and 1 not in now.labels:
             # Clicks that only take away cut from the mask that is there.
             there = mask_at(outcomes, place)
             if there is None:
                 self._desk.tell("There is no mask here to cut from.", warn=True)
                 return
             self.said.masks[place] = there
-        if now.box is None and place in self.said.masks:
+        if not now.outlined and place in self.said.masks:
             # Points correct the mask that was painted, or taken from the Labels layer.
             now = replace(now, mask=self.said.masks[place])
         self._correct(object_id, plane, now, moment)

@@ -9,8 +9,8 @@ from psygnal import Signal
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.images import Pixels
-from napari_cellprompt.layers.labels.commit import LabelsError, check_writable
 from napari_cellprompt.layers.labels.known import LabelPlanes
+from napari_cellprompt.layers.labels.writable import LabelsError, check_writable
 from napari_cellprompt.layers.previews.mask import is_preview
 from napari_cellprompt.layers.previews.stack import StackLabels
 from napari_cellprompt.layers.prompting.drawn import remove_drawn
@@ -68,16 +68,16 @@ class Filling:
         if self._work.busy:
             return
         if self._controller.held:
-            self._controller.tell("Accept or discard the propagation first.", warn=True)
+            self._tell("Accept or discard the propagation first.", warn=True)
             return
         self._end()
         try:
             job = self._asked()
         except CellpromptError as error:
-            self._controller.tell(str(error), warn=True)
+            self._tell(str(error), warn=True)
             return
         self._job = job
-        self._controller.tell(f"Filling in object {job.id} ...")
+        self._tell(f"Filling in object {job.id} ...")
         post = self._controller.bridge.post
         self._latest.ask(
             lambda: job.run(lambda plane, mask: post(self._draw, (job, plane, mask))),
@@ -91,7 +91,7 @@ class Filling:
         if job is None or self._work.busy:
             return
         if not self._ready or job.stack is None:
-            self._controller.tell("The object is still being filled in ...")
+            self._tell("The object is still being filled in ...")
             return
         try:
             if job.labels not in self._viewer.layers:
@@ -101,17 +101,17 @@ class Filling:
                 raise LabelsError("Nothing was filled in: the object is in another layer.")
             check_writable(labels)
         except CellpromptError as error:
-            self._controller.tell(str(error), warn=True)
+            self._tell(str(error), warn=True)
             return
         commit = FillCommit(self._place.acceptor, labels, job, job.stack)
-        self._controller.tell(f"Writing object {job.id} ...")
+        self._tell(f"Writing object {job.id} ...")
         self._work.start(commit.work(), lambda error: self._written(job, commit, error))
 
     def discard(self, text: str = "Nothing was filled in.") -> None:
         """Take the preview away."""
         if self._job is not None and not self._work.busy:
             self._end()
-            self._controller.tell(text)
+            self._tell(text)
 
     def close(self) -> None:
         """Stop; what was shown is gone."""
@@ -189,7 +189,7 @@ class Filling:
                 self._preview.open(job.stack, largest_id=job.id, opacity=0.6)
             except CellpromptError as error:
                 self._end()
-                self._controller.tell(str(error), warn=True)
+                self._tell(str(error), warn=True)
                 return
         self._preview.draw(plane, job.id, mask)
         view = plane_of(
@@ -204,21 +204,21 @@ class Filling:
         message = complaint(future)
         if message is not None or not job.masks:
             self._end()
-            self._controller.tell(message or job.message, warn=True)
+            self._tell(message or job.message, warn=True)
             return
         self._ready = True
         self._preview.refresh()
-        self._controller.tell(job.message)
+        self._tell(job.message)
         self.changed.emit()
 
     def _written(self, job: Job, commit: FillCommit, error: Exception | None) -> None:
         self._end()
         if error is not None:
-            self._controller.tell(str(error), warn=True)
+            self._tell(str(error), warn=True)
             return
         record = commit.record
         if record is None:
-            self._controller.tell(
+            self._tell(
                 f"Nothing was filled in: other objects have all pixels of object {job.id} "
                 "there."
             )
@@ -239,10 +239,14 @@ class Filling:
             used |= {"before": before, "chosen": chosen}
         steps.accepted(commit.labels, [record], **used)
         self._controller.refresh()
-        self._controller.tell(
+        self._tell(
             f"Object {job.id}: {commit.pixels} pixels filled in. One undo (Ctrl+Z) takes "
             "all of it back."
         )
+
+    def _tell(self, text: str, warn: bool = False) -> None:
+        """Say something that stays while the planes are looked at."""
+        self._controller.tell(text, warn, lasting=True)
 
     def _end(self) -> None:
         job, self._job, self._ready = self._job, None, False

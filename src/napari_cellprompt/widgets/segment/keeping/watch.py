@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
+from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.layers.prompting.drawn import Drawing
 from napari_cellprompt.layers.saved import Edits, drawing_entry
 
@@ -79,7 +80,7 @@ class Watch:
         """Pixels of the layers that are there, with their numbers; nothing is copied."""
         shown = self._place.viewer.layers
         return tuple(
-            (number, layer.data)
+            (number, full_resolution(layer))
             for number, layer in enumerate(book.layers)
             if layer in shown
         )

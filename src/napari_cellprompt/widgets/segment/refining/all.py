@@ -192,9 +192,9 @@ class RefineAll:
         )
         viewer = segment.place.viewer
         active = viewer.layers.selection.active
-        viewer.add_layer(layer)
-        if old in viewer.layers:
-            viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(old) + 1)
+        # put where it belongs at once: each change of the list is drawn
+        shown = viewer.layers
+        shown.insert(shown.index(old) + 1 if old in shown else len(shown), layer)
         if active is not None and active in viewer.layers:
             viewer.layers.selection.active = active
         count, kept = len(job.ids), job.kept
