@@ -7,7 +7,6 @@ from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, get_args
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError
-from napari_cellprompt.core.types import Colour
 from napari_cellprompt.tasks.requests import ShownChannel
 
 if TYPE_CHECKING:
@@ -103,6 +102,8 @@ def add_compose_flag(parser: argparse.ArgumentParser) -> None:
 
 def _shown_channel(text: str) -> ShownChannel:
     """A channel as it is typed, such as ``red=0:1-99.5:smooth=1.5``."""
+    from napari_cellprompt.core.types import Colour  # needs numpy, and --help does not
+
     first, *options = text.split(":")
     colour, _, number = first.partition("=")
     if colour not in get_args(Colour) or not number.isdecimal():
