@@ -92,3 +92,16 @@ def test_what_cannot_be_done(fake, tmp_path: Path, capsys, options, sentence) ->
     assert sentence in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out.tif").exists()
     assert fake == []
+
+
+def test_objects_of_two_channels_are_found_together(fake, tmp_path: Path) -> None:
+    first, _ = disks((64, 64), CENTRES[:2], 8)
+    second, _ = disks((64, 64), CENTRES[2:], 8)
+    _, truth = disks((64, 64), CENTRES, 8)
+    line = arguments(
+        tmp_path, np.stack([first, second * 0, second]), metadata={"axes": "CYX"}
+    )
+    assert main([*line, "--compose", "grey=0", "grey=2"]) == 0
+    labels = read_labels(tmp_path / "out.tif").labels
+    assert labels.shape == (64, 64)
+    assert average_precision(labels, truth)[0] == 1.0

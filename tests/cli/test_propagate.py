@@ -240,3 +240,20 @@ def test_bad_seeds_are_told(tmp_path, stack, capsys, shape, extra, message) -> N
     err = capsys.readouterr().err
     assert code == 2
     assert message in err
+
+
+def test_objects_are_followed_through_composed_channels(tmp_path, stack, capsys) -> None:
+    """Each of the two discs is in a channel of its own."""
+    split = np.stack([stack, stack], axis=1)
+    split[:, 0, :, 48:] = split[:, 0].min()
+    split[:, 1, :, :48] = split[:, 1].min()
+    image = save(tmp_path / "a.tif", split, "ZCYX")
+    write_labels(tmp_path / "seeds.tif", seeds_of(stack, 5), axes="YX")
+    line = ["propagate", image, "--seeds", str(tmp_path / "seeds.tif"), "--plane", "5"]
+    line += ["-o", str(tmp_path / "out.tif"), "--compose", "grey=0", "grey=1"]
+    assert main(line) == 0
+    assert "channel 0 as grey" in capsys.readouterr().err
+    found = read_labels(tmp_path / "out.tif").labels
+    assert found.shape == stack.shape
+    assert set(np.unique(found)) == {0, 7, 300}
+    assert (found[10] == 300).any() and not (found[10] == 7).any()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.tasks.requests import EverythingRequest
 
-from .flags import add_image_flags, default_of, filled
+from .flags import add_compose_flag, add_image_flags, default_of, filled
 from .printing import printed_report
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def add_everything(commands: Commands, shared: argparse.ArgumentParser) -> None:
         "generator on whole planes (default: %(default)s)",
     )
     add_image_flags(parser)
+    add_compose_flag(parser)
     parser.add_argument(
         "--size",
         type=float,

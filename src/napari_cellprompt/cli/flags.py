@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, get_args
 
 from napari_cellprompt.core.errors import CellpromptError, ImageError
+from napari_cellprompt.tasks.requests import ShownChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Commands", "SettingDefault", "add_image_flags", "default_of", "filled"]
+__all__ = [
+    "Commands",
+    "SettingDefault",
+    "add_compose_flag",
+    "add_image_flags",
+    "default_of",
+    "filled",
+]
 
 T = TypeVar("T")
 
@@ -76,6 +84,48 @@ def add_image_flags(
         help="grey values shown as black and white (default: the percentiles 0.1 and 99.9 "
         f"{contrast})",
     )
+
+
+def add_compose_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of channels that a model is shown together."""
+    parser.add_argument(
+        "--compose",
+        type=_shown_channel,
+        nargs="+",
+        metavar="COLOUR=CHANNEL",
+        help="channels that the model is shown together, instead of one: red, green, blue "
+        "or grey, and a channel from 0; then, after colons, percentiles of the whole image "
+        "that become black and white, 'invert', and 'smooth=PIXELS', such as red=0 "
+        "green=2:1-99.5 grey=1:invert:smooth=1.5 (default percentiles: 0.1-99.9)",
+    )
+
+
+def _shown_channel(text: str) -> ShownChannel:
+    """A channel as it is typed, such as ``red=0:1-99.5:smooth=1.5``."""
+    from napari_cellprompt.core.types import Colour  # needs numpy, and --help does not
+
+    first, *options = text.split(":")
+    colour, _, number = first.partition("=")
+    if colour not in get_args(Colour) or not number.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must begin with red, green, blue or grey and a channel, as in red=0"
+        )
+    values: dict[str, Any] = {}
+    for option in options:
+        try:
+            if option == "invert":
+                values["invert"] = True
+            elif option.startswith("smooth="):
+                values["smooth"] = float(option.removeprefix("smooth="))
+            else:
+                low, high = option.split("-")
+                values |= {"low": float(low), "high": float(high)}
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{option!r} in {text!r} is neither two percentiles (1-99.5) nor 'invert' "
+                "nor 'smooth=PIXELS'"
+            ) from None
+    return ShownChannel(colour=cast("Colour", colour), channel=int(number), **values)
 
 
 def filled(kind: type[T], arguments: argparse.Namespace, **values: Any) -> T:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cellprompt.tasks.requests import PropagateRequest
 
-from .flags import SettingDefault, add_image_flags, default_of, filled
+from .flags import SettingDefault, add_compose_flag, add_image_flags, default_of, filled
 from .printing import INTERRUPTED, printed_report
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def add_propagate(commands: Commands, shared: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=int, help="first plane wanted, from 0")
     parser.add_argument("--stop", type=int, help="last plane wanted, inclusive")
     add_image_flags(parser, "of the whole stack")
+    add_compose_flag(parser)
     parser.add_argument(
         "--divisions",
         action="store_true",

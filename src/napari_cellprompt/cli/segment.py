@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_cellprompt.tasks.requests import SegmentRequest
 
-from .flags import add_image_flags, filled
+from .flags import add_compose_flag, add_image_flags, filled
 from .printing import printed_report
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def add_segment(commands: Commands, shared: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, metavar="TIFF", help="labels to write"
     )
     add_image_flags(parser)
+    add_compose_flag(parser)
     parser.add_argument(
         "--along",
         choices=("z", "t"),

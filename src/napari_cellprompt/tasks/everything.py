@@ -24,6 +24,7 @@ from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
 from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.sources import as_given, open_image
+from napari_cellprompt.tasks.inputs.composing import composed
 from napari_cellprompt.tasks.inputs.reading import (
     contrast_of,
     load_model_of,
@@ -79,6 +80,7 @@ def run(request: EverythingRequest, report: Report = SILENT) -> None:
         raise ImageError(f"The size of the objects must be positive: got {request.size:g}.")
     limits = contrast_of(request)
     image = read_image(request.image, request.axes, series=request.series)
+    image = composed(request, image, report)
     channel = valid_channel(request.image.name, image, request.channel)
     say_what_is_read(request.image, image, report)
     check_label_file(request.output, inputs, image.grid)

@@ -26,6 +26,7 @@ from napari_cellprompt.io.outputs import (
 )
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
+from napari_cellprompt.tasks.inputs.composing import composed
 from napari_cellprompt.tasks.inputs.placing import outer_axes, place_objects
 from napari_cellprompt.tasks.inputs.prompts import prompts_of
 from napari_cellprompt.tasks.inputs.reading import (
@@ -102,6 +103,7 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
         check_output(tracks_file, inputs)
     limits = contrast_of(request)
     image = read_image(request.image, request.axes, series=request.series)
+    image = composed(request, image, report)
     along = axis_along(
         image.axes, request.along, of=request.image.name, hint=" (--axes names them)"
     )

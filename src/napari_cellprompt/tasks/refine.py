@@ -19,6 +19,7 @@ from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.sources import open_image
 
 from .inputs import loading
+from .inputs.composing import composed
 from .inputs.reading import (
     contrast_of,
     load_model_of,
@@ -68,6 +69,7 @@ def run_refine(request: SegmentRequest, report: Report = SILENT) -> None:
     check_label_file(request.output, inputs)
     limits = contrast_of(request)
     image = read_image(request.image, request.axes, series=request.series)
+    image = composed(request, image, report)
     labels = read_labels(source).labels
     _check(labels, image, source.name)
     say_what_is_read(request.image, image, report)

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from napari_cellprompt.core.inference.searching import Mode
     from napari_cellprompt.core.masks.found import FilterSettings
     from napari_cellprompt.core.propagate.types import Direction, PropagationSettings
+    from napari_cellprompt.core.types import Colour
 
 __all__ = [
     "DEFAULT_THRESHOLD",
     "AdaptRequest",
+    "ComposedRequest",
     "EverythingRequest",
     "ExportRequest",
     "FewshotRequest",
@@ -31,6 +33,7 @@ __all__ = [
     "ModelRequest",
     "PropagateRequest",
     "SegmentRequest",
+    "ShownChannel",
 ]
 
 DEFAULT_THRESHOLD = 0.35
@@ -69,10 +72,35 @@ class ImageRequest(ModelRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentRequest(ImageRequest):
-    """Objects that a file of prompts names, or labels hold, are to be segmented."""
+class ShownChannel:
+    """One channel of the picture that a model is shown, and what becomes of it."""
+
+    colour: Colour
+    """``red``, ``green``, ``blue``, or ``grey``: all three."""
+    channel: int
+    """Which, from 0; of a colour picture red, green and blue are 0, 1 and 2."""
+    low: float = 0.1
+    high: float = 99.9
+    """Percentiles of the whole image that become black and white."""
+    invert: bool = False
+    """Whether dark becomes bright."""
+    smooth: float = 0.0
+    """Standard deviation of a Gaussian within each plane, in pixels; 0: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposedRequest(ImageRequest):
+    """An image of which a model may be shown several channels together."""
 
     image: Path
+    compose: tuple[ShownChannel, ...] = ()
+    """Those that are shown together, instead of ``channel``; none: one, or the colours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentRequest(ComposedRequest):
+    """Objects that a file of prompts names, or labels hold, are to be segmented."""
+
     output: Path
     """Label TIFF."""
     prompts: Path | None = None
@@ -83,10 +111,9 @@ class SegmentRequest(ImageRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PropagateRequest(ImageRequest):
+class PropagateRequest(ComposedRequest):
     """Objects are to be followed through a stack or a movie."""
 
-    image: Path
     output: Path
     """Label TIFF; tracks go beside it."""
     prompts: Path | None = None
@@ -109,10 +136,9 @@ class PropagateRequest(ImageRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EverythingRequest(ImageRequest):
+class EverythingRequest(ComposedRequest):
     """All objects of an image are to be labelled."""
 
-    image: Path
     output: Path
     """Label TIFF."""
     mode: Mode = "auto"

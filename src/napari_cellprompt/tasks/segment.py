@@ -21,6 +21,7 @@ from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
+from napari_cellprompt.tasks.inputs.composing import composed
 from napari_cellprompt.tasks.inputs.placing import PlacedObject, outer_axes, place_objects
 from napari_cellprompt.tasks.inputs.prompts import prompts_of_batch
 from napari_cellprompt.tasks.inputs.reading import (
@@ -98,6 +99,7 @@ def run(request: SegmentRequest, report: Report = SILENT) -> None:
     if not objects:
         raise PromptError(f"{request.prompts.name} holds no objects.")
     image = read_image(request.image, request.axes, series=request.series)
+    image = composed(request, image, report)
     placed = place_objects(
         objects,
         image,

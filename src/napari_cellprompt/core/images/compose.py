@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy  # its parts load when they are used
+import xxhash
 
 from napari_cellprompt.core.errors import ImageError
 
 from .contrast import check_limits
+from .fingerprint import fingerprint
 from .sampling import check_dtype
 
 if TYPE_CHECKING:
@@ -99,6 +101,16 @@ class ComposedArray:
         """That of one channel, and a last axis of 3 for colours."""
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
         """uint8."""
+
+    def fingerprint(self) -> str:
+        """Name of the picture: that of its arrays, and of what is made of each channel."""
+        digest, known = xxhash.xxh3_128(), dict[int, str]()
+        for channel, source in zip(self._channels, self._sources, strict=True):
+            if id(source) not in known:
+                known[id(source)] = fingerprint(source)
+            digest.update(f"{known[id(source)]} {channel!r} ".encode())
+        digest.update(f"{self._plane} {self._axis} {self._rgb}".encode())
+        return digest.hexdigest()
 
     @property
     def coloured(self) -> bool:

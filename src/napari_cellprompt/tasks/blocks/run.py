@@ -146,6 +146,11 @@ def _opened(
         raise ImageError(f"{target} is the image: choose another name for the labels.")
     if side < 128 or side % 64:
         raise ImageError(f"--block must be a multiple of 64, at least 128: got {side}.")
+    if request.compose:
+        raise ImageError(
+            "Channels cannot be put together in an image that is cut into blocks: choose "
+            "one channel, or write an image of the composed channels first."
+        )
     if request.size is not None and not request.size > 0:
         raise ImageError(f"The size of the objects must be positive: got {request.size:g}.")
     image = read_image(request.image, request.axes, series=request.series, lazy=True)

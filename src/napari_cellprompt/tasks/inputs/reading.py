@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.contrast import check_limits
+from napari_cellprompt.tasks.requests import ComposedRequest
 
 from . import loading
 
@@ -33,13 +34,20 @@ for those too unless it is uint8; see ``image_limits``."""
 
 
 def contrast_of(request: ImageRequest) -> ContrastLimits:
-    """The contrast that is asked for.
+    """The contrast that is asked for; None for channels that have theirs already.
 
     Raises
     ------
     ImageError
-        Where the two grey values are not in order.
+        Where the two grey values are not in order, or are given for several channels.
     """
+    if isinstance(request, ComposedRequest) and request.compose:
+        if request.contrast is not None:
+            raise ImageError(
+                "Channels that are shown together have percentiles of their own: leave the "
+                "contrast out."
+            )
+        return None
     return "auto" if request.contrast is None else check_limits(request.contrast)
 
 
