@@ -158,8 +158,6 @@ CONSTANTS: tuple[Constant, ...] = (
         (_FOLLOW,),
         [
             ("_MARGIN", 0.0, "nothing around an object is compared"),
-            ("_GAIN", 0.0, "it goes to the best place, however little better"),
-            ("_CLEARER", math.inf, "where both places correlate highly, it stays"),
             ("_CORRELATED", -1.0, "a place that correlates little counts too"),
         ],
     ),

@@ -25,13 +25,6 @@ _MARGIN = 0.25
 but neighbours that move otherwise count too."""
 _LEAST = (4, 6)
 """Pixels of it, and of how far an object is looked for (half its longer side), at least."""
-_GAIN = 0.05
-"""The correlation must be better by this than where the object was: else it stays ..."""
-_CLEARER = 0.1
-"""... or its inverse hyperbolic tangent by this, where both are high: a large object that
-moves a little still correlates well with where it was."""
-_MOST = 0.999
-"""Correlations above this are all the same."""
 _ROUND = 0.1
 """Of a pixel: less than that is noise."""
 _CORRELATED = 0.3
@@ -93,11 +86,9 @@ def displacement(
         # the field has moved, but not this
         return 0.0, 0.0
     best = np.unravel_index(int(found.argmax()), found.shape)
-    here_z, best_z = np.arctanh(np.clip((found[reach, reach], found[best]), -1, _MOST))
-    better = found[best] >= found[reach, reach] + _GAIN or best_z >= here_z + _CLEARER
     if found[best] < _CORRELATED:
         return float(drift[0]), float(drift[1])
-    row, column = (int(best[0]), int(best[1])) if better else (reach, reach)
+    row, column = int(best[0]), int(best[1])
     fine = row + _fraction(found[:, column], row), column + _fraction(found[row], column)
     return drift[0] + fine[0] - reach, drift[1] + fine[1] - reach
 
