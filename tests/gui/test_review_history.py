@@ -217,17 +217,22 @@ def test_the_accepted_propagation_is_one_step(desk: Any) -> None:
     assert set(np.unique(follow.labels)) == {0, 1}
 
 
-@pytest.mark.parametrize("kind", ["ellipse", "polygon"])
-def test_a_closed_shape_corrects_by_the_pixels_inside(
-    desk: tuple[Window, Any, Follow], kind: str
-) -> None:
-    window, _, follow = desk
+def ready_to_draw(window: Window, follow: Follow) -> None:
+    """Object 1 on plane 5, with a layer for shapes."""
     follow.controller.desk.object_id = 1
     follow.controller.review.object_chosen()
     window.viewer.dims.set_current_step(0, 5)
     window.settle()
     window.widget.place.need_boxes()
     window.settle()
+
+
+@pytest.mark.parametrize("kind", ["ellipse", "polygon"])
+def test_a_closed_shape_corrects_by_the_pixels_inside(
+    desk: tuple[Window, Any, Follow], kind: str
+) -> None:
+    window, _, follow = desk
+    ready_to_draw(window, follow)
     corners = [(5, 10, 20), (5, 10, 50), (5, 54, 50), (5, 54, 20)]
     if kind == "polygon":
         corners[2:] = [(5, 54, 35)]
@@ -249,12 +254,7 @@ def test_a_click_that_takes_away_cuts_from_a_closed_shape(
     desk: tuple[Window, Any, Follow],
 ) -> None:
     window, layer, follow = desk
-    follow.controller.desk.object_id = 1
-    follow.controller.review.object_chosen()
-    window.viewer.dims.set_current_step(0, 5)
-    window.settle()
-    window.widget.place.need_boxes()
-    window.settle()
+    ready_to_draw(window, follow)
     ring = [(5, 10, 20), (5, 10, 50), (5, 54, 50), (5, 54, 20)]
     window.widget.place.chosen.boxes.add([np.array(ring, float)], shape_type="ellipse")
     window.wait(lambda: bool(follow.fake.corrected))

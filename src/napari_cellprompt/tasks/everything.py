@@ -21,10 +21,9 @@ from napari_cellprompt.core.inference.searching import Mode, SearchSettings
 from napari_cellprompt.core.masks.found import FilterSettings
 from napari_cellprompt.core.masks.labels import smallest_dtype
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.sources import as_given, open_image
-from napari_cellprompt.tasks.inputs.composing import composed
+from napari_cellprompt.tasks.inputs.composing import read_shown
 from napari_cellprompt.tasks.inputs.reading import (
     contrast_of,
     load_model_of,
@@ -79,8 +78,7 @@ def run(request: EverythingRequest, report: Report = SILENT) -> None:
     if request.size is not None and not request.size > 0:
         raise ImageError(f"The size of the objects must be positive: got {request.size:g}.")
     limits = contrast_of(request)
-    image = read_image(request.image, request.axes, series=request.series)
-    image = composed(request, image, report)
+    image = read_shown(request, report)
     channel = valid_channel(request.image.name, image, request.channel)
     say_what_is_read(request.image, image, report)
     check_label_file(request.output, inputs, image.grid)

@@ -16,7 +16,6 @@ from napari_cellprompt.core.masks.rle import encode as encode_rle
 from napari_cellprompt.core.propagate.propagator import StackPropagator
 from napari_cellprompt.core.types import Prompts
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.io.outputs import (
     check_label_file,
@@ -26,7 +25,7 @@ from napari_cellprompt.io.outputs import (
 )
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
-from napari_cellprompt.tasks.inputs.composing import composed
+from napari_cellprompt.tasks.inputs.composing import read_shown
 from napari_cellprompt.tasks.inputs.placing import outer_axes, place_objects
 from napari_cellprompt.tasks.inputs.prompts import prompts_of
 from napari_cellprompt.tasks.inputs.reading import (
@@ -102,8 +101,7 @@ def run(request: PropagateRequest, report: Report = SILENT) -> bool:
     if request.divisions:
         check_output(tracks_file, inputs)
     limits = contrast_of(request)
-    image = read_image(request.image, request.axes, series=request.series)
-    image = composed(request, image, report)
+    image = read_shown(request, report)
     along = axis_along(
         image.axes, request.along, of=request.image.name, hint=" (--axes names them)"
     )

@@ -13,13 +13,12 @@ from napari_cellprompt.core.images.fingerprint import fingerprint
 from napari_cellprompt.core.images.planes import PlaneSource, image_limits
 from napari_cellprompt.core.segment.refining import refine_plane
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.label_tiff import read_labels
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.sources import open_image
 
 from .inputs import loading
-from .inputs.composing import composed
+from .inputs.composing import read_shown
 from .inputs.reading import (
     contrast_of,
     load_model_of,
@@ -68,8 +67,7 @@ def run_refine(request: SegmentRequest, report: Report = SILENT) -> None:
     inputs = (request.image, source, model_file(request))
     check_label_file(request.output, inputs)
     limits = contrast_of(request)
-    image = read_image(request.image, request.axes, series=request.series)
-    image = composed(request, image, report)
+    image = read_shown(request, report)
     labels = read_labels(source).labels
     _check(labels, image, source.name)
     say_what_is_read(request.image, image, report)

@@ -17,11 +17,10 @@ from napari_cellprompt.core.inference.sam.decoding import gather_prompts
 from napari_cellprompt.core.masks.labels import resolve_overlaps, smallest_dtype
 from napari_cellprompt.core.results import Results
 from napari_cellprompt.core.zoo.registry import DEFAULT_MODEL
-from napari_cellprompt.io.image_files import read_image
 from napari_cellprompt.io.outputs import check_label_file, save_labels
 from napari_cellprompt.io.prompts_json import ObjectPrompts, read_prompt_file
 from napari_cellprompt.io.sources import open_image
-from napari_cellprompt.tasks.inputs.composing import composed
+from napari_cellprompt.tasks.inputs.composing import read_shown
 from napari_cellprompt.tasks.inputs.placing import PlacedObject, outer_axes, place_objects
 from napari_cellprompt.tasks.inputs.prompts import prompts_of_batch
 from napari_cellprompt.tasks.inputs.reading import (
@@ -98,8 +97,7 @@ def run(request: SegmentRequest, report: Report = SILENT) -> None:
     objects = read_prompt_file(request.prompts)
     if not objects:
         raise PromptError(f"{request.prompts.name} holds no objects.")
-    image = read_image(request.image, request.axes, series=request.series)
-    image = composed(request, image, report)
+    image = read_shown(request, report)
     placed = place_objects(
         objects,
         image,

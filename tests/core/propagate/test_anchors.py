@@ -39,18 +39,24 @@ def test_a_correction_reaches_to_the_next_verified_plane(engine) -> None:
     assert it.outcome(1, 9).state == "locked"
 
 
-def test_points_on_a_tracked_plane_start_from_its_mask(engine, monkeypatch) -> None:
-    stack = discs([still(range(12))])
-    it = engine(stack)
-    it.prompt(1, 5, painted(stack[5]))
-    followed(it)
-    asked = []
+def listened(it, monkeypatch) -> list[Prompts]:
+    """What the model is asked from now on."""
+    asked: list[Prompts] = []
     original = it.segmenter.predict_many
     monkeypatch.setattr(
         it.segmenter,
         "predict_many",
         lambda plane, prompts, **kw: asked.append(prompts[0]) or original(plane, prompts),
     )
+    return asked
+
+
+def test_points_on_a_tracked_plane_start_from_its_mask(engine, monkeypatch) -> None:
+    stack = discs([still(range(12))])
+    it = engine(stack)
+    it.prompt(1, 5, painted(stack[5]))
+    followed(it)
+    asked = listened(it, monkeypatch)
     minus = Prompts(points=((44.0, 50.0),), labels=(0,))
     tracked = it.outcome(1, 7).mask.to_plane()
     it.prompt(1, 7, minus)
@@ -91,13 +97,7 @@ def test_locking_changes_no_mask_and_can_be_taken_back(engine) -> None:
 def test_a_sketch_is_asked_about_and_a_painted_mask_is_not(engine, monkeypatch) -> None:
     stack = discs([still(range(12))])
     it = engine(stack)
-    asked = []
-    original = it.segmenter.predict_many
-    monkeypatch.setattr(
-        it.segmenter,
-        "predict_many",
-        lambda plane, prompts, **kw: asked.append(prompts[0]) or original(plane, prompts),
-    )
+    asked = listened(it, monkeypatch)
     painted_mask = painted(stack[5])
     it.prompt(1, 5, painted_mask)
     assert not asked

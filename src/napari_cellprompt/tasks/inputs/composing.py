@@ -9,6 +9,7 @@ from napari_cellprompt.core.errors import ImageError
 from napari_cellprompt.core.images.compose import ComposedArray
 from napari_cellprompt.core.images.contrast import percentile_limits
 from napari_cellprompt.core.types import MixedChannel
+from napari_cellprompt.io.image_files import read_image
 
 from .reading import axis_lengths
 
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
     from napari_cellprompt.tasks.report import Report
     from napari_cellprompt.tasks.requests import ComposedRequest, ShownChannel
 
-__all__ = ["composed", "mixed_channels"]
+__all__ = ["composed", "mixed_channels", "read_shown"]
 
 _SMOOTHEST = 100.0
+
+
+def read_shown(request: ComposedRequest, report: Report) -> ImageFile:
+    """Read the image of a request as the model is to see it, see :func:`composed`."""
+    image = read_image(request.image, request.axes, series=request.series)
+    return composed(request, image, report)
 
 
 def composed(request: ComposedRequest, image: ImageFile, report: Report) -> ImageFile:

@@ -11,6 +11,7 @@ from napari_cellprompt.widgets.segment.controller import NO_IMAGE
 from napari_cellprompt.widgets.shared.bridge import ResultBridge
 from napari_cellprompt.widgets.shared.latest import Latest
 from napari_cellprompt.widgets.shared.slices import SlicedWork
+from napari_cellprompt.widgets.shared.written import ToldOfWritten
 
 from .commit import FoundCommit
 
@@ -61,10 +62,9 @@ class FoundController:
         self.running = False
         self._drawing = Latest(self._bridge, "cellprompt-found")
         self._writing = SlicedWork(self._bridge)
-        self._written = ""
-        """What was told of the objects that were written last, or of their undo."""
+        self._written = ToldOfWritten(lambda: self.status, self._tell)
         place.chosen_changed.connect(self.changed.emit)
-        place.steps.moved.connect(self._taken_back)
+        self._written.follow(place.steps.moved)
 
     @property
     def image_there(self) -> bool:
@@ -117,7 +117,7 @@ class FoundController:
             then would wake widgets that Qt has deleted.
         """
         self._place.chosen_changed.disconnect(self.changed.emit)
-        self._place.steps.moved.disconnect(self._taken_back)
+        self._written.follow(None)
         if leave_layers:
             self._stop()
         else:
@@ -173,19 +173,13 @@ class FoundController:
                 return
             commit.note(self._place.steps)
             self.discard()
-            self._written = commit.message
-            self._tell(self._written)
+            self._written.note(commit.message)
+            self._tell(commit.message)
             if then is not None:
                 then()
 
         self._writing.start(commit.work(), done)
         self._tell("Writing the objects ...")
-
-    def _taken_back(self, what: str, text: str) -> None:
-        """Say so here as well, as long as it is told that the objects are there."""
-        if self._written and self.status == self._written:
-            self._written = text
-            self._tell(text)
 
     def _tell(self, text: str) -> None:
         self.status = text

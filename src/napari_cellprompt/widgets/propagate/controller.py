@@ -13,6 +13,7 @@ from napari_cellprompt.session.propagate import PropagationRun
 from napari_cellprompt.widgets.propagate.review.review import Review
 from napari_cellprompt.widgets.segment.canvas.prompt_layers import put_below
 from napari_cellprompt.widgets.shared.slices import SlicedWork
+from napari_cellprompt.widgets.shared.written import ToldOfWritten
 
 from .commit import StackCommit
 from .desk import READY, Desk
@@ -53,8 +54,7 @@ class PropagateController:
         self.desk = Desk(viewer, warn=warn)
         self.review = Review(self.desk, follow=self.go_on)
         self._measured: float | None = None
-        self._written = ""
-        """What was told of the objects that were written last, or of their undo."""
+        self._written = ToldOfWritten(lambda: self.desk.status, self.desk.tell)
         viewer.layers.events.removed.connect(self._layer_removed)
         self._work = SlicedWork(self.desk.bridge)
 
@@ -65,10 +65,8 @@ class PropagateController:
         if segment is not self.desk.segment:
             self._put_away()
             self.discard()
-            self._leave()
             self.desk.segment = segment
-            if segment is not None:
-                segment.place.steps.moved.connect(self._taken_back)
+            self._written.follow(None if segment is None else segment.place.steps.moved)
         if segment is not None:
             segment.place.half_done = lambda image: half_done(
                 self.desk, self.review.said, image
@@ -338,20 +336,10 @@ class PropagateController:
             self._close_run(
                 clear=run.collected.planes[0] if run.collected.on_screen else None
             )
-            self._written = commit.message
+            self._written.note(commit.message)
             self.desk.enter("idle", commit.message)
 
         self._work.start(commit.work(), done)
-
-    def _taken_back(self, what: str, text: str) -> None:
-        """Say so here as well, as long as it is told that the objects are there."""
-        if self._written and self.desk.status == self._written:
-            self._written = text
-            self.desk.tell(text)
-
-    def _leave(self) -> None:
-        if self.desk.segment is not None:
-            self.desk.segment.place.steps.moved.disconnect(self._taken_back)
 
     def discard(self) -> None:
         """Throw the propagation away; the Labels layer was never touched."""
@@ -396,5 +384,5 @@ class PropagateController:
         self.desk.stage = "idle"
         self.discard()
         self.desk.bridge.close()
-        self._leave()
+        self._written.follow(None)
         self.desk.segment = None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
-
 from napari_cellprompt.core.errors import CellpromptError
 from napari_cellprompt.layers.calibration import (
     LayerCalibration,
@@ -19,7 +17,8 @@ from napari_cellprompt.layers.calibration import (
 from napari_cellprompt.layers.coordinates import plane_of
 from napari_cellprompt.layers.previews.mask import is_preview
 from napari_cellprompt.layers.stacks import show_plane
-from napari_cellprompt.widgets.shared.looks import push_button, text_line
+
+from .note import ButtonNote
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CalibrationNote"]
 
 
-class CalibrationNote(QWidget):
+class CalibrationNote(ButtonNote):
     """A sentence on the voxel size of an image's file, and a button that sets it.
 
     Shown only where napari has opened a file without the voxel size that is in it.
@@ -44,25 +43,16 @@ class CalibrationNote(QWidget):
     """
 
     def __init__(self, place: Workplace, bridge: ResultBridge) -> None:
-        super().__init__()
+        super().__init__(
+            "Use this voxel size",
+            "Set scale and units of the image and of what was made on it",
+            self.use,
+        )
         self._place = place
         self._bridge = bridge
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="cellprompt-calibration")
         self._image: Image | None = None
         self._found: LayerCalibration | None = None
-        # Children, layout, state, connections.
-        self.line = text_line()
-        self.button = push_button(
-            "Use this voxel size",
-            "Set scale and units of the image and of what was made on it",
-            self.use,
-        )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.line)
-        layout.addWidget(self.button)
-        self.hide()
         place.chosen_changed.connect(self.look)
 
     def look(self) -> None:

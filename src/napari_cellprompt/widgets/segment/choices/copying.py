@@ -8,7 +8,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cellprompt.layers.images import full_resolution
 from napari_cellprompt.layers.labels.commit import max_label
@@ -20,7 +19,8 @@ from napari_cellprompt.layers.labels.writable import (
 )
 from napari_cellprompt.session.zoo import in_background
 from napari_cellprompt.widgets.shared.bridge import complaint
-from napari_cellprompt.widgets.shared.looks import push_button, text_line
+
+from .note import ButtonNote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ _SHARE = 0.8
 """Of the memory that is free, what a copy may take."""
 
 
-class CopyNote(QWidget):
+class CopyNote(ButtonNote):
     """A sentence on labels that can only be read, and a button that copies them.
 
     Shown only where such a layer is to take the objects of the image.
@@ -56,26 +56,17 @@ class CopyNote(QWidget):
     def __init__(
         self, place: Workplace, bridge: ResultBridge, tell: Callable[[str, bool], None]
     ) -> None:
-        super().__init__()
+        super().__init__(
+            MAKE_COPY,
+            "Read the labels into memory, and put them where this layer is now",
+            self.copy,
+        )
         self._place = place
         self._bridge = bridge
         self._tell = tell
         self._labels: Labels | None = None
         self._stop = Event()
         self._copying = False
-        # Children, layout, state, connections.
-        self.line = text_line()
-        self.button = push_button(
-            MAKE_COPY,
-            "Read the labels into memory, and put them where this layer is now",
-            self.copy,
-        )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.line)
-        layout.addWidget(self.button)
-        self.hide()
         place.chosen_changed.connect(self.look)
 
     def look(self) -> None:
